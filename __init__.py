@@ -1,0 +1,23 @@
+"""Tightrope: rotary position embeddings, done once, the same on every machine."""
+
+from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError
+from tightrope.rope.frequencies import Frequencies, frequencies
+from tightrope.rope.mrope import MRope
+from tightrope.rope.scaling import Scaling, rope_type
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailable",
+    "Frequencies",
+    "MRope",
+    "ModelRope",
+    "RopeConfig",
+    "RopeConfigError",
+    "RopeError",
+    "Scaling",
+    "__version__",
+    "frequencies",
+    "rope_type",
+]

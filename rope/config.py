@@ -1,0 +1,230 @@
+"""What a rotation is (`RopeConfig`) and which rotation each layer of a model has (`ModelRope`).
+
+Both are frozen, hashable and valid: a value that breaks a rule cannot be constructed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.mrope import MRope
+from tightrope.rope.scaling import Scaling, find_type
+from tightrope.rope.scaling.default import Default
+
+Layout = Literal["half", "interleaved"]
+Side = Literal["head", "tail"]
+Spelling = Literal["v4", "v5"]
+
+LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
+SIDES: tuple[Side, ...] = ("head", "tail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeConfig:
+    """One rotary position embedding.
+
+    Attributes:
+        head_dim: Channels of a query head as attention holds it (for MLA: nope + rope).
+        rotary_dim: Channels that are rotated, even, at most head_dim.
+        base: The base of the geometric progression of frequencies (RoFormer's 10000; Hugging Face's rope_theta).
+        layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1).
+        scaling: The rope type with its parameters.
+        side: `"head"` rotates the first rotary_dim channels of whatever width arrives, `"tail"` the last (MLA).
+        max_position_embeddings: The context length that the configuration declares, in tokens.
+        mrope: Sections of several position axes, None for one axis.
+        direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
+        frequency_dim: The denominator of the exponents where it is not rotary_dim (families that round an odd width up).
+    """
+
+    head_dim: int
+    rotary_dim: int
+    base: float
+    layout: Layout
+    scaling: Scaling = field(default_factory=Default)
+    side: Side = "head"
+    max_position_embeddings: int | None = None
+    mrope: MRope | None = None
+    direction: Literal[1, -1] = 1
+    frequency_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems()) or list(self.scaling.check(self))
+        if problems:
+            raise RopeConfigError(problems)
+
+    def _problems(self) -> Iterator[str]:
+        for name in ("head_dim", "rotary_dim"):
+            yield from _positive_integer(name, getattr(self, name))
+        for name in ("max_position_embeddings", "frequency_dim"):
+            if getattr(self, name) is not None:
+                yield from _positive_integer(name, getattr(self, name))
+        if not isinstance(self.scaling, Scaling):
+            yield f"scaling must be a rope type such as Default() or Yarn(factor=4.0), got {self.scaling!r}"
+        if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base < float("inf"):
+            yield f"base must be a finite number > 0, got {self.base!r}"
+        yield from _one_of("layout", self.layout, LAYOUTS)
+        yield from _one_of("side", self.side, SIDES)
+        yield from _one_of("direction", self.direction, (1, -1))
+        if isinstance(self.rotary_dim, int) and isinstance(self.head_dim, int):
+            yield from self._width_problems()
+
+    def _width_problems(self) -> Iterator[str]:
+        if self.rotary_dim % 2:
+            yield f"rotary_dim must be even, got {self.rotary_dim}"
+        if self.rotary_dim > self.head_dim:
+            yield f"rotary_dim must be <= head_dim ({self.head_dim}), got {self.rotary_dim}"
+        if self.mrope is not None and sum(self.mrope.sections) != self.pairs:
+            yield f"mrope_section must add up to the {self.pairs} rotated pairs, got {list(self.mrope.sections)}"
+
+    @property
+    def pairs(self) -> int:
+        """Rotated pairs of channels: rotary_dim // 2."""
+        return self.rotary_dim // 2
+
+    @property
+    def exponent_dim(self) -> int:
+        """The d in base ** (-2 i / d)."""
+        return self.rotary_dim if self.frequency_dim is None else self.frequency_dim
+
+    @property
+    def axes(self) -> int:
+        """Position axes: 1, or as many as M-RoPE has sections."""
+        return 1 if self.mrope is None else self.mrope.axes
+
+    @property
+    def original_length(self) -> int | None:
+        """The length the model was first trained for: the scaling's own, else max_position_embeddings."""
+        own: int | None = getattr(self.scaling, "original_max_position_embeddings", None)
+        return self.max_position_embeddings if own is None else own
+
+    def require_original_length(self) -> int:
+        """Return `original_length`, for formulas that `check` has already shown to have one."""
+        if self.original_length is None:
+            raise RopeConfigError(f"rope_type {self.scaling.rope_type!r} needs original_max_position_embeddings")
+        return self.original_length
+
+    def length_ratio(self) -> float:
+        """Return max_position_embeddings / original_length."""
+        if self.max_position_embeddings is None:
+            raise RopeConfigError(f"rope_type {self.scaling.rope_type!r} needs factor or max_position_embeddings")
+        return self.max_position_embeddings / self.require_original_length()
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with these fields changed, checked anew.
+
+        `scaling` may be a rope block as a configuration writes it: `replace(scaling={"rope_type": "yarn", "factor": 4.0})`.
+        """
+        if isinstance(changes.get("scaling"), Mapping):
+            changes["scaling"] = _scaling_from(changes["scaling"])
+        return replace(self, **changes)
+
+
+def _scaling_from(block: Mapping[str, object]) -> Scaling:
+    name = block.get("rope_type", block.get("type", "default"))
+    cls = find_type(str(name))
+    known = {item.name for item in cls.parameters()} | {"rope_type", "type"}
+    unknown = sorted(set(block) - known)
+    if unknown:
+        raise RopeConfigError(f"unknown key {key!r} for rope_type {name!r}" for key in unknown)
+    return cls.from_block(block)
+
+
+def _positive_integer(name: str, value: object) -> Iterator[str]:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        yield f"{name} must be a whole number > 0, got {value!r}"
+
+
+def _one_of(name: str, value: object, allowed: Iterable[object]) -> Iterator[str]:
+    allowed = tuple(allowed)
+    if value not in allowed:
+        yield f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+
+
+class Ropes(Mapping[str, RopeConfig]):
+    """The ropes of a model by key: an immutable, hashable mapping."""
+
+    def __init__(self, ropes: Mapping[str, RopeConfig]) -> None:
+        self._ropes = dict(ropes)
+
+    def __getitem__(self, key: str) -> RopeConfig:
+        return self._ropes[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ropes)
+
+    def __len__(self) -> int:
+        return len(self._ropes)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._ropes.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._ropes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRope:
+    """The ropes of a model, layer by layer.
+
+    Attributes:
+        ropes: RopeConfig by key: the configuration's own layer-type names, `"default"` where there is one rope.
+        layers: For each of num_hidden_layers a key of `ropes`, or None where the layer has no position.
+        model_type: The configuration's model_type.
+        notes: What a person would want to check: defaults that were filled in, keys that were translated or have no effect.
+    """
+
+    ropes: Mapping[str, RopeConfig]
+    layers: tuple[str | None, ...]
+    model_type: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ropes", Ropes(self.ropes))
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        problems = [
+            f"layer {index} has rope {key!r}, which is none of {sorted(self.ropes)}"
+            for index, key in enumerate(self.layers)
+            if key is not None and key not in self.ropes
+        ]
+        if problems:
+            raise RopeConfigError(problems)
+
+    def for_layer(self, index: int) -> RopeConfig | None:
+        """Return the rope of layer `index`, None where it has no position."""
+        key = self.layers[index]
+        return None if key is None else self.ropes[key]
+
+    def rope(self, layer_type: str | None = None) -> RopeConfig:
+        """Return the rope of that key; without a key the only one.
+
+        Raises:
+            RopeConfigError: There is no such key, or there are several ropes and none was named.
+        """
+        return self.ropes[self.key(layer_type)]
+
+    def key(self, layer_type: str | None = None) -> str:
+        """Return the key of `ropes` that layer_type means; see `rope`."""
+        if layer_type is None and len(self.ropes) == 1:
+            return next(iter(self.ropes))
+        if layer_type is None:
+            raise RopeConfigError(f"layer_type is required: this model has several ropes, {sorted(self.ropes)}")
+        if layer_type not in self.ropes:
+            raise RopeConfigError(f"layer_type must be one of {sorted(self.ropes)}, got {layer_type!r}")
+        return layer_type
+
+    def replace(self, layer_type: str | None = None, **changes: Any) -> Self:
+        """Return a copy in which `RopeConfig.replace(**changes)` was applied to one rope (see `rope`)."""
+        key = self.key(layer_type)
+        return replace(self, ropes={**self.ropes, key: self.ropes[key].replace(**changes)})
+
+    def to_hf(self, spelling: Spelling = "v5") -> dict[str, object]:
+        """Return the fragment of a config.json that reads back as this model.
+
+        Args:
+            spelling: `"v4"`: rope_theta and rope_scaling; `"v5"`: rope_parameters, as transformers 5 writes it.
+        """
+        from tightrope.rope.reading.writing import to_hf  # reading builds on this module
+
+        return to_hf(self, spelling)

@@ -1,0 +1,36 @@
+"""The errors that Tightrope raises: each names the field, the rule, the value it got and what to do."""
+
+from collections.abc import Iterable
+
+
+class RopeError(Exception):
+    """Base class of every error that Tightrope raises on purpose."""
+
+
+class RopeConfigError(RopeError, ValueError):
+    """A configuration, position or shape that cannot be right.
+
+    `problems` holds every problem found, so that a file is mended in one go.
+    """
+
+    def __init__(self, problems: str | Iterable[str], *, source: str | None = None) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.source = source
+        super().__init__(self.problems, source)
+
+    def __str__(self) -> str:
+        prefix = f"{self.source}: " if self.source else ""
+        if len(self.problems) == 1:
+            return prefix + self.problems[0]
+        return f"{prefix}{len(self.problems)} problems" + "".join(f"\n  - {problem}" for problem in self.problems)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.problems, self.source)
+
+
+def _rebuild(problems: tuple[str, ...], source: str | None) -> RopeConfigError:
+    return RopeConfigError(problems, source=source)
+
+
+class BackendUnavailable(RopeError, ImportError):
+    """A backend that was asked for is not installed, or is installed and fails to import."""

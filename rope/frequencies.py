@@ -1,0 +1,82 @@
+"""From a configuration to its frequencies: the second room of the pipeline."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.rope.arithmetic import EXACT, FLOAT32, Arithmetic, FloatArray
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.phase import turns
+
+Precision = Literal["exact", "float32"]
+
+_ARITHMETICS: dict[str, Arithmetic] = {"exact": EXACT, "float32": FLOAT32}
+
+
+@dataclass(frozen=True, eq=False)
+class Frequencies:
+    """The frequencies that hold for a sequence length.
+
+    Attributes:
+        inv_freq: (rotary_dim // 2,), radians per position, read-only; float64, or float32 under precision "float32".
+            Negative where the configuration turns the other way.
+        attention_factor: Multiplies cos and sin. 1.0 unless YaRN or LongRoPE.
+    """
+
+    inv_freq: FloatArray
+    attention_factor: float
+
+    @cached_property
+    def turns(self) -> NDArray[np.uint64]:
+        """uint64 (rotary_dim // 2,): inv_freq in 2⁻⁶⁴ of a turn per position, modulo one turn, correctly rounded."""
+        return turns(self.inv_freq)
+
+
+def frequencies(config: RopeConfig, seq_len: int | None = None, *, precision: Precision = "exact") -> Frequencies:
+    """Return one angular frequency per rotated pair, and the factor on cos and sin.
+
+    inv_freq[i] = base ** (-2 i / rotary_dim), then scaled by the rope type        (RoFormer, arXiv:2104.09864; θ_i there)
+
+    Args:
+        config: Validated configuration.
+        seq_len: Tokens in context (largest position + 1). Read only by rope types that follow the length.
+        precision: `"exact"`: float64, the same bits on every platform. `"float32"`: transformers' arithmetic, step by step.
+
+    Raises:
+        RopeConfigError: The rope type follows the length and no seq_len was given, or an argument is none of its values.
+    """
+    if precision not in _ARITHMETICS:
+        raise RopeConfigError(f"precision must be 'exact' or 'float32', got {precision!r}")
+    return _frequencies(config, _effective_length(config, seq_len), precision)
+
+
+def _effective_length(config: RopeConfig, seq_len: int | None) -> int | None:
+    if not config.scaling.follows_length:
+        return None
+    if seq_len is None:
+        raise RopeConfigError(f"rope_type {config.scaling.rope_type!r} follows the sequence: give seq_len (tokens in context)")
+    if isinstance(seq_len, bool) or not isinstance(seq_len, int | np.integer) or seq_len < 0:
+        raise RopeConfigError(f"seq_len must be a whole number >= 0, got {seq_len!r}")
+    return config.scaling.effective_length(config, int(seq_len))
+
+
+# A dynamic NTK decode visits a new length every step; the bound keeps a long one from growing memory.
+@lru_cache(maxsize=256)
+def _frequencies(config: RopeConfig, seq_len: int | None, precision: Precision) -> Frequencies:
+    inv_freq, attention_factor = config.scaling.frequencies(config, _ARITHMETICS[precision], seq_len)
+    inv_freq = _checked(inv_freq, config) * config.direction
+    inv_freq.setflags(write=False)
+    return Frequencies(inv_freq, float(attention_factor))
+
+
+def _checked(inv_freq: FloatArray, config: RopeConfig) -> NDArray[np.floating[Any]]:
+    name = config.scaling.rope_type
+    if inv_freq.shape != (config.pairs,):
+        raise RopeConfigError(f"rope_type {name!r} must give {config.pairs} frequencies, got shape {inv_freq.shape}")
+    if not np.isfinite(inv_freq).all():
+        raise RopeConfigError(f"rope_type {name!r} gives a frequency that is not finite; check base and the scaling")
+    return inv_freq

@@ -1,0 +1,62 @@
+"""Several position axes in one head (M-RoPE): which axis turns which pair."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tightrope.rope.errors import RopeConfigError
+
+AxisOrder = Literal["chunked", "interleaved"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MRope:
+    """Sections of the pairs, one per position axis (time, height, width, …).
+
+    Attributes:
+        sections: Pairs per axis; they add up to the rotated pairs.
+        order: `"chunked"`: the first sections[0] pairs follow axis 0, the next axis 1, … (Qwen2-VL, arXiv:2409.12191).
+            `"interleaved"`: pair p follows axis p mod axes, while that axis has pairs left; the rest follows axis 0 (Qwen3-VL).
+    """
+
+    sections: tuple[int, ...]
+    order: AxisOrder = "chunked"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sections", tuple(self.sections))
+        problems = list(self._problems())
+        if problems:
+            raise RopeConfigError(problems)
+
+    def _problems(self) -> Iterator[str]:
+        if not self.sections:
+            yield "mrope_section must name at least one axis, got []"
+        for section in self.sections:
+            if not isinstance(section, int) or isinstance(section, bool) or section < 0:
+                yield f"mrope_section must hold whole numbers >= 0, got {section!r}"
+        if self.order not in _ORDERS:
+            yield f"mrope order must be one of {', '.join(map(repr, _ORDERS))}, got {self.order!r}"
+
+    @property
+    def axes(self) -> int:
+        """The number of position axes."""
+        return len(self.sections)
+
+    def pair_axes(self, pairs: int) -> tuple[int, ...]:
+        """Return, for each rotated pair, the axis whose position turns it."""
+        return _ORDERS[self.order](self.sections, pairs)
+
+
+def _chunked(sections: tuple[int, ...], pairs: int) -> tuple[int, ...]:
+    return tuple(axis for axis, section in enumerate(sections) for _ in range(section))[:pairs]
+
+
+def _interleaved(sections: tuple[int, ...], pairs: int) -> tuple[int, ...]:
+    axes = len(sections)
+    return tuple(p % axes if p < axes * sections[p % axes] else 0 for p in range(pairs))
+
+
+_ORDERS: dict[str, Callable[[tuple[int, ...], int], tuple[int, ...]]] = {
+    "chunked": _chunked,
+    "interleaved": _interleaved,
+}

@@ -1,0 +1,21 @@
+"""`default`: the frequencies of RoFormer, unscaled."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tightrope.rope.arithmetic import Arithmetic, FloatArray
+from tightrope.rope.scaling.base import Scaling, rope_type
+
+if TYPE_CHECKING:
+    from tightrope.rope.config import RopeConfig
+
+
+@rope_type("default")
+@dataclass(frozen=True, kw_only=True)
+class Default(Scaling):
+    """inv_freq[i] = base ** (-2 i / rotary_dim)        (RoFormer, arXiv:2104.09864; θ_i in the paper)."""
+
+    def frequencies(
+        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
+    ) -> tuple[FloatArray, float]:
+        return arithmetic.powers(rope.base, rope.exponent_dim), 1.0

@@ -1,0 +1,23 @@
+"""`linear`: position interpolation."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tightrope.rope.arithmetic import Arithmetic, FloatArray
+from tightrope.rope.scaling.base import Scaling, number, rope_type
+
+if TYPE_CHECKING:
+    from tightrope.rope.config import RopeConfig
+
+
+@rope_type("linear")
+@dataclass(frozen=True, kw_only=True)
+class Linear(Scaling):
+    """inv_freq[i] = base ** (-2 i / rotary_dim) / factor        (Position Interpolation, arXiv:2306.15595)."""
+
+    factor: float = number(at_least=1)
+
+    def frequencies(
+        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
+    ) -> tuple[FloatArray, float]:
+        return arithmetic.powers(rope.base, rope.exponent_dim) / self.factor, 1.0

@@ -1,0 +1,53 @@
+"""`llama3`: divide the slow pairs, keep the fast ones, blend by wavelength between them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tightrope.rope.arithmetic import Arithmetic, FloatArray
+from tightrope.rope.scaling.base import Scaling, integer, number, rope_type
+
+if TYPE_CHECKING:
+    from tightrope.rope.config import RopeConfig
+
+
+@rope_type("llama3")
+@dataclass(frozen=True, kw_only=True)
+class Llama3(Scaling):
+    """θ_i / factor where the wavelength λ_i = 2π / θ_i exceeds L₀ / low_freq_factor, θ_i where it is below
+    L₀ / high_freq_factor, and (1 − s) · θ_i / factor + s · θ_i between, s = (L₀ / λ_i − low) / (high − low).
+
+    L₀ = original_max_position_embeddings, default max_position_embeddings. Llama 3.1 (Meta, `apply_scaling` in
+    llama-models). With low = high, as Llama 4 Scout publishes it, there is no band between.
+    """
+
+    factor: float = number(at_least=1)
+    low_freq_factor: float = number(above=0)
+    high_freq_factor: float = number(above=0)
+    original_max_position_embeddings: int | None = integer(None, at_least=1)
+
+    def check(self, rope: "RopeConfig") -> Iterator[str]:
+        if self.high_freq_factor < self.low_freq_factor:
+            yield f"high_freq_factor must be >= low_freq_factor ({self.low_freq_factor:g}), got {self.high_freq_factor:g}"
+        if rope.original_length is None:
+            yield "rope_type 'llama3' needs original_max_position_embeddings or max_position_embeddings"
+
+    def remarks(self, rope: "RopeConfig") -> Iterator[str]:
+        if self.high_freq_factor == self.low_freq_factor:
+            yield "high_freq_factor equals low_freq_factor: no blend; pairs are divided or kept"
+
+    def frequencies(
+        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
+    ) -> tuple[FloatArray, float]:
+        kept = arithmetic.powers(rope.base, rope.exponent_dim)
+        original = rope.require_original_length()
+        wavelength = 2 * math.pi / kept
+        divided = np.where(wavelength > original / self.low_freq_factor, kept / self.factor, kept)
+        between = (wavelength >= original / self.high_freq_factor) & (wavelength <= original / self.low_freq_factor)
+        if self.high_freq_factor == self.low_freq_factor or not between.any():
+            return divided, 1.0
+        blend = (original / wavelength - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        return np.where(between, (1 - blend) * divided / self.factor + blend * divided, divided), 1.0

@@ -1,0 +1,38 @@
+"""`proportional`: the head turns at full width, but only its first pairs move."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tightrope.rope.arithmetic import Arithmetic, FloatArray
+from tightrope.rope.scaling.base import Scaling, number, rope_type
+
+if TYPE_CHECKING:
+    from tightrope.rope.config import RopeConfig
+
+
+@rope_type("proportional")
+@dataclass(frozen=True, kw_only=True)
+class Proportional(Scaling):
+    """inv_freq[i] = base ** (-2 i / d) / factor for i < ⌊partial_rotary_factor · d / 2⌋, 0 for the other pairs, d = rotary_dim.
+
+    Unlike a partial rotation, lane i is paired with i + d / 2 of the whole head and the exponents run over the whole head.
+    p-RoPE (arXiv:2410.06205), as Gemma 4 applies it.
+    """
+
+    factor: float = number(1.0, at_least=1)
+    partial_rotary_factor: float = number(1.0, at_least=0)
+
+    def check(self, rope: "RopeConfig") -> Iterator[str]:
+        if self.partial_rotary_factor > 1:
+            yield f"partial_rotary_factor must be <= 1, got {self.partial_rotary_factor:g}"
+
+    def frequencies(
+        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
+    ) -> tuple[FloatArray, float]:
+        turning = int(self.partial_rotary_factor * rope.exponent_dim // 2)
+        inv_freq = np.zeros(rope.pairs, arithmetic.dtype)
+        inv_freq[:turning] = arithmetic.powers(rope.base, rope.exponent_dim, turning) / self.factor
+        return inv_freq, 1.0

@@ -1,0 +1,100 @@
+"""`yarn`: interpolate the slow pairs, keep the fast ones, blend between them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
+from tightrope.rope.scaling.base import Scaling, flag, integer, number, rope_type
+
+if TYPE_CHECKING:
+    from tightrope.rope.config import RopeConfig
+
+# transformers and DeepSeek widen an empty ramp by this much, so that it divides by something.
+_RAMP_EPSILON = 0.001
+
+
+def attention_gain(scale: float, weight: float = 1.0) -> float:
+    """Return 0.1 · weight · ln(scale) + 1, and 1 where nothing is extended (YaRN, equation 22; DeepSeek's get_mscale)."""
+    return 0.1 * weight * ln(scale) + 1.0 if scale > 1 else 1.0
+
+
+@rope_type("yarn")
+@dataclass(frozen=True, kw_only=True)
+class Yarn(Scaling):
+    """inv_freq[i] = θ_i · (1 − γ_i) + θ_i / factor · γ_i, with γ rising from 0 to 1 between two corrected dimensions.
+
+    The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from the one
+    of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false. attention_factor is
+    0.1 · ln(factor) + 1, or the ratio of DeepSeek's two mscales where both are given and not 0.
+    factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings. YaRN, arXiv:2309.00071, section 3.2.
+    """
+
+    factor: float | None = number(None, at_least=1)
+    original_max_position_embeddings: int | None = integer(None, at_least=1)
+    attention_factor: float | None = number(None, above=0)
+    beta_fast: float = number(32.0, above=0)
+    beta_slow: float = number(1.0, above=0)
+    mscale: float | None = number(None, at_least=0)
+    mscale_all_dim: float | None = number(None, at_least=0)
+    truncate: bool = flag(True)
+
+    def check(self, rope: "RopeConfig") -> Iterator[str]:
+        if self.beta_fast < self.beta_slow:
+            yield f"beta_fast must be >= beta_slow ({self.beta_slow:g}), got {self.beta_fast:g}"
+        if rope.base <= 1:
+            yield f"base must be > 1 for rope_type 'yarn', got {rope.base:g}"
+        if self.factor is None and self.original_max_position_embeddings is None:
+            yield "rope_type 'yarn' needs factor or original_max_position_embeddings; give at least one of them"
+        elif self.factor is None and rope.max_position_embeddings is None:
+            yield "rope_type 'yarn' without factor needs max_position_embeddings, to take the ratio of lengths"
+        elif rope.original_length is None:
+            yield "rope_type 'yarn' needs original_max_position_embeddings or max_position_embeddings"
+        elif self.resolved_factor(rope) < 1:
+            yield (
+                f"max_position_embeddings ({rope.max_position_embeddings}) must be >= original_max_position_embeddings "
+                f"({rope.original_length}) where factor is left to their ratio"
+            )
+
+    def resolved_factor(self, rope: "RopeConfig") -> float:
+        """Return factor, or the ratio of the two lengths where it is absent."""
+        return self.factor if self.factor is not None else rope.length_ratio()
+
+    def resolved_attention_factor(self, rope: "RopeConfig") -> float:
+        """Return the factor on cos and sin."""
+        if self.attention_factor is not None:
+            return float(self.attention_factor)
+        factor = self.resolved_factor(rope)
+        if self.mscale and self.mscale_all_dim:
+            return attention_gain(factor, self.mscale) / attention_gain(factor, self.mscale_all_dim)
+        return attention_gain(factor)
+
+    def frequencies(
+        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
+    ) -> tuple[FloatArray, float]:
+        kept = arithmetic.powers(rope.base, rope.exponent_dim)
+        interpolated = arithmetic.divided_powers(rope.base, rope.exponent_dim, self.resolved_factor(rope))
+        # Twice "1 −": transformers' order of operations, whose float32 bits differ from those of the ramp itself.
+        extrapolation = 1 - self._ramp(rope, len(kept), arithmetic)
+        return interpolated * (1 - extrapolation) + kept * extrapolation, self.resolved_attention_factor(rope)
+
+    def _ramp(self, rope: "RopeConfig", pairs: int, arithmetic: Arithmetic) -> FloatArray:
+        low, high = self.correction_range(rope)
+        if low == high:
+            high += _RAMP_EPSILON
+        return np.clip((np.arange(pairs, dtype=arithmetic.dtype) - low) / (high - low), 0, 1)
+
+    def correction_range(self, rope: "RopeConfig") -> tuple[float, float]:
+        """Return the pair indices between which the blend runs."""
+        low, high = self._dimension(rope, self.beta_fast), self._dimension(rope, self.beta_slow)
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
+        return max(low, 0), min(high, rope.exponent_dim - 1)
+
+    @staticmethod
+    def _dimension(rope: "RopeConfig", rotations: float) -> float:
+        length = rope.require_original_length()
+        return rope.exponent_dim * ln(length / (rotations * 2 * math.pi)) / (2 * ln(rope.base))
