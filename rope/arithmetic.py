@@ -1,8 +1,8 @@
 """The two arithmetics in which frequencies are computed, each with the same bits on every platform.
 
-`EXACT` gives float64, each function correctly rounded: libm differs between Linux, macOS and CPU generations, so logarithms
-and powers are taken in `decimal` and rounded once. `FLOAT32` follows transformers step by step: float32 exponent, float32
-power, float32 reciprocal.
+`EXACT` gives float64, each function correctly rounded: libm differs between Linux, macOS and CPU generations, so
+logarithms and powers are taken in `decimal` and rounded once. `FLOAT32` follows transformers step by step: float32
+exponent, float32 power, float32 reciprocal.
 
 A rope type writes its formula once, against `Arithmetic`; the arithmetic decides the rounding.
 """
@@ -29,7 +29,8 @@ class Arithmetic(Protocol):
     """What the formula of a rope type may use beyond + − × ÷ on arrays and Python floats."""
 
     @property
-    def dtype(self) -> np.dtype[np.floating[Any]]: ...
+    def dtype(self) -> np.dtype[np.floating[Any]]:
+        """The dtype of what `powers` returns."""
 
     def powers(self, base: float, dim: int, count: int | None = None) -> FloatArray:
         """Return base ** (-2 i / dim) for i < count; count defaults to the pairs of dim channels."""
@@ -97,7 +98,7 @@ def _pairs(dim: int) -> int:
 
 
 def _geometric(base: float, dim: int, count: int) -> FloatArray:
-    """base ** (-2 i / dim): one ln and one exp, then a geometric progression in fixed point.
+    """Return base ** (-2 i / dim): one ln and one exp, then a geometric progression in fixed point.
 
     Each term is off by less than 2⁻¹⁴⁰ of itself, so rounding it to float64 gives the correctly rounded power.
     """

@@ -30,7 +30,7 @@ class RopeConfig:
         base: The base of the geometric progression of frequencies (RoFormer's 10000; Hugging Face's rope_theta).
         layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1).
         scaling: The rope type with its parameters.
-        side: `"head"` rotates the first rotary_dim channels of whatever width arrives, `"tail"` the last (MLA).
+        side: `"head"` rotates the first rotary_dim channels of whatever width arrives, `"tail"` the last.
         max_position_embeddings: The context length that the configuration declares, in tokens.
         mrope: Sections of several position axes, None for one axis.
         direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
@@ -113,7 +113,7 @@ class RopeConfig:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these fields changed, checked anew.
 
-        `scaling` may be a rope block as a configuration writes it: `replace(scaling={"rope_type": "yarn", "factor": 4.0})`.
+        `scaling` may be a rope block as a configuration writes it: `scaling={"rope_type": "yarn", "factor": 4.0}`.
         """
         if isinstance(changes.get("scaling"), Mapping):
             changes["scaling"] = _scaling_from(changes["scaling"])
@@ -171,7 +171,7 @@ class ModelRope:
         ropes: RopeConfig by key: the configuration's own layer-type names, `"default"` where there is one rope.
         layers: For each of num_hidden_layers a key of `ropes`, or None where the layer has no position.
         model_type: The configuration's model_type.
-        notes: What a person would want to check: defaults that were filled in, keys that were translated or have no effect.
+        notes: What a person would want to check: defaults filled in, keys translated or without effect.
     """
 
     ropes: Mapping[str, RopeConfig]

@@ -32,5 +32,5 @@ def _rebuild(problems: tuple[str, ...], source: str | None) -> RopeConfigError:
     return RopeConfigError(problems, source=source)
 
 
-class BackendUnavailable(RopeError, ImportError):
+class BackendUnavailable(RopeError, ImportError):  # noqa: N818  # the name says all
     """A backend that was asked for is not installed, or is installed and fails to import."""

@@ -39,15 +39,15 @@ class Frequencies:
 def frequencies(config: RopeConfig, seq_len: int | None = None, *, precision: Precision = "exact") -> Frequencies:
     """Return one angular frequency per rotated pair, and the factor on cos and sin.
 
-    inv_freq[i] = base ** (-2 i / rotary_dim), then scaled by the rope type        (RoFormer, arXiv:2104.09864; θ_i there)
+    inv_freq[i] = base ** (-2 i / rotary_dim), then scaled by the rope type    (RoFormer, arXiv:2104.09864; θ_i there)
 
     Args:
         config: Validated configuration.
         seq_len: Tokens in context (largest position + 1). Read only by rope types that follow the length.
-        precision: `"exact"`: float64, the same bits on every platform. `"float32"`: transformers' arithmetic, step by step.
+        precision: `"exact"`: float64, the same bits everywhere. `"float32"`: transformers' arithmetic, step by step.
 
     Raises:
-        RopeConfigError: The rope type follows the length and no seq_len was given, or an argument is none of its values.
+        RopeConfigError: The rope type follows the length and seq_len is missing, or an argument is not allowed.
     """
     if precision not in _ARITHMETICS:
         raise RopeConfigError(f"precision must be 'exact' or 'float32', got {precision!r}")
@@ -58,7 +58,9 @@ def _effective_length(config: RopeConfig, seq_len: int | None) -> int | None:
     if not config.scaling.follows_length:
         return None
     if seq_len is None:
-        raise RopeConfigError(f"rope_type {config.scaling.rope_type!r} follows the sequence: give seq_len (tokens in context)")
+        raise RopeConfigError(
+            f"rope_type {config.scaling.rope_type!r} follows the sequence: give seq_len (tokens in context)"
+        )
     if isinstance(seq_len, bool) or not isinstance(seq_len, int | np.integer) or seq_len < 0:
         raise RopeConfigError(f"seq_len must be a whole number >= 0, got {seq_len!r}")
     return config.scaling.effective_length(config, int(seq_len))

@@ -16,7 +16,7 @@ class MRope:
     Attributes:
         sections: Pairs per axis; they add up to the rotated pairs.
         order: `"chunked"`: the first sections[0] pairs follow axis 0, the next axis 1, … (Qwen2-VL, arXiv:2409.12191).
-            `"interleaved"`: pair p follows axis p mod axes, while that axis has pairs left; the rest follows axis 0 (Qwen3-VL).
+            `"interleaved"`: pair p follows axis p mod axes while that axis has pairs left, the rest axis 0 (Qwen3-VL).
     """
 
     sections: tuple[int, ...]

@@ -2,8 +2,8 @@
 
     turns = round(inv_freq / 2π · 2⁶⁴) mod 2⁶⁴          phase = turns · position mod 2⁶⁴
 
-The wrap-around of 64-bit integers is the reduction. Against exact arithmetic on inv_freq this leaves half a unit of 2⁻⁶⁴
-turns per position: 2e-12 rad at position 10⁷, 4e-10 at 2³¹.
+The wrap-around of 64-bit integers is the reduction. Against exact arithmetic on inv_freq this leaves half a unit of
+2⁻⁶⁴ turns per position: 2e-12 rad at position 10⁷, 4e-10 at 2³¹.
 """
 
 from typing import Any, Final

@@ -89,7 +89,8 @@ def rotate(
 
     Args:
         x: (…, width), width >= 2 · pairs; channels outside the rotation keep their values.
-        cos, sin: (…, pairs), broadcast against x without its last axis.
+        cos: (…, pairs), broadcast against x without its last axis.
+        sin: As cos.
         layout: Which channels form a pair, see `RopeConfig`.
         side: Which end of x is rotated, see `RopeConfig`.
         transpose: Rotate back, by the transposed matrix: the sign of sin flipped.
@@ -106,7 +107,9 @@ def rotate_bits(
     x: Float32, cos: Float32, sin: Float32, *, layout: Layout, side: Side = "head", transpose: bool = False,
     dtype: DType = "float32",
 ) -> Float32:  # fmt: skip
-    """Return x rotated, bit for bit: y1 = fma(x1, cos, −fl(x2 · sin)), y2 = fma(x1, sin, fl(x2 · cos)), rounded once to dtype.
+    """Return x rotated, bit for bit.
+
+    y1 = fma(x1, cos, −fl(x2 · sin)),    y2 = fma(x1, sin, fl(x2 · cos)),    each rounded once to dtype
 
     x holds values of `dtype` in float32, and so does the result; see `rotate` for the rest.
     """
@@ -149,8 +152,8 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Float32:
 def sincos_phase(phase: NDArray[np.uint32]) -> tuple[Float32, Float32]:
     """Return (cos, sin) of a phase in 2⁻³² turns; at most 7.6e-8 off over all 2³² phases.
 
-    The two highest bits, rounded, choose the quadrant; what remains, within ±1/8 turn, becomes a float t in quarter turns, and
-    two polynomials with explicit fma give its sine and cosine.
+    The two highest bits, rounded, choose the quadrant; what remains, within ±1/8 turn, becomes a float t in quarter
+    turns, and two polynomials with explicit fma give its sine and cosine.
     """
     phase = np.asarray(phase, np.uint32)
     quadrant = (phase + np.uint32(1 << 29)) >> np.uint32(30)
@@ -182,4 +185,3 @@ def round_to(values: ArrayLike, dtype: DType) -> Float32:
         rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
         return np.where(np.isnan(single), single, rounded.view(np.float32))
     return single
-

@@ -114,9 +114,7 @@ class Scaling(ABC):
             raise RopeConfigError(found)
 
     @abstractmethod
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         """Return (inv_freq, attention_factor) in the given arithmetic.
 
         seq_len is None unless `follows_length`; then it is what `effective_length` returned.

@@ -15,7 +15,5 @@ if TYPE_CHECKING:
 class Default(Scaling):
     """inv_freq[i] = base ** (-2 i / rotary_dim)        (RoFormer, arXiv:2104.09864; θ_i in the paper)."""
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         return arithmetic.powers(rope.base, rope.exponent_dim), 1.0

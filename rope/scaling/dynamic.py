@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Dynamic(Scaling):
     """The static NTK-aware base with growth = factor · L / L₀ − (factor − 1), for L > L₀; unscaled up to L₀.
 
-    L is the sequence length, L₀ the length the model was trained for: `original_max_position_embeddings` where the block
-    has it, else max_position_embeddings. Dynamic NTK (emozilla, 2023; YaRN, arXiv:2309.00071, appendix).
+    L is the sequence length, L₀ the length the model was trained for: `original_max_position_embeddings` where the
+    block has it, else max_position_embeddings. Dynamic NTK (emozilla, 2023; YaRN, arXiv:2309.00071, appendix).
     """
 
     follows_length: ClassVar[bool] = True
@@ -34,9 +34,7 @@ class Dynamic(Scaling):
     def effective_length(self, rope: "RopeConfig", seq_len: int) -> int | None:
         return max(seq_len, rope.require_original_length())
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         original = rope.require_original_length()
         length = arithmetic.length(max(seq_len or 0, original))
         growth = self.factor * length / original - (self.factor - 1)

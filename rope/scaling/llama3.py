@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @rope_type("llama3")
 @dataclass(frozen=True, kw_only=True)
 class Llama3(Scaling):
-    """θ_i / factor where the wavelength λ_i = 2π / θ_i exceeds L₀ / low_freq_factor, θ_i where it is below
-    L₀ / high_freq_factor, and (1 − s) · θ_i / factor + s · θ_i between, s = (L₀ / λ_i − low) / (high − low).
+    """inv_freq[i] = (1 − s) · θ_i / factor + s · θ_i, with s = (L₀ / λ_i − low) / (high − low) cut to [0, 1].
 
-    L₀ = original_max_position_embeddings, default max_position_embeddings. Llama 3.1 (Meta, `apply_scaling` in
+    θ_i is the unscaled frequency and λ_i = 2π / θ_i its wavelength: pairs slower than L₀ / low_freq_factor are divided,
+    pairs faster than L₀ / high_freq_factor kept. L₀ = original_max_position_embeddings, default max_position_embeddings. Llama 3.1 (Meta, `apply_scaling` in
     llama-models). With low = high, as Llama 4 Scout publishes it, there is no band between.
     """
 
@@ -31,7 +31,8 @@ class Llama3(Scaling):
 
     def check(self, rope: "RopeConfig") -> Iterator[str]:
         if self.high_freq_factor < self.low_freq_factor:
-            yield f"high_freq_factor must be >= low_freq_factor ({self.low_freq_factor:g}), got {self.high_freq_factor:g}"
+            low, high = self.low_freq_factor, self.high_freq_factor
+            yield f"high_freq_factor must be >= low_freq_factor ({low:g}), got {high:g}"
         if rope.original_length is None:
             yield "rope_type 'llama3' needs original_max_position_embeddings or max_position_embeddings"
 
@@ -39,9 +40,7 @@ class Llama3(Scaling):
         if self.high_freq_factor == self.low_freq_factor:
             yield "high_freq_factor equals low_freq_factor: no blend; pairs are divided or kept"
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         kept = arithmetic.powers(rope.base, rope.exponent_dim)
         original = rope.require_original_length()
         wavelength = 2 * math.pi / kept

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class LongRope(Scaling):
     """inv_freq[i] = base ** (-2 i / rotary_dim) / divisor[i], divisor = short_factor while L ≤ L₀, long_factor beyond.
 
-    attention_factor is sqrt(1 + ln(factor) / ln(L₀)), 1 where factor ≤ 1; factor defaults to max_position_embeddings / L₀,
-    L₀ to max_position_embeddings. Phi-3.5-MoE replaces it by short_mscale and long_mscale. LongRoPE, arXiv:2402.13753.
+    attention_factor is sqrt(1 + ln(factor) / ln(L₀)), 1 where factor ≤ 1; factor defaults to
+    max_position_embeddings / L₀, L₀ to max_position_embeddings. Phi-3.5-MoE replaces it by short_mscale and long_mscale. LongRoPE, arXiv:2402.13753.
     """
 
     follows_length: ClassVar[bool] = True
@@ -63,9 +63,7 @@ class LongRope(Scaling):
         factor = self.factor if self.factor is not None else rope.length_ratio()
         return math.sqrt(1 + ln(factor) / ln(rope.require_original_length())) if factor > 1 else 1.0
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         is_long = (seq_len or 0) > rope.require_original_length()
         divisor = np.array(self.long_factor if is_long else self.short_factor, arithmetic.dtype)
         inv_freq = arithmetic.divided_powers(rope.base, rope.exponent_dim, divisor)

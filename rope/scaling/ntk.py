@@ -36,7 +36,5 @@ class Ntk(Scaling):
     def check(self, rope: "RopeConfig") -> Iterator[str]:
         yield from check_dim(rope, self.rope_type)
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         return arithmetic.powers(grown_base(rope, arithmetic, self.factor), rope.exponent_dim), 1.0

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @rope_type("proportional")
 @dataclass(frozen=True, kw_only=True)
 class Proportional(Scaling):
-    """inv_freq[i] = base ** (-2 i / d) / factor for i < ⌊partial_rotary_factor · d / 2⌋, 0 for the other pairs, d = rotary_dim.
+    """inv_freq[i] = base ** (-2 i / d) / factor for i < ⌊partial_rotary_factor · d / 2⌋, 0 for the others; d = rotary_dim.
 
-    Unlike a partial rotation, lane i is paired with i + d / 2 of the whole head and the exponents run over the whole head.
+    Unlike a partial rotation, lane i is paired with i + d / 2 of the whole head, over which the exponents run too.
     p-RoPE (arXiv:2410.06205), as Gemma 4 applies it.
     """
 
@@ -29,9 +29,7 @@ class Proportional(Scaling):
         if self.partial_rotary_factor > 1:
             yield f"partial_rotary_factor must be <= 1, got {self.partial_rotary_factor:g}"
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         turning = int(self.partial_rotary_factor * rope.exponent_dim // 2)
         inv_freq = np.zeros(rope.pairs, arithmetic.dtype)
         inv_freq[:turning] = arithmetic.powers(rope.base, rope.exponent_dim, turning) / self.factor

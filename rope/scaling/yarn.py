@@ -18,7 +18,7 @@ _RAMP_EPSILON = 0.001
 
 
 def attention_gain(scale: float, weight: float = 1.0) -> float:
-    """Return 0.1 · weight · ln(scale) + 1, and 1 where nothing is extended (YaRN, equation 22; DeepSeek's get_mscale)."""
+    """Return 0.1 · weight · ln(scale) + 1; 1 where nothing is extended (YaRN, equation 22; DeepSeek's get_mscale)."""
     return 0.1 * weight * ln(scale) + 1.0 if scale > 1 else 1.0
 
 
@@ -27,8 +27,8 @@ def attention_gain(scale: float, weight: float = 1.0) -> float:
 class Yarn(Scaling):
     """inv_freq[i] = θ_i · (1 − γ_i) + θ_i / factor · γ_i, with γ rising from 0 to 1 between two corrected dimensions.
 
-    The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from the one
-    of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false. attention_factor is
+    The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from the
+    one of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false. attention_factor is
     0.1 · ln(factor) + 1, or the ratio of DeepSeek's two mscales where both are given and not 0.
     factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings. YaRN, arXiv:2309.00071, section 3.2.
     """
@@ -72,9 +72,7 @@ class Yarn(Scaling):
             return attention_gain(factor, self.mscale) / attention_gain(factor, self.mscale_all_dim)
         return attention_gain(factor)
 
-    def frequencies(
-        self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None
-    ) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         kept = arithmetic.powers(rope.base, rope.exponent_dim)
         interpolated = arithmetic.divided_powers(rope.base, rope.exponent_dim, self.resolved_factor(rope))
         # Twice "1 −": transformers' order of operations, whose float32 bits differ from those of the ramp itself.
