@@ -82,7 +82,7 @@ class _Float32:
         return np.float32(seq_len)
 
     def power(self, base: float, exponent: float) -> float:
-        value = np.power(np.float64(base), exponent)
+        value: Any = np.power(np.float64(base), exponent)
         return np.float32(value) if isinstance(base, np.float32) else float(value)
 
     @staticmethod

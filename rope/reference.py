@@ -72,7 +72,7 @@ def _by_pair(config: RopeConfig, positions: ArrayLike) -> NDArray[np.int64]:
 
 def _angles(freqs: Frequencies, positions: NDArray[np.int64]) -> Float64:
     if freqs.inv_freq.dtype == np.float32:
-        return (positions.astype(np.float32) * freqs.inv_freq).astype(np.float64)
+        return np.asarray(positions.astype(np.float32) * freqs.inv_freq, np.float64)
     return phase(freqs.turns, positions).view(np.int64) * (np.pi / 2**63)
 
 

@@ -18,8 +18,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
 from tightrope.rope.errors import RopeConfigError
@@ -46,16 +45,16 @@ class Rule:
     above: float | None = None
     optional: bool = False
 
-    def problem(self, name: str, value: object) -> str | None:
+    def problem(self, name: str, value: Any) -> str | None:
         """Return what is wrong with value, or None."""
         if value is None and self.optional:
             return None
         if not self._has_kind(value):
             return f"{name} must be {_KIND_NAMES[self.kind]}, got {value!r}"
         for item in value if isinstance(value, tuple) else (value,):
-            if self.at_least is not None and item < self.at_least:  # type: ignore[operator]  # numbers: checked above
+            if self.at_least is not None and item < self.at_least:
                 return f"{name} must be >= {self.at_least:g}, got {item!r}"
-            if self.above is not None and item <= self.above:  # type: ignore[operator]  # numbers: checked above
+            if self.above is not None and item <= self.above:
                 return f"{name} must be > {self.above:g}, got {item!r}"
         return None
 
@@ -64,12 +63,12 @@ class Rule:
             return isinstance(value, tuple) and all(_is_number(item) for item in value)
         if self.kind == "flag":
             return isinstance(value, bool)
-        return _is_number(value) and (self.kind == "number" or float(value).is_integer())  # type: ignore[arg-type]
+        return _is_number(value) and (self.kind == "number" or float(value).is_integer())
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     # bool is an int to Python; in a configuration it is a mistake.
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def number(default: Any = MISSING, *, at_least: float | None = None, above: float | None = None) -> Any:
@@ -187,8 +186,8 @@ def _is_given(item: Field[Any], block: Mapping[str, object]) -> bool:
 def _tidy(rule: Rule, value: object) -> object:
     if rule.kind == "numbers" and isinstance(value, list):
         return tuple(value)
-    if rule.kind == "integer" and isinstance(value, Real) and not isinstance(value, Integral):
-        return int(value) if math.isfinite(value) and float(value).is_integer() else value
+    if rule.kind == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 

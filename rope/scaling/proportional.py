@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @rope_type("proportional")
 @dataclass(frozen=True, kw_only=True)
 class Proportional(Scaling):
-    """inv_freq[i] = base ** (-2 i / d) / factor for i < ⌊partial_rotary_factor · d / 2⌋, 0 for the others; d = rotary_dim.
+    """inv_freq[i] = base ** (-2 i / d) / factor for i < ⌊partial_rotary_factor · d / 2⌋, else 0; d = rotary_dim.
 
     Unlike a partial rotation, lane i is paired with i + d / 2 of the whole head, over which the exponents run too.
     p-RoPE (arXiv:2410.06205), as Gemma 4 applies it.

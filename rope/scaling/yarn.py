@@ -27,8 +27,8 @@ def attention_gain(scale: float, weight: float = 1.0) -> float:
 class Yarn(Scaling):
     """inv_freq[i] = θ_i · (1 − γ_i) + θ_i / factor · γ_i, with γ rising from 0 to 1 between two corrected dimensions.
 
-    The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from the
-    one of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false. attention_factor is
+    The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from
+    the one of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false. attention_factor is
     0.1 · ln(factor) + 1, or the ratio of DeepSeek's two mscales where both are given and not 0.
     factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings. YaRN, arXiv:2309.00071, section 3.2.
     """
