@@ -82,8 +82,9 @@ class _Float32:
         return np.float32(seq_len)
 
     def power(self, base: float, exponent: float) -> float:
-        value: Any = np.power(np.float64(base), exponent)
-        return np.float32(value) if isinstance(base, np.float32) else float(value)
+        value = np.power(np.float64(base), exponent)
+        rounded: Any = np.float32(value) if isinstance(base, np.float32) else value
+        return rounded  # type: ignore[no-any-return]  # a float32 scalar is no float to mypy
 
     @staticmethod
     def _positive_powers(base: float, dim: int, count: int | None = None) -> FloatArray:

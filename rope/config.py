@@ -30,7 +30,7 @@ class RopeConfig:
         base: The base of the geometric progression of frequencies (RoFormer's 10000; Hugging Face's rope_theta).
         layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1).
         scaling: The rope type with its parameters.
-        side: `"head"` rotates the first rotary_dim channels of what arrives, `"tail"` the last (MLA).
+        side: `"head"` rotates the first rotary_dim channels of what comes, `"tail"` the last (MLA).
         max_position_embeddings: The context length that the configuration declares, in tokens.
         mrope: Sections of several position axes, None for one axis.
         direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).

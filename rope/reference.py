@@ -70,9 +70,9 @@ def _by_pair(config: RopeConfig, positions: ArrayLike) -> NDArray[np.int64]:
     return np.moveaxis(positions[list(config.mrope.pair_axes(config.pairs))], 0, -1).astype(np.int64)
 
 
-def _angles(freqs: Frequencies, positions: NDArray[np.int64]) -> Float64:
+def _angles(freqs: Frequencies, positions: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
     if freqs.inv_freq.dtype == np.float32:
-        return np.asarray(positions.astype(np.float32) * freqs.inv_freq, np.float64)
+        return (positions.astype(np.float32) * freqs.inv_freq).astype(np.float64)
     return phase(freqs.turns, positions).view(np.int64) * (np.pi / 2**63)
 
 

@@ -20,8 +20,8 @@ class Llama3(Scaling):
     """inv_freq[i] = (1 − s) · θ_i / factor + s · θ_i, with s = (L₀ / λ_i − low) / (high − low) cut to [0, 1].
 
     θ_i is the unscaled frequency and λ_i = 2π / θ_i its wavelength: pairs slower than L₀ / low_freq_factor are divided,
-    pairs faster than L₀ / high_freq_factor kept. L₀ = original_max_position_embeddings, default max_position_embeddings.
-    Llama 3.1 (Meta, `apply_scaling` in llama-models). With low = high, as Llama 4 Scout has it, there is no band between.
+    pairs faster than L₀ / high_freq_factor kept. L₀ is original_max_position_embeddings, else max_position_embeddings.
+    Llama 3.1 (Meta, `apply_scaling` in llama-models). With low = high (Llama 4 Scout) there is no band between.
     """
 
     factor: float = number(at_least=1)

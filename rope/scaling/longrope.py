@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class LongRope(Scaling):
     """inv_freq[i] = base ** (-2 i / rotary_dim) / divisor[i], divisor = short_factor while L ≤ L₀, long_factor beyond.
 
-    attention_factor is sqrt(1 + ln(factor) / ln(L₀)), 1 where factor ≤ 1; factor defaults to
-    max_position_embeddings / L₀, L₀ to max_position_embeddings. Phi-3.5-MoE replaces it by short_mscale and long_mscale.
+    attention_factor is sqrt(1 + ln(factor) / ln(L₀)), 1 where factor ≤ 1; Phi-3.5-MoE replaces it by short_mscale and
+    long_mscale. factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings.
     LongRoPE, arXiv:2402.13753.
     """
 
