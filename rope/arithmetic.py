@@ -9,7 +9,7 @@ A rope type writes its formula once, against `Arithmetic`; the arithmetic decide
 
 import math
 from decimal import Context, Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,12 +79,11 @@ class _Float32:
 
     def length(self, seq_len: int) -> float:
         # transformers holds the running length in a tensor, which makes the arithmetic on it float32.
-        return np.float32(seq_len)
+        return cast(float, np.float32(seq_len))
 
     def power(self, base: float, exponent: float) -> float:
         value = np.power(np.float64(base), exponent)
-        rounded: Any = np.float32(value) if isinstance(base, np.float32) else value
-        return rounded  # type: ignore[no-any-return]  # a float32 scalar is no float to mypy
+        return cast(float, np.float32(value)) if isinstance(base, np.float32) else float(value)
 
     @staticmethod
     def _positive_powers(base: float, dim: int, count: int | None = None) -> FloatArray:

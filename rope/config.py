@@ -34,7 +34,7 @@ class RopeConfig:
         max_position_embeddings: The context length that the configuration declares, in tokens.
         mrope: Sections of several position axes, None for one axis.
         direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
-        frequency_dim: The denominator of the exponents where it is not rotary_dim (families that round an odd width up).
+        frequency_dim: The d of the exponents where it is not rotary_dim (families that round an odd width up).
     """
 
     head_dim: int
