@@ -1,0 +1,100 @@
+"""Which backends the tests run on, and how a missing one shows.
+
+A test that takes the fixture `backend` runs once per backend; a test marked `backend("torch")`, or with several names,
+needs those. Where one is missing the test is skipped with the import error as its reason, unless `--require-backend`
+names it: then nothing runs and the exit status is 1. The last lines of a run say how many tests each backend had.
+"""
+
+import functools
+import os
+from collections import Counter
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import tightrope
+
+BACKENDS = ("torch", "mlx")
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("TIGHTROPE_SHARED", ROOT.parent / "shared"))
+SHARED_CONFIGS = sorted((SHARED / "configs").glob("*.json"))
+NO_CONFIGS = f"no real configurations in {SHARED / 'configs'}"
+
+# No deadline: the first call of a framework takes seconds. CI draws the same examples every time; a person, new ones.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("ci"), max_examples=5)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.backend(name)) for name in BACKENDS])
+def backend(request):
+    """Each backend's module in turn."""
+    return tightrope.load_backend(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder with real configurations that may lie beside the checkout."""
+    if not SHARED_CONFIGS:
+        pytest.skip(NO_CONFIGS)
+    return SHARED
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(path, id=path.stem) for path in SHARED_CONFIGS]
+    or [pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_CONFIGS))],
+)
+def shared_config(request):
+    """The path of each real configuration in turn; one skip where there are none."""
+    return request.param
+
+
+@functools.cache
+def missing(name):
+    """Return why a backend cannot be used, None where it can."""
+    try:
+        tightrope.load_backend(name)
+    except tightrope.BackendUnavailable as error:
+        return str(error)
+    return None
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--require-backend",
+        metavar="NAMES",
+        default=os.environ.get("TIGHTROPE_REQUIRE_BACKENDS", ""),
+        help="backends that must be there, comma-separated (default: $TIGHTROPE_REQUIRE_BACKENDS)",
+    )
+
+
+def pytest_sessionstart(session):
+    required = filter(None, session.config.getoption("--require-backend").split(","))
+    if reasons := [reason for name in required if (reason := missing(name))]:
+        pytest.exit("required by --require-backend: " + "; ".join(reasons), returncode=1)
+
+
+def pytest_runtest_setup(item):
+    names = [name for mark in item.iter_markers("backend") for name in mark.args]
+    item.user_properties += [("backend", name) for name in names]
+    if reasons := [reason for name in names if (reason := missing(name))]:
+        pytest.skip("; ".join(reasons))
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = Counter(
+        (name, outcome)
+        for outcome in ("passed", "failed", "error", "skipped")
+        for report in terminalreporter.stats.get(outcome, [])
+        for key, name in getattr(report, "user_properties", [])
+        if key == "backend"
+    )
+    for name in BACKENDS:
+        figures = [f"{number} {outcome}" for (of, outcome), number in counts.items() if of == name]
+        reason = f" ({reason})" if (reason := missing(name)) else ""
+        terminalreporter.write_line(f"tests on {name}: {', '.join(figures) or 'none'}{reason}")
