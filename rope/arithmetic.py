@@ -32,11 +32,11 @@ class Arithmetic(Protocol):
     def dtype(self) -> np.dtype[np.floating[Any]]:
         """The dtype of what `powers` returns."""
 
-    def powers(self, base: float, dim: int, count: int | None = None) -> FloatArray:
-        """Return base ** (-2 i / dim) for i < count; count defaults to the pairs of dim channels."""
+    def powers(self, base: float, dim: int, count: int) -> FloatArray:
+        """Return base ** (-2 i / dim) for i < count."""
 
-    def divided_powers(self, base: float, dim: int, divisor: float | FloatArray) -> FloatArray:
-        """Return base ** (-2 i / dim) / divisor."""
+    def divided_powers(self, base: float, dim: int, count: int, divisor: float | FloatArray) -> FloatArray:
+        """Return base ** (-2 i / dim) / divisor for i < count."""
 
     def length(self, seq_len: int) -> float:
         """Return a sequence length known only at run time, as a scalar of this arithmetic."""
@@ -50,11 +50,11 @@ class _Exact:
 
     dtype: np.dtype[np.floating[Any]] = np.dtype(np.float64)
 
-    def powers(self, base: float, dim: int, count: int | None = None) -> FloatArray:
-        return _geometric(float(base), dim, _pairs(dim) if count is None else count)
+    def powers(self, base: float, dim: int, count: int) -> FloatArray:
+        return _geometric(float(base), dim, count)
 
-    def divided_powers(self, base: float, dim: int, divisor: float | FloatArray) -> FloatArray:
-        return self.powers(base, dim) / divisor
+    def divided_powers(self, base: float, dim: int, count: int, divisor: float | FloatArray) -> FloatArray:
+        return self.powers(base, dim, count) / divisor
 
     def length(self, seq_len: int) -> float:
         return float(seq_len)
@@ -71,11 +71,11 @@ class _Float32:
 
     dtype: np.dtype[np.floating[Any]] = np.dtype(np.float32)
 
-    def powers(self, base: float, dim: int, count: int | None = None) -> FloatArray:
+    def powers(self, base: float, dim: int, count: int) -> FloatArray:
         return np.float32(1) / self._positive_powers(base, dim, count)
 
-    def divided_powers(self, base: float, dim: int, divisor: float | FloatArray) -> FloatArray:
-        return np.float32(1) / (np.asarray(divisor, np.float32) * self._positive_powers(base, dim))
+    def divided_powers(self, base: float, dim: int, count: int, divisor: float | FloatArray) -> FloatArray:
+        return np.float32(1) / (np.asarray(divisor, np.float32) * self._positive_powers(base, dim, count))
 
     def length(self, seq_len: int) -> float:
         # transformers holds the running length in a tensor, which makes the arithmetic on it float32.
@@ -86,15 +86,9 @@ class _Float32:
         return cast(float, np.float32(value)) if isinstance(base, np.float32) else float(value)
 
     @staticmethod
-    def _positive_powers(base: float, dim: int, count: int | None = None) -> FloatArray:
-        steps = np.arange(_pairs(dim) if count is None else count, dtype=np.float32)
-        exponents = steps * np.float32(2) / np.float32(dim)
+    def _positive_powers(base: float, dim: int, count: int) -> FloatArray:
+        exponents = np.arange(count, dtype=np.float32) * np.float32(2) / np.float32(dim)
         return np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
-
-
-def _pairs(dim: int) -> int:
-    # An odd dim rounds up, as transformers' arange(0, dim, 2) does; only families that want it pass one.
-    return (dim + 1) // 2
 
 
 def _geometric(base: float, dim: int, count: int) -> FloatArray:

@@ -1,6 +1,7 @@
 """From a configuration to its frequencies: the second room of the pipeline."""
 
 from dataclasses import dataclass
+from decimal import DecimalException
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -69,7 +70,10 @@ def _effective_length(config: RopeConfig, seq_len: int | None) -> int | None:
 # A dynamic NTK decode visits a new length every step; the bound keeps a long one from growing memory.
 @lru_cache(maxsize=256)
 def _frequencies(config: RopeConfig, seq_len: int | None, precision: Precision) -> Frequencies:
-    inv_freq, attention_factor = config.scaling.frequencies(config, _ARITHMETICS[precision], seq_len)
+    try:
+        inv_freq, attention_factor = config.scaling.frequencies(config, _ARITHMETICS[precision], seq_len)
+    except (OverflowError, DecimalException) as error:
+        raise _not_finite(config) from error
     inv_freq = _checked(inv_freq, config) * config.direction
     inv_freq.setflags(write=False)
     return Frequencies(inv_freq, float(attention_factor))
@@ -80,5 +84,12 @@ def _checked(inv_freq: FloatArray, config: RopeConfig) -> NDArray[np.floating[An
     if inv_freq.shape != (config.pairs,):
         raise RopeConfigError(f"rope_type {name!r} must give {config.pairs} frequencies, got shape {inv_freq.shape}")
     if not np.isfinite(inv_freq).all():
-        raise RopeConfigError(f"rope_type {name!r} gives a frequency that is not finite; check base and the scaling")
+        raise _not_finite(config)
     return inv_freq
+
+
+def _not_finite(config: RopeConfig) -> RopeConfigError:
+    name, base = config.scaling.rope_type, config.base
+    return RopeConfigError(
+        f"rope_type {name!r} gives a frequency that is not finite; check base ({base:g}) and factors"
+    )

@@ -8,7 +8,7 @@ A rope type is one module of this package:
         factor: float = number(at_least=1)
 
         def frequencies(self, rope, arithmetic, seq_len):
-            return arithmetic.powers(rope.base, rope.exponent_dim) / self.factor, 1.0
+            return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs) / self.factor, 1.0
 
 The field declarations say how a parameter is read, checked and written; `check` holds the rules between fields.
 """

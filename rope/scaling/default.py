@@ -16,4 +16,4 @@ class Default(Scaling):
     """inv_freq[i] = base ** (-2 i / rotary_dim)        (RoFormer, arXiv:2104.09864; θ_i in the paper)."""
 
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
-        return arithmetic.powers(rope.base, rope.exponent_dim), 1.0
+        return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs), 1.0

@@ -38,4 +38,4 @@ class Dynamic(Scaling):
         original = rope.require_original_length()
         length = arithmetic.length(max(seq_len or 0, original))
         growth = self.factor * length / original - (self.factor - 1)
-        return arithmetic.powers(grown_base(rope, arithmetic, growth), rope.exponent_dim), 1.0
+        return arithmetic.powers(grown_base(rope, arithmetic, growth), rope.exponent_dim, rope.pairs), 1.0

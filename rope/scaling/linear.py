@@ -18,4 +18,4 @@ class Linear(Scaling):
     factor: float = number(at_least=1)
 
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
-        return arithmetic.powers(rope.base, rope.exponent_dim) / self.factor, 1.0
+        return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs) / self.factor, 1.0

@@ -41,12 +41,14 @@ class Llama3(Scaling):
             yield "high_freq_factor equals low_freq_factor: no blend; pairs are divided or kept"
 
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
-        kept = arithmetic.powers(rope.base, rope.exponent_dim)
+        kept = arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs)
         original = rope.require_original_length()
-        wavelength = 2 * math.pi / kept
+        # Reciprocal, then product: so torch divides a number by a tensor, and float32 has to follow it.
+        wavelength = (1 / kept) * (2 * math.pi)
         divided = np.where(wavelength > original / self.low_freq_factor, kept / self.factor, kept)
-        between = (wavelength >= original / self.high_freq_factor) & (wavelength <= original / self.low_freq_factor)
-        if self.high_freq_factor == self.low_freq_factor or not between.any():
+        if self.high_freq_factor == self.low_freq_factor:
             return divided, 1.0
-        blend = (original / wavelength - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        blend = (1 / wavelength) * original
+        blend = (blend - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        between = (wavelength >= original / self.high_freq_factor) & (wavelength <= original / self.low_freq_factor)
         return np.where(between, (1 - blend) * divided / self.factor + blend * divided, divided), 1.0

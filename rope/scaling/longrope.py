@@ -67,5 +67,5 @@ class LongRope(Scaling):
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         is_long = (seq_len or 0) > rope.require_original_length()
         divisor = np.array(self.long_factor if is_long else self.short_factor, arithmetic.dtype)
-        inv_freq = arithmetic.divided_powers(rope.base, rope.exponent_dim, divisor)
+        inv_freq = arithmetic.divided_powers(rope.base, rope.exponent_dim, rope.pairs, divisor)
         return inv_freq, self.resolved_attention_factor(rope, is_long=is_long)

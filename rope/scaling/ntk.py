@@ -37,4 +37,4 @@ class Ntk(Scaling):
         yield from check_dim(rope, self.rope_type)
 
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
-        return arithmetic.powers(grown_base(rope, arithmetic, self.factor), rope.exponent_dim), 1.0
+        return arithmetic.powers(grown_base(rope, arithmetic, self.factor), rope.exponent_dim, rope.pairs), 1.0

@@ -73,8 +73,8 @@ class Yarn(Scaling):
         return attention_gain(factor)
 
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
-        kept = arithmetic.powers(rope.base, rope.exponent_dim)
-        interpolated = arithmetic.divided_powers(rope.base, rope.exponent_dim, self.resolved_factor(rope))
+        kept = arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs)
+        interpolated = arithmetic.divided_powers(rope.base, rope.exponent_dim, rope.pairs, self.resolved_factor(rope))
         # Twice "1 −": transformers' order of operations, whose float32 bits differ from those of the ramp itself.
         extrapolation = 1 - self._ramp(rope, len(kept), arithmetic)
         return interpolated * (1 - extrapolation) + kept * extrapolation, self.resolved_attention_factor(rope)

@@ -1,0 +1,135 @@
+"""A configuration is frozen, hashable, whole, and never wrong."""
+
+import copy
+import pickle
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from tightrope import ModelRope, MRope, RopeConfig, RopeConfigError
+from tightrope.rope.scaling.linear import Linear
+
+FIELDS = {"head_dim": 128, "rotary_dim": 64, "base": 10_000.0, "layout": "half"}
+
+
+def test_equal_fields_make_equal_hashable_configurations():
+    assert RopeConfig(**FIELDS) == RopeConfig(**FIELDS)
+    assert len({RopeConfig(**FIELDS), RopeConfig(**FIELDS), RopeConfig(**{**FIELDS, "base": 5e5})}) == 2
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        RopeConfig(**FIELDS).base = 1.0
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_copies_are_equal(twin):
+    config = RopeConfig(**FIELDS, mrope=MRope(sections=(16, 16)), scaling=Linear(factor=2.0))
+    model = ModelRope(ropes={"default": config}, layers=("default", None))
+    assert twin(model) == model
+    assert hash(twin(model)) == hash(model)
+
+
+BAD = [
+    ({"head_dim": 0}, "head_dim must be a whole number > 0, got 0"),
+    ({"head_dim": 12.5}, "head_dim must be a whole number > 0, got 12.5"),
+    ({"head_dim": True}, "head_dim must be a whole number > 0, got True"),
+    ({"rotary_dim": 63}, "rotary_dim must be even, got 63"),
+    ({"rotary_dim": 130}, "rotary_dim must be <= head_dim (128), got 130"),
+    ({"base": 0.0}, "base must be a finite number > 0, got 0.0"),
+    ({"base": float("nan")}, "base must be a finite number > 0, got nan"),
+    ({"base": float("inf")}, "base must be a finite number > 0, got inf"),
+    ({"base": "10000"}, "base must be a finite number > 0, got '10000'"),
+    ({"base": True}, "base must be a finite number > 0, got True"),
+    ({"layout": "neox"}, "layout must be one of 'half', 'interleaved', got 'neox'"),
+    ({"side": "left"}, "side must be one of 'head', 'tail', got 'left'"),
+    ({"direction": 0}, "direction must be one of 1, -1, got 0"),
+    ({"max_position_embeddings": -1}, "max_position_embeddings must be a whole number > 0, got -1"),
+    ({"scaling": None}, "scaling must be a rope type such as"),
+    ({"mrope": MRope(sections=(16, 8))}, "mrope_section must add up to the 32 rotated pairs, got [16, 8]"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_what_cannot_be_right_is_refused(change, message):
+    with pytest.raises(RopeConfigError) as caught:
+        RopeConfig(**{**FIELDS, **change})
+    assert message in caught.value.problems[0]
+
+
+def test_all_problems_at_once():
+    with pytest.raises(RopeConfigError) as caught:
+        RopeConfig(**{**FIELDS, "base": -1.0, "layout": "x", "rotary_dim": 3})
+    assert len(caught.value.problems) == 3
+
+
+def test_an_error_survives_pickling():
+    error = RopeConfigError(["a", "b"], source="config.json")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "config.json: 2 problems\n  - a\n  - b"
+
+
+@pytest.mark.parametrize("sections", [(), (-1, 33), (16.0, 16), (True, 31)])
+def test_sections_that_cannot_be_right_are_refused(sections):
+    with pytest.raises(RopeConfigError, match="mrope_section"):
+        MRope(sections=sections)
+
+
+def test_an_unknown_order_of_axes_is_refused():
+    with pytest.raises(RopeConfigError, match="mrope order must be one of 'chunked', 'interleaved'"):
+        MRope(sections=(1, 1), order="shuffled")
+
+
+def test_chunked_pairs_follow_their_section():
+    assert MRope(sections=(1, 2, 3)).pair_axes(6) == (0, 1, 1, 2, 2, 2)
+
+
+def test_interleaved_pairs_take_turns_while_their_axis_has_some_left():
+    """Qwen3-VL: [24, 20, 20] over 64 pairs: t h w t h w … up to pair 59, then time alone."""
+    axes = MRope(sections=(24, 20, 20), order="interleaved").pair_axes(64)
+    assert axes[:60] == (0, 1, 2) * 20
+    assert axes[60:] == (0, 0, 0, 0)
+
+
+def test_replace_checks_anew_and_leaves_the_original():
+    config = RopeConfig(**FIELDS)
+    longer = config.replace(scaling={"rope_type": "linear", "factor": 2}, max_position_embeddings=8192)
+    assert longer.scaling == Linear(factor=2)
+    assert config.scaling.rope_type == "default"
+    with pytest.raises(RopeConfigError, match="base must be"):
+        config.replace(base=-1)
+
+
+@pytest.fixture
+def two_ropes():
+    local, wide = RopeConfig(**FIELDS), RopeConfig(**{**FIELDS, "base": 1e6})
+    return ModelRope(ropes={"sliding_attention": local, "full_attention": wide}, layers=("sliding_attention", None))
+
+
+def test_each_layer_has_its_rope(two_ropes):
+    assert two_ropes.for_layer(0) == two_ropes.ropes["sliding_attention"]
+    assert two_ropes.for_layer(1) is None
+
+
+def test_the_only_rope_needs_no_name():
+    model = ModelRope(ropes={"default": RopeConfig(**FIELDS)}, layers=("default",))
+    assert model.rope() is model.ropes["default"]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [(None, "layer_type is required"), ("full", "layer_type must be one of")],
+)
+def test_one_of_several_ropes_must_be_named(two_ropes, key, message):
+    with pytest.raises(RopeConfigError, match=message):
+        two_ropes.rope(key)
+
+
+def test_replace_changes_the_named_rope_alone(two_ropes):
+    changed = two_ropes.replace("full_attention", base=2e6)
+    assert changed.ropes["full_attention"].base == 2e6
+    assert changed.ropes["sliding_attention"] == two_ropes.ropes["sliding_attention"]
+
+
+def test_a_layer_with_an_unknown_rope_is_refused():
+    with pytest.raises(RopeConfigError, match="layer 1 has rope 'x'"):
+        ModelRope(ropes={"default": RopeConfig(**FIELDS)}, layers=("default", "x"))
