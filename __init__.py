@@ -1,9 +1,10 @@
 """Tightrope: rotary position embeddings, done once, the same on every machine."""
 
 from tightrope.rope.config import ModelRope, RopeConfig
-from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.frequencies import Frequencies, frequencies
 from tightrope.rope.mrope import MRope
+from tightrope.rope.reading import read
 from tightrope.rope.scaling import Scaling, rope_type
 
 __version__ = "0.1.0"
@@ -16,8 +17,10 @@ __all__ = [
     "RopeConfig",
     "RopeConfigError",
     "RopeError",
+    "RopeWarning",
     "Scaling",
     "__version__",
     "frequencies",
+    "read",
     "rope_type",
 ]

@@ -34,3 +34,7 @@ def _rebuild(problems: tuple[str, ...], source: str | None) -> RopeConfigError:
 
 class BackendUnavailable(RopeError, ImportError):  # noqa: N818  # the name says all
     """A backend that was asked for is not installed, or is installed and fails to import."""
+
+
+class RopeWarning(UserWarning):
+    """Something in a configuration that has no effect and may be a mistake, such as an unknown key in a rope block."""

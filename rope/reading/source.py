@@ -1,0 +1,87 @@
+"""From whatever a person points at to one JSON object, and the name to call it by."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tightrope.rope.errors import RopeConfigError
+
+# The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.
+MAX_BYTES = 16 * 2**20
+
+
+def load(source: object) -> tuple[dict[str, Any], str | None]:
+    """Return the configuration as a JSON object, and its name for messages (None for a dict).
+
+    Args:
+        source: A path of a JSON file or of a folder that holds config.json, a mapping, or an object with `to_dict()`
+            such as a transformers configuration.
+
+    Raises:
+        RopeConfigError: There is nothing to read, or it is not one JSON object.
+    """
+    if isinstance(source, Mapping):
+        return _with_string_keys(source), None
+    if isinstance(source, str | os.PathLike):
+        path = _file(Path(os.fspath(source)))
+        return _parse(path), str(path)
+    if callable(getattr(source, "to_dict", None)):
+        return _from_object(source), type(source).__name__
+    raise RopeConfigError(
+        f"source must be a path, a dict or a configuration object, got {type(source).__name__}; "
+        "give the path of a config.json or of its folder"
+    )
+
+
+def _with_string_keys(source: Mapping[Any, Any]) -> dict[str, Any]:
+    strange = [key for key in source if not isinstance(key, str)]
+    if strange:
+        raise RopeConfigError(f"keys must be strings, got {strange[0]!r}")
+    return dict(source)
+
+
+def _from_object(source: Any) -> dict[str, Any]:
+    """Return its `to_dict()`; the class name says what it is where there is no model_type."""
+    config = source.to_dict()
+    if not isinstance(config, Mapping):
+        raise RopeConfigError(f"{type(source).__name__}.to_dict() must return a dict, got {type(config).__name__}")
+    config = _with_string_keys(config)
+    if not config.get("model_type"):
+        config["model_type"] = type(source).__name__.removesuffix("Config")
+    return config
+
+
+def _file(path: Path) -> Path:
+    try:
+        if path.is_dir():
+            path = path / "config.json"
+        if not path.is_file():
+            raise RopeConfigError("no such file; give the path of a config.json or of its folder", source=str(path))
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        raise RopeConfigError(f"cannot be opened: {error}", source=str(path)) from error
+    if size > MAX_BYTES:
+        raise RopeConfigError(
+            f"{size:,} bytes is no configuration (limit {MAX_BYTES:,}); give the config.json beside it", source=str(path)
+        )
+    return path
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise RopeConfigError(f"cannot be read: {error}", source=str(path)) from error
+    # ValueError: bad JSON, bad UTF-8, an integer of thousands of digits; RecursionError: brackets nested a thousand deep.
+    except (ValueError, RecursionError) as error:
+        raise RopeConfigError(f"is not JSON: {error}", source=str(path)) from error
+    if not isinstance(config, dict):
+        raise RopeConfigError(f"must hold a JSON object, got {_json_name(config)}", source=str(path))
+    return config
+
+
+def _json_name(value: object) -> str:
+    names = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,1 @@
+"""Placeholder so that reading can be imported first."""
