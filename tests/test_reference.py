@@ -78,6 +78,19 @@ def test_fma_rounds_once(a, b, c):
     assert all(abs(exact - Fraction(got)) <= abs(exact - Fraction(n)) for n in neighbours if np.isfinite(n))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("beside_the_tie", "expected"), [(-1, 1 + 2.0**-23), (1, 1 + 2.0**-22)], ids=["just below", "just above"]
+)
+def test_fma_does_not_round_twice(sign, beside_the_tie, expected):
+    """1 + 3 · 2⁻²⁴ ∓ 2⁻⁷⁰ lies beside a float32 tie, but float64 cannot tell it from the tie."""
+    a, b = 1 + 2.0**-23, 2.0**-24 * (1 - 2.0**-23)  # a · b = 2⁻²⁴ − 2⁻⁷⁰
+    c = 1 + 2.0**-23
+    if beside_the_tie > 0:
+        a, c = -a, 1 + 2.0**-22  # c − (2⁻²⁴ − 2⁻⁷⁰) is 2⁻⁷⁰ above the tie below c
+    assert reference.fma(sign * a, b, sign * c) == sign * np.float32(expected)
+
+
 @pytest.mark.parametrize(
     ("value", "dtype", "expected"),
     [

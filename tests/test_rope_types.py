@@ -180,6 +180,7 @@ ATTENTION_FACTORS = [
         (0.1 * math.log(40) + 1) / (0.0707 * math.log(40) + 1),
     ),
     ({"rope_type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 0.0}, None, 0.1 * math.log(40) + 1),
+    ({"rope_type": "yarn", "factor": 40, "mscale": 0.7}, None, 0.1 * math.log(40) + 1),
     (
         {
             "rope_type": "longrope",
