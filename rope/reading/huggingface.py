@@ -20,6 +20,9 @@ from tightrope.rope.scaling import find_type, rope_types
 TEXT_KEYS = ("text_config", "thinker_config", "language_config", "llm_config")
 MOST_LAYERS = 10_000
 
+# What is taken for granted of a model_type that the table does not have.
+UNKNOWN_FAMILY = Family(partial=1.0)
+
 
 def read(source: object, strict: bool = False) -> ModelRope:
     """Return the ropes of a model, layer by layer.
@@ -83,7 +86,7 @@ def _family(sheet: Sheet, model_type: str, strict: bool) -> Family:
         return family
     text = f"unknown model_type {model_type!r}: read like Llama (pairs half a head apart); check layout and defaults"
     (sheet.findings.problem if strict else sheet.findings.note)(text)
-    return Family(partial=1.0)
+    return UNKNOWN_FAMILY
 
 
 def _rope(sheet: Sheet, block: Block, family: Family) -> RopeConfig | None:

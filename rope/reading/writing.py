@@ -1,1 +1,156 @@
-"""Placeholder so that reading can be imported first."""
+"""From a `ModelRope` back to the keys of a config.json, in either spelling."""
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from tightrope.rope.config import ModelRope, RopeConfig, Spelling
+from tightrope.rope.errors import RopeConfigError, RopeWarning
+from tightrope.rope.reading.families import find_family
+from tightrope.rope.reading.family import Family
+from tightrope.rope.reading.huggingface import UNKNOWN_FAMILY, read
+from tightrope.rope.scaling.longrope import LongRope
+from tightrope.rope.scaling.ntk import Ntk
+
+SPELLINGS: tuple[Spelling, ...] = ("v4", "v5")
+
+
+def to_hf(model: ModelRope, spelling: Spelling = "v5") -> dict[str, object]:
+    """Return the fragment of a config.json that reads back as this model: the same ropes, the same layers.
+
+    Args:
+        model: The ropes of a model.
+        spelling: `"v4"`: rope_theta and rope_scaling; `"v5"`: rope_parameters, as transformers 5 writes it.
+
+    Raises:
+        RopeConfigError: The spelling has no words for some of it; the message says for what.
+    """
+    if spelling not in SPELLINGS:
+        raise RopeConfigError(f"spelling must be 'v4' or 'v5', got {spelling!r}")
+    family = find_family(model.model_type) or UNKNOWN_FAMILY
+    fragment = {"model_type": model.model_type, **_shape(model, family), **rope_keys(model, family, spelling)}
+    _require_same(model, fragment, spelling)
+    return fragment
+
+
+def rope_keys(model: ModelRope, family: Family, spelling: Spelling) -> dict[str, object]:
+    """Return the keys that say how the model rotates."""
+    if spelling == "v5":
+        blocks = {key: _block_v5(rope, family) for key, rope in model.ropes.items()}
+        return {"rope_parameters": blocks["default"] if list(blocks) == ["default"] else blocks}
+    if list(model.ropes) == ["default"]:
+        return _single_v4(model.ropes["default"], family)
+    return _several_v4(model, family)
+
+
+def _shape(model: ModelRope, family: Family) -> dict[str, object]:
+    shape: dict[str, object] = {}
+    for key, rope in model.ropes.items():
+        shape |= _widths(rope, family, key)
+        if rope.max_position_embeddings is not None:
+            shape["max_position_embeddings"] = rope.max_position_embeddings
+    if model.layers:
+        shape["num_hidden_layers"] = len(model.layers)
+    if len(model.ropes) > 1:
+        # A layer without position is named by no_rope_layers; its type only has to be some string.
+        shape["layer_types"] = [key or next(iter(model.ropes)) for key in model.layers]
+    if None in model.layers:
+        shape["no_rope_layers"] = [int(key is not None) for key in model.layers]
+    return shape
+
+
+def _widths(rope: RopeConfig, family: Family, key: str) -> dict[str, object]:
+    if family.mla is not None:
+        return {"qk_nope_head_dim": rope.head_dim - rope.rotary_dim, "qk_rope_head_dim": rope.rotary_dim}
+    own = family.ropes[key].head_dim_keys if key in family.ropes else ()
+    widths: dict[str, object] = {(*own, *family.head_dim_keys)[0]: rope.head_dim}
+    if family.rotary_dim_keys:
+        widths[family.rotary_dim_keys[0]] = rope.frequency_dim or rope.rotary_dim
+    if family.layout_key is not None:
+        widths[family.layout_key] = rope.layout == family.layout
+    return widths
+
+
+def _block_v5(rope: RopeConfig, family: Family) -> dict[str, object]:
+    return {"rope_theta": rope.base, **_share(rope, family, "partial_rotary_factor"), **_scaling(rope, family)}
+
+
+def _scaling(rope: RopeConfig, family: Family) -> dict[str, object]:
+    """Return the rope type with its parameters and the sections."""
+    if family.alpha and isinstance(rope.scaling, Ntk):
+        block: dict[str, object] = {"rope_type": "dynamic", "factor": 1.0, "alpha": rope.scaling.factor}
+    else:
+        block = {"rope_type": rope.scaling.rope_type, **rope.scaling.to_block()}
+    if rope.mrope is not None:
+        block["mrope_section"] = list(rope.mrope.sections)
+        if family.mrope is None or rope.mrope.order == "interleaved":
+            block["mrope_interleaved"] = rope.mrope.order == "interleaved"
+    return block
+
+
+def _share(rope: RopeConfig, family: Family, key: str) -> dict[str, object]:
+    """Return the rotated share of the head, where it has to be said."""
+    width = rope.frequency_dim or rope.rotary_dim
+    if family.partial is None or family.mla or family.rotary_dim_keys or rope.scaling.rope_type == "proportional":
+        return {}
+    share = width / rope.head_dim
+    # A reader truncates head_dim · share: a product that rounds to just below the width would lose a channel.
+    return {key: share if int(rope.head_dim * share) == width else math.nextafter(share, 1.0)}
+
+
+def _single_v4(rope: RopeConfig, family: Family) -> dict[str, object]:
+    keys = {family.base_keys[0]: rope.base, **_share(rope, family, family.partial_keys[0]), **_scaling_v4(rope, family)}
+    if isinstance(rope.scaling, LongRope) and rope.scaling.original_max_position_embeddings is not None:
+        keys["original_max_position_embeddings"] = rope.scaling.original_max_position_embeddings
+    return keys
+
+
+def _scaling_v4(rope: RopeConfig, family: Family) -> dict[str, Any]:
+    block = _scaling(rope, family)
+    if block == {"rope_type": "default"}:
+        return {"rope_scaling": None}
+    # Old readers know the type under one of two names: some ask for the one, some for the other.
+    return {"rope_scaling": {"type": block["rope_type"], **block}}
+
+
+def _several_v4(model: ModelRope, family: Family) -> dict[str, object]:
+    if not set(model.ropes) <= set(family.ropes):
+        raise RopeConfigError(
+            f"the v4 spelling of {model.model_type!r} has no words for several ropes ({', '.join(model.ropes)}); use 'v5'"
+        )
+    keys: dict[str, object] = {"rope_scaling": None}
+    for key, rope in model.ropes.items():
+        defaults = family.ropes[key]
+        keys[defaults.base_keys[0]] = rope.base
+        if defaults.scaled:
+            keys |= _scaling_v4(rope, family) | _share(rope, family, family.partial_keys[0])
+    return keys
+
+
+def _require_same(model: ModelRope, fragment: Mapping[str, object], spelling: Spelling) -> None:
+    """Raise unless the fragment reads back as the model: what a spelling cannot say is found out here."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RopeWarning)
+            again = read(dict(fragment))
+    except RopeConfigError as error:
+        raise RopeConfigError(f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems) from error
+    problems = [
+        f"the {spelling} spelling of {model.model_type!r} cannot express {what}: {ours!r} would read back as {theirs!r}"
+        for what, ours, theirs in _differences(model, again)
+    ]
+    if problems:
+        raise RopeConfigError(problems)
+
+
+def _differences(model: ModelRope, again: ModelRope) -> list[tuple[str, object, object]]:
+    differences: list[tuple[str, object, object]] = []
+    if set(model.ropes) != set(again.ropes):
+        differences.append(("these ropes", sorted(model.ropes), sorted(again.ropes)))
+    for key in set(model.ropes) & set(again.ropes):
+        ours, theirs = vars(model.ropes[key]), vars(again.ropes[key])
+        differences += [(f"{name} of {key!r}", ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]]
+    if model.layers != again.layers:
+        differences.append(("these layers", model.layers, again.layers))
+    return differences
