@@ -1,0 +1,86 @@
+/* What one call asks for, and what an instruction-set variant offers. */
+#ifndef TIGHTROPE_JOB_H
+#define TIGHTROPE_JOB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum { FLOAT32, BFLOAT16, FLOAT16 } Dtype;
+typedef enum { HALF, INTERLEAVED } Layout;
+
+/* Steps from one element to the next, in bytes. */
+typedef struct {
+    int64_t batch, head, seq, channel;
+} Strides;
+
+/* q or k: where it is read and where it is written, both at the first channel of the first row. In place: the same. */
+typedef struct {
+    const char *x;
+    char *y;
+    Strides in, out;
+    int64_t heads;
+    int64_t before, after; /* channels that do not turn, on either side of those that do */
+} Heads;
+
+/* cos and sin, given: rows of float32, `pairs` side by side. Strides in bytes; 0 broadcasts over the batch. */
+typedef struct {
+    const char *cos, *sin;
+    int64_t cos_batch, cos_seq, sin_batch, sin_seq;
+} Table;
+
+/* cos and sin, to be computed from positions (precision "exact").
+ *
+ *     position = first + step · s + positions[axis, b, s]          phase = turns[row, pair] · position mod 2⁶⁴
+ *
+ * Everything optional is NULL where it is not needed. Strides in bytes. */
+typedef struct {
+    const char *positions; /* int64 if wide, else int32 */
+    bool wide;
+    int64_t axis, batch, seq;
+    int64_t first, step;
+    const uint64_t *turns; /* (tables, pairs), in 2⁻⁶⁴ of a turn per position */
+    const float *gains;    /* (tables,), the attention factor of each */
+    const int64_t *rows;   /* (batch,), the table of each batch row; NULL: table 0 */
+    const int64_t *axes;   /* (pairs,), the position axis of each pair; NULL: axis 0 */
+} Phase;
+
+typedef struct Job Job;
+
+/* The tokens [first, last) of one batch row: a piece of work. */
+typedef struct {
+    int64_t batch, first, last;
+} Tile;
+
+/* Does one tile; `scratch` has room for its cos and sin. */
+typedef void Work(const Job *job, Tile tile, float *scratch);
+
+struct Job {
+    Work *work;
+    Dtype dtype;
+    Layout layout;
+    uint32_t flip; /* the sign bit of sin: set to rotate by the transposed matrix */
+    int64_t batch, seq, pairs;
+    bool from_phase;
+    Table table; /* given angles, or where computed ones are written */
+    Phase phase;
+    Heads heads[2];
+    int tensors;
+    int64_t tokens;       /* of a tile, at most */
+    float *scratch;       /* 2 · tokens · pairs for each thread */
+    _Atomic int64_t next; /* the first tile that nobody has taken */
+};
+
+typedef struct {
+    const char *name;
+    bool (*runs_here)(void);
+    Work *rotate;  /* turns heads[0 .. tensors) */
+    Work *cos_sin; /* fills table from phase */
+} Variant;
+
+extern const Variant avx512_variant, avx2_variant, neon_variant;
+
+/* Runs the job on up to `threads` threads, the calling one included, and returns when all of it is done. */
+void run_job(Job *job, int threads);
+
+#endif

@@ -1,0 +1,263 @@
+/* The rotation, written once. A variant defines its vectors (Lanes, LANES, load_…, store_…, mul, mul_add, mul_sub, flip), then includes this.
+ *
+ *     y1 = fma(x1, cos, −fl(x2 · sin))          y2 = fma(x1, sin, fl(x2 · cos))          rounded once, to nearest even
+ *
+ * The bits are those of rope/reference.py: rotate_bits, sincos_phase. */
+#include <stdint.h>
+#include <string.h>
+
+#include "job.h"
+
+INLINE int64_t size_of(Dtype dtype) { return dtype == FLOAT32 ? 4 : 2; }
+
+INLINE Lanes load(Dtype dtype, const char *x) {
+    switch (dtype) {
+    case FLOAT32: return load_f32(x);
+    case BFLOAT16: return load_bf16(x);
+    default: return load_f16(x);
+    }
+}
+
+INLINE void store(Dtype dtype, char *y, Lanes v) {
+    switch (dtype) {
+    case FLOAT32: store_f32(y, v); break;
+    case BFLOAT16: store_bf16(y, v); break;
+    default: store_f16(y, v);
+    }
+}
+
+INLINE LanePair load_pairs(Dtype dtype, const char *x) {
+    switch (dtype) {
+    case FLOAT32: return load_pairs_f32(x);
+    case BFLOAT16: return load_pairs_bf16(x);
+    default: return load_pairs_f16(x);
+    }
+}
+
+INLINE void store_pairs(Dtype dtype, char *y, LanePair v) {
+    switch (dtype) {
+    case FLOAT32: store_pairs_f32(y, v); break;
+    case BFLOAT16: store_pairs_bf16(y, v); break;
+    default: store_pairs_f16(y, v);
+    }
+}
+
+INLINE LanePair turn(LanePair x, Lanes cos, Lanes sin) {
+    return (LanePair){mul_sub(x.first, cos, mul(x.second, sin)), mul_add(x.first, sin, mul(x.second, cos))};
+}
+
+/* Where the pairs of a row lie: from one pair to the next, and from its first member to its second, in bytes. */
+typedef struct {
+    int64_t next, second;
+} Steps;
+
+INLINE Steps steps(Layout layout, int64_t channel, int64_t pairs) {
+    return layout == HALF ? (Steps){channel, pairs * channel} : (Steps){2 * channel, channel};
+}
+
+/* Turns at most LANES pairs that do not fill a vector or do not lie side by side: through buffers, by the same arithmetic. */
+INLINE void rotate_few(Dtype dtype, const char *x, Steps in, char *y, Steps out, const float *cos, const float *sin,
+                       uint32_t sign, int64_t count) {
+    const int64_t size = size_of(dtype);
+    char first[LANES * 4] = {0}, second[LANES * 4] = {0};
+    float c[LANES] = {0}, s[LANES] = {0};
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(first + i * size, x + i * in.next, size);
+        memcpy(second + i * size, x + i * in.next + in.second, size);
+        c[i] = cos[i], s[i] = sin[i];
+    }
+    LanePair v = {load(dtype, first), load(dtype, second)};
+    v = turn(v, load_f32(c), flip(load_f32(s), sign));
+    store(dtype, first, v.first), store(dtype, second, v.second);
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(y + i * out.next, first + i * size, size);
+        memcpy(y + i * out.next + out.second, second + i * size, size);
+    }
+}
+
+/* Turns the leading pairs that fill whole vectors of a row without gaps; returns how many. */
+INLINE int64_t rotate_dense(Dtype dtype, Layout layout, const char *x, char *y, const float *cos, const float *sin,
+                            uint32_t sign, int64_t pairs) {
+    const Steps at = steps(layout, size_of(dtype), pairs);
+    int64_t i = 0;
+    for (; i + LANES <= pairs; i += LANES) {
+        const char *from = x + i * at.next;
+        char *to = y + i * at.next;
+        Lanes c = load_f32(cos + i), s = flip(load_f32(sin + i), sign);
+        if (layout == HALF) {
+            LanePair v = turn((LanePair){load(dtype, from), load(dtype, from + at.second)}, c, s);
+            store(dtype, to, v.first), store(dtype, to + at.second, v.second);
+        } else {
+            store_pairs(dtype, to, turn(load_pairs(dtype, from), c, s));
+        }
+    }
+    return i;
+}
+
+INLINE void rotate_row(Dtype dtype, Layout layout, bool dense, const char *x, int64_t x_channel, char *y, int64_t y_channel,
+                       const float *cos, const float *sin, uint32_t sign, int64_t pairs) {
+    const Steps in = steps(layout, x_channel, pairs), out = steps(layout, y_channel, pairs);
+    for (int64_t i = dense ? rotate_dense(dtype, layout, x, y, cos, sin, sign, pairs) : 0; i < pairs; i += LANES) {
+        int64_t count = pairs - i < LANES ? pairs - i : LANES;
+        rotate_few(dtype, x + i * in.next, in, y + i * out.next, out, cos + i, sin + i, sign, count);
+    }
+}
+
+INLINE void copy_channels(Dtype dtype, const char *x, int64_t x_channel, char *y, int64_t y_channel, int64_t count) {
+    const int64_t size = size_of(dtype);
+    if (x_channel == size && y_channel == size) {
+        memcpy(y, x, count * size);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) memcpy(y + i * y_channel, x + i * x_channel, size);
+}
+
+/* Channels before and after the rotated ones keep their bits; in place they are already there. */
+INLINE void copy_rest(Dtype dtype, const Heads *h, int64_t pairs, const char *x, char *y) {
+    if (x == y) return;
+    const int64_t behind = h->before + 2 * pairs;
+    if (h->before) copy_channels(dtype, x, h->in.channel, y, h->out.channel, h->before);
+    if (h->after)
+        copy_channels(dtype, x + behind * h->in.channel, h->in.channel, y + behind * h->out.channel, h->out.channel, h->after);
+}
+
+/* cos and sin of a tile: its first row, and the step from token to token in bytes. */
+typedef struct {
+    const char *cos, *sin;
+    int64_t cos_seq, sin_seq;
+} Angles;
+
+/* One of the two loops over the rows of a tile. */
+typedef struct {
+    int64_t count, x, y, cos, sin;
+} Loop;
+
+INLINE void rotate_rows(Dtype dtype, Layout layout, bool dense, const Job *job, const Heads *h, const char *x, char *y,
+                        Angles angles, Loop outer, Loop inner) {
+    const int64_t x_start = h->before * h->in.channel, y_start = h->before * h->out.channel;
+    for (int64_t i = 0; i < outer.count; i++)
+        for (int64_t j = 0; j < inner.count; j++) {
+            const char *from = x + i * outer.x + j * inner.x;
+            char *to = y + i * outer.y + j * inner.y;
+            const char *cos = angles.cos + i * outer.cos + j * inner.cos;
+            const char *sin = angles.sin + i * outer.sin + j * inner.sin;
+            copy_rest(dtype, h, job->pairs, from, to);
+            rotate_row(dtype, layout, dense, from + x_start, h->in.channel, to + y_start, h->out.channel,
+                       (const float *)cos, (const float *)sin, job->flip, job->pairs);
+        }
+}
+
+/* The tokens of a tile in all heads of one tensor, in the order in which they lie in memory. */
+INLINE void rotate_heads(Dtype dtype, Layout layout, const Job *job, const Heads *h, Tile tile, Angles angles) {
+    const char *x = h->x + tile.batch * h->in.batch + tile.first * h->in.seq;
+    char *y = h->y + tile.batch * h->out.batch + tile.first * h->out.seq;
+    const Loop heads = {h->heads, h->in.head, h->out.head, 0, 0};
+    const Loop tokens = {tile.last - tile.first, h->in.seq, h->out.seq, angles.cos_seq, angles.sin_seq};
+    const bool tokens_outside = h->in.seq > h->in.head;
+    const Loop outer = tokens_outside ? tokens : heads, inner = tokens_outside ? heads : tokens;
+    if (h->in.channel == size_of(dtype) && h->out.channel == size_of(dtype))
+        rotate_rows(dtype, layout, true, job, h, x, y, angles, outer, inner);
+    else
+        rotate_rows(dtype, layout, false, job, h, x, y, angles, outer, inner);
+}
+
+/* cos and sin of a phase in 2⁻³² turns.
+ *
+ * The two highest bits, rounded, choose the quadrant; the rest, within ±1/8 turn, becomes t in quarter turns. */
+INLINE void sincos_phase(uint32_t phase, float *cos, float *sin) {
+    const uint32_t quadrant = (phase + (1u << 29)) >> 30;
+    const float t = (float)(int32_t)(phase - (quadrant << 30)) * 0x1p-30f;
+    const float z = t * t;
+    float tail = __builtin_fmaf(z, -0.0045922888f, 0.079675905f);
+    tail = __builtin_fmaf(__builtin_fmaf(tail, z, -0.64596295f), z, -6.542104e-08f);
+    const float sine = __builtin_fmaf(t, 1.57079637f, t * tail);
+    float cosine = __builtin_fmaf(z, 0.0009040216f, -0.020860288f);
+    cosine = __builtin_fmaf(__builtin_fmaf(cosine, z, 0.25366923f), z, -1.2337005f);
+    cosine = __builtin_fmaf(cosine, z, 1.0f);
+    uint32_t sine_bits, cosine_bits;
+    memcpy(&sine_bits, &sine, 4), memcpy(&cosine_bits, &cosine, 4);
+    const uint32_t swap = (quadrant & 1) ? sine_bits ^ cosine_bits : 0;
+    const uint32_t s = (sine_bits ^ swap) ^ (quadrant & 2) << 30;
+    const uint32_t c = (cosine_bits ^ swap) ^ ((quadrant + 1) & 2) << 30;
+    memcpy(sin, &s, 4), memcpy(cos, &c, 4);
+}
+
+INLINE uint64_t position_of(const Phase *p, int64_t axis, int64_t batch, int64_t s) {
+    /* Unsigned: a negative position, or one that overflows, wraps to the same product modulo 2⁶⁴. */
+    uint64_t position = (uint64_t)p->first + (uint64_t)p->step * (uint64_t)s;
+    if (p->positions) {
+        const char *at = p->positions + axis * p->axis + batch * p->batch + s * p->seq;
+        position += p->wide ? (uint64_t)(*(const int64_t *)at) : (uint64_t)(int64_t)(*(const int32_t *)at);
+    }
+    return position;
+}
+
+/* The position that turns each of the `count` pairs from `start` on. */
+INLINE void positions_of(const Phase *p, Tile tile, int64_t s, int64_t start, int64_t count, uint64_t *position) {
+    if (p->axes) {
+        for (int64_t i = 0; i < count; i++) position[i] = position_of(p, p->axes[start + i], tile.batch, s);
+    } else {
+        const uint64_t common = position_of(p, 0, tile.batch, s);
+        for (int64_t i = 0; i < count; i++) position[i] = common;
+    }
+}
+
+enum { BLOCK = 64 };
+
+/* cos and sin of one token, attention factor in. */
+static void angles_of(const Phase *p, Tile tile, int64_t s, int64_t pairs, float *cos, float *sin) {
+    const int64_t row = p->rows ? p->rows[tile.batch] : 0;
+    const uint64_t *turns = p->turns + row * pairs;
+    const float gain = p->gains[row];
+    for (int64_t start = 0; start < pairs; start += BLOCK) {
+        const int64_t count = pairs - start < BLOCK ? pairs - start : BLOCK;
+        uint64_t position[BLOCK];
+        float c[BLOCK], n[BLOCK];
+        positions_of(p, tile, s, start, count, position);
+        for (int64_t i = 0; i < count; i++) sincos_phase((uint32_t)((turns[start + i] * position[i]) >> 32), &c[i], &n[i]);
+        for (int64_t i = 0; i < count; i++) cos[start + i] = c[i] * gain;
+        for (int64_t i = 0; i < count; i++) sin[start + i] = n[i] * gain;
+    }
+}
+
+static Angles given_angles(const Table *t, Tile tile) {
+    const char *cos = t->cos + tile.batch * t->cos_batch + tile.first * t->cos_seq;
+    const char *sin = t->sin + tile.batch * t->sin_batch + tile.first * t->sin_seq;
+    return (Angles){cos, sin, t->cos_seq, t->sin_seq};
+}
+
+static Angles computed_angles(const Phase *p, Tile tile, int64_t pairs, float *scratch) {
+    const int64_t row = 2 * pairs;
+    for (int64_t s = tile.first; s < tile.last; s++) {
+        float *cos = scratch + (s - tile.first) * row;
+        angles_of(p, tile, s, pairs, cos, cos + pairs);
+    }
+    return (Angles){(const char *)scratch, (const char *)(scratch + pairs), 4 * row, 4 * row};
+}
+
+static void cos_sin_tile(const Job *job, Tile tile, float *scratch) {
+    (void)scratch;
+    const Angles to = given_angles(&job->table, tile);
+    for (int64_t s = tile.first; s < tile.last; s++) {
+        float *cos = (float *)(to.cos + (s - tile.first) * to.cos_seq), *sin = (float *)(to.sin + (s - tile.first) * to.sin_seq);
+        angles_of(&job->phase, tile, s, job->pairs, cos, sin);
+    }
+}
+
+static void rotate_tile(const Job *job, Tile tile, float *scratch) {
+    const Angles angles =
+        job->from_phase ? computed_angles(&job->phase, tile, job->pairs, scratch) : given_angles(&job->table, tile);
+    for (const Heads *h = job->heads; h < job->heads + job->tensors; h++) {
+#define CASE(dtype, layout) \
+    case 2 * dtype + layout: rotate_heads(dtype, layout, job, h, tile, angles); break;
+        switch (2 * (int)job->dtype + (int)job->layout) {
+            CASE(FLOAT32, HALF)
+            CASE(FLOAT32, INTERLEAVED)
+            CASE(BFLOAT16, HALF)
+            CASE(BFLOAT16, INTERLEAVED)
+            CASE(FLOAT16, HALF)
+            CASE(FLOAT16, INTERLEAVED)
+        }
+#undef CASE
+    }
+}

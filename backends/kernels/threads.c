@@ -1,0 +1,94 @@
+/* The threads that share a job: a pool that grows to what is asked for, sleeps between calls and survives a fork. */
+#include <pthread.h>
+#include <signal.h>
+
+#include "job.h"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done;
+    Job *job;
+    int seats;   /* how many more threads may join the job */
+    int joined;  /* how many have, and so the number of the next one */
+    int working; /* how many have not finished */
+    int size;    /* threads that exist */
+    bool busy;   /* one job at a time */
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+/* Takes tiles until none is left. `number` tells the threads of a job apart. */
+static void work(Job *job, int number) {
+    const int64_t per_row = (job->seq + job->tokens - 1) / job->tokens;
+    float *scratch = job->scratch + number * 2 * job->tokens * job->pairs;
+    for (;;) {
+        const int64_t taken = atomic_fetch_add(&job->next, 1);
+        if (taken >= job->batch * per_row) return;
+        const int64_t first = taken % per_row * job->tokens, last = first + job->tokens;
+        job->work(job, (Tile){taken / per_row, first, last < job->seq ? last : job->seq}, scratch);
+    }
+}
+
+static void *worker(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&pool.lock);
+    for (;;) {
+        while (pool.seats == 0) pthread_cond_wait(&pool.wake, &pool.lock);
+        pool.seats--, pool.working++;
+        Job *job = pool.job;
+        const int number = ++pool.joined;
+        pthread_mutex_unlock(&pool.lock);
+        work(job, number);
+        pthread_mutex_lock(&pool.lock);
+        if (--pool.working == 0) pthread_cond_signal(&pool.done);
+    }
+    return NULL;
+}
+
+/* In the child of a fork only the forking thread exists, and a lock may have been left taken. */
+static void forget_threads(void) {
+    pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pool.wake = pool.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool.seats = pool.working = pool.size = 0;
+    pool.busy = false;
+}
+
+static void register_fork_handler(void) { pthread_atfork(NULL, NULL, forget_threads); }
+
+/* With all signals blocked, which a new thread inherits: Python handles them in its main thread. */
+static void grow(int size) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handler);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (pthread_t thread; pool.size < size && pthread_create(&thread, NULL, worker, NULL) == 0; pool.size++)
+        pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Returns false where another job has the pool. */
+static bool open_seats(Job *job, int seats) {
+    pthread_mutex_lock(&pool.lock);
+    const bool mine = !pool.busy;
+    if (mine) {
+        if (pool.size < seats) grow(seats);
+        pool.busy = true, pool.job = job, pool.seats = seats, pool.joined = 0;
+        pthread_cond_broadcast(&pool.wake);
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return mine;
+}
+
+/* Whoever has not joined by now is not waited for. */
+static void close_seats(void) {
+    pthread_mutex_lock(&pool.lock);
+    pool.seats = 0;
+    while (pool.working) pthread_cond_wait(&pool.done, &pool.lock);
+    pool.busy = false;
+    pthread_mutex_unlock(&pool.lock);
+}
+
+void run_job(Job *job, int threads) {
+    const bool shared = threads > 1 && open_seats(job, threads - 1);
+    work(job, 0);
+    if (shared) close_seats();
+}

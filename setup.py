@@ -1,0 +1,22 @@
+"""The C kernel for the CPU. Without a compiler the installation succeeds and framework operations rotate instead."""
+
+from setuptools import Extension, setup
+
+KERNELS = "backends/kernels"
+VARIANTS = ("avx512", "avx2", "neon")  # each compiles to nothing on another architecture; the processor chooses at run time
+
+setup(
+    ext_modules=[
+        Extension(
+            "tightrope.backends.kernels._cpu",
+            sources=[f"{KERNELS}/{name}.c" for name in ("module", "threads", *VARIANTS)],
+            depends=[f"{KERNELS}/job.h", f"{KERNELS}/rotate.h"],
+            # A contracted a · b + c would round once where the definition rounds twice.
+            extra_compile_args=["-O3", "-ffp-contract=off", "-pthread"],
+            extra_link_args=["-pthread"],
+            py_limited_api=True,
+            optional=True,
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
