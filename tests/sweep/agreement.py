@@ -1,0 +1,140 @@
+"""What Tightrope makes of a case, and whether it is what transformers makes of it.
+
+    inv_freq within 2 float32 ulp, compared first
+    each channel within (1e-6 + 3 · 2⁻²⁴ · |position · inv_freq|) · |x|        (float32 rounding of that angle)
+
+|x| is the norm of the pair that the channel belongs to, attention factor included.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from sweep.cases import Case
+
+import tightrope
+from tightrope.rope import reference
+
+ULPS = 2
+FLOOR = 1e-6
+PER_RADIAN = 3 * 2.0**-24
+
+Rotate = Callable[[tightrope.RopeConfig, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How a case differs: `kind` is one of read, structure, inv_freq, rotation; `text` says the rest."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+def by_reference(config: tightrope.RopeConfig, q: np.ndarray, k: np.ndarray, positions: np.ndarray):
+    """Return q and k rotated by the numpy reference, batch-wide frequencies as in transformers."""
+    length = int(positions.max()) + 1
+    cos, sin = reference.cos_sin(config, positions, seq_len=length, precision="float32")
+    return tuple(
+        reference.rotate(x, cos[:, None], sin[:, None], layout=config.layout, side=config.side) for x in (q, k)
+    )
+
+
+def by_backend(name: str) -> Rotate:
+    """Return a function that rotates with a backend, in float32, by the policy of transformers."""
+    backend = tightrope.load_backend(name)
+    device = backend.devices()[-1]  # the CPU
+
+    @lru_cache(maxsize=4096)
+    def cached(config, positions, shape, width):
+        module = backend.RotaryEmbedding(config, precision="float32", policy="transformers")
+        positions = np.frombuffer(positions, np.int64).reshape(shape)
+        q, k = Case.heads(None, width, positions)
+        q, k = (backend.asarray(x, "float32", device) for x in (q, k))
+        rotated = module(q, k, positions=backend.asarray(positions, "int64", device))
+        return tuple(backend.to_numpy(x) for x in rotated)
+
+    def rotate(config, q, k, positions):
+        return cached(config, positions.tobytes(), positions.shape, q.shape[-1])
+
+    return rotate
+
+
+def rope_of(model: tightrope.ModelRope, case: Case) -> tightrope.RopeConfig:
+    """Return the rope that Tightrope gives to this case's layers."""
+    if case.rope.layer_type in model.ropes:
+        return model.ropes[case.rope.layer_type]
+    if len(model.ropes) == 1:
+        return next(iter(model.ropes.values()))
+    rope = model.for_layer(case.rope.layer)
+    if rope is None:
+        raise tightrope.RopeConfigError(f"layer {case.rope.layer} has no position, which transformers rotates")
+    return rope
+
+
+def compare(case: Case, config: tightrope.RopeConfig, rotations: dict[str, Rotate]) -> Disagreement | None:
+    """Return how the rope that was read differs from the case, None where it agrees at every position."""
+    if found := _structure(case, config):
+        return found
+    for positions in case.positions():
+        if found := _at(case, config, rotations, positions):
+            return found
+    return None
+
+
+def _structure(case: Case, config: tightrope.RopeConfig) -> Disagreement | None:
+    for name, expected in (("head_dim", case.head_dim), ("axes", case.rope.axes)):
+        got = getattr(config, name)
+        if got != expected:
+            return Disagreement("structure", f"{name} must be {expected}, read {got}")
+    return None
+
+
+def _at(case, config, rotations, positions) -> Disagreement | None:
+    length = int(positions.max()) + 1
+    freqs = tightrope.frequencies(config, length, precision="float32")
+    if found := _frequencies(case.rope.inv_freq(positions), freqs.inv_freq * config.direction):
+        return found
+    q, k = case.heads(case.head_dim, positions)
+    expected = case.rope.rotate(q, k, positions)
+    for name, rotate in rotations.items():
+        for what, x, wanted, got in zip("qk", (q, k), expected, rotate(config, q, k, positions), strict=True):
+            if found := _rotation(config, freqs, positions, x, wanted, got):
+                return Disagreement("rotation", f"{name}: {what} {found}")
+    return None
+
+
+def _frequencies(expected: np.ndarray | None, got: np.ndarray) -> Disagreement | None:
+    if expected is None:
+        return None
+    if expected.shape != got.shape:
+        return Disagreement("structure", f"rotary_dim must be {2 * len(expected)}, read {2 * len(got)}")
+    ulps = np.abs(expected.astype(np.float64) - got) / np.spacing(np.abs(expected))
+    worst = int(ulps.argmax())
+    if ulps[worst] <= ULPS:
+        return None
+    return Disagreement("inv_freq", f"[{worst}] must be {expected[worst]:.8g}, got {got[worst]:.8g} ({ulps[worst]:.3g} ulp)")
+
+
+def _rotation(config, freqs, positions, x, expected, got) -> str | None:
+    first, second = reference.pair_slices(x.shape[-1], config.pairs, config.layout, config.side)
+    rest = np.ones(x.shape[-1], bool)
+    rest[first] = rest[second] = False
+    if (expected[..., rest] != got[..., rest]).any():
+        return "has channels that transformers rotates and Tightrope does not, or the other way round"
+    norm = np.hypot(x[..., first], x[..., second]) * max(freqs.attention_factor, 1.0)
+    allowed = (FLOOR + PER_RADIAN * np.abs(_by_pair(config, positions) * freqs.inv_freq))[:, None] * norm
+    excess = max(((np.abs(expected - got)[..., part] - allowed) / norm).max() for part in (first, second))
+    return f"is off by {excess:.3g} |x| more than allowed" if excess > 0 else None
+
+
+def _by_pair(config, positions: np.ndarray) -> np.ndarray:
+    """Return the position that turns each pair: (batch, seq, pairs)."""
+    if positions.ndim == 2:
+        return positions[..., None]
+    if config.mrope is None:
+        return positions.max(0)[..., None]
+    return np.moveaxis(positions[list(config.mrope.pair_axes(config.pairs))], 0, -1)
