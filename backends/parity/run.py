@@ -1,0 +1,99 @@
+"""The comparison itself: every check on every subject, against exact arithmetic, the definition and each other."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.backends.parity.checks import Check, checks
+from tightrope.backends.parity.figures import Figure, compare
+from tightrope.backends.parity.report import Comparison, ModelReport, describe
+from tightrope.backends.parity.subjects import Definition, Exact, Subject
+from tightrope.backends.parity.tolerances import between
+from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.reference import DType
+
+Arrays = tuple[NDArray[Any], ...]
+
+DTYPES: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float16")
+EXACT: Final = Exact()
+DEFINITION: Final = Definition()
+
+
+def compare_model(
+    model: ModelRope, subjects: Sequence[Subject], *, name: str = "", max_position: int | None = None,
+    dtypes: Sequence[DType] = DTYPES,
+) -> ModelReport:  # fmt: skip
+    """Return how far the subjects agree on every rope of a model.
+
+    Args:
+        model: Its ropes.
+        subjects: Backends on devices, see `OnDevice`.
+        name: Of the report.
+        max_position: The longest context to compare at, in tokens.
+        dtypes: Of the rotated tensors.
+    """
+    found = tuple(
+        one
+        for key, rope in model.ropes.items()
+        for check in checks(rope, max_position, dtypes)
+        for one in _compare(key, rope, check, subjects)
+    )
+    return ModelReport(name, {key: describe(rope) for key, rope in model.ropes.items()}, model.notes, found)
+
+
+def _compare(key: str, rope: RopeConfig, check: Check, subjects: Sequence[Subject]) -> Iterator[Comparison]:
+    exact = check.run(EXACT, rope)
+    taking_part = (*subjects, DEFINITION) if check.defined else subjects
+    results = {EXACT.name: exact, **{subject.name: _attempt(check, subject, rope) for subject in taking_part}}
+    norm = check.norm(exact)
+    blind = _blindness(check, rope, exact, norm)
+    for left, right, tolerance in _pairs(check, [subject.name for subject in subjects]):
+        figure, problem = _outcome(results[left], results[right], norm, check.eps)
+        where = (key, check.kind, check.numbers, check.call.name)
+        yield Comparison(*where, left, right, tolerance, figure, problem or blind)
+
+
+def _pairs(check: Check, names: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    """Yield who is compared with whom, and how many ulps they may lie apart."""
+    both = between(check.tolerance, check.tolerance)
+    for name in names:
+        yield name, EXACT.name, check.tolerance
+        if check.defined:
+            yield name, DEFINITION.name, both
+    for left, right in combinations(names, 2):
+        yield left, right, both
+
+
+def _attempt(check: Check, subject: Subject, rope: RopeConfig) -> Arrays | Exception:
+    try:
+        return check.run(subject, rope)
+    except Exception as error:  # whatever a framework raises is a finding about it, and the other checks go on
+        return error
+
+
+def _outcome(
+    left: Arrays | Exception, right: Arrays | Exception, norm: Arrays, eps: float
+) -> tuple[Figure | None, str | None]:
+    if isinstance(left, Exception) or isinstance(right, Exception):
+        error = left if isinstance(left, Exception) else right
+        return None, f"{type(error).__name__}: {error}"
+    expected = [array.shape for array in norm]
+    for found in ([array.shape for array in left], [array.shape for array in right]):
+        if found != expected:
+            return None, f"results of shape {found}, expected {expected}"
+    return compare(_flat(left), _flat(right), _flat(norm), eps), None
+
+
+def _flat(arrays: Arrays) -> NDArray[Any]:
+    return np.concatenate([array.ravel() for array in arrays])
+
+
+def _blindness(check: Check, rope: RopeConfig, exact: Arrays, norm: Arrays) -> str | None:
+    """Return what is wrong with the check itself: that a rotation the other way round would pass it too."""
+    mirrored = check.run(EXACT, rope.replace(direction=-rope.direction))
+    if compare(_flat(mirrored), _flat(exact), _flat(norm), check.eps).ulps > between(check.tolerance, check.tolerance):
+        return None
+    return "this check would not notice a rotation the other way round"
