@@ -5,10 +5,14 @@ Both are frozen, hashable and valid: a value that breaks a rule cannot be constr
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.mrope import MRope
+from tightrope.rope.query_scale import QueryScale
 from tightrope.rope.scaling import Scaling, find_type
 from tightrope.rope.scaling.default import Default
 
@@ -141,26 +145,30 @@ def _one_of(name: str, value: object, allowed: Iterable[object]) -> Iterator[str
         yield f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
 
 
-class Ropes(Mapping[str, RopeConfig]):
-    """The ropes of a model by key: an immutable, hashable mapping."""
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value", covariant=True)
 
-    def __init__(self, ropes: Mapping[str, RopeConfig]) -> None:
-        self._ropes = dict(ropes)
 
-    def __getitem__(self, key: str) -> RopeConfig:
-        return self._ropes[key]
+class FrozenMap(Mapping[_Key, _Value], Generic[_Key, _Value]):
+    """An immutable, hashable mapping."""
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ropes)
+    def __init__(self, items: Mapping[_Key, _Value]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: _Key) -> _Value:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self._items)
 
     def __len__(self) -> int:
-        return len(self._ropes)
+        return len(self._items)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._ropes.items()))
+        return hash(frozenset(self._items.items()))
 
     def __repr__(self) -> str:
-        return repr(self._ropes)
+        return repr(self._items)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +180,21 @@ class ModelRope:
         layers: For each of num_hidden_layers a key of `ropes`, or None where the layer has no position.
         model_type: The configuration's model_type.
         notes: What a person would want to check: defaults filled in, keys translated or without effect.
+        softmax_scale: Multiplies the attention logits beyond 1 / sqrt(head_dim): what YaRN's mscale_all_dim asks for in
+            the families that apply it there (DeepSeek); 1.0 elsewhere.
+        query_scales: The attention temperature of layers that have one, by their entry of `layers`; see `query_scale`.
     """
 
     ropes: Mapping[str, RopeConfig]
     layers: tuple[str | None, ...]
     model_type: str = ""
     notes: tuple[str, ...] = ()
+    softmax_scale: float = 1.0
+    query_scales: Mapping[str | None, QueryScale] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ropes", Ropes(self.ropes))
+        object.__setattr__(self, "ropes", FrozenMap(self.ropes))
+        object.__setattr__(self, "query_scales", FrozenMap(self.query_scales))
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "notes", tuple(self.notes))
         problems = [
@@ -213,6 +227,20 @@ class ModelRope:
         if layer_type not in self.ropes:
             raise RopeConfigError(f"layer_type must be one of {sorted(self.ropes)}, got {layer_type!r}")
         return layer_type
+
+    def query_scale(self, positions: ArrayLike, layer_type: str | None = None) -> NDArray[np.float64]:
+        """Return the factor on the query at each position (attention temperature): 1 where the family has none.
+
+        Args:
+            positions: Positions, any shape.
+            layer_type: An entry of `layers`. None means the layers without position, and where every layer has one
+                and there is one rope, that rope.
+        """
+        key = layer_type
+        if key is None and None not in self.query_scales and len(self.ropes) == 1:
+            key = self.key()
+        scale = self.query_scales.get(key)
+        return np.ones(np.shape(positions)) if scale is None else scale(positions)
 
     def replace(self, layer_type: str | None = None, **changes: Any) -> Self:
         """Return a copy in which `RopeConfig.replace(**changes)` was applied to one rope (see `rope`)."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tightrope.rope.errors import RopeConfigError
 
-AxisOrder = Literal["chunked", "interleaved"]
+AxisOrder = Literal["chunked", "interleaved", "spatial_first"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,8 @@ class MRope:
                 yield f"mrope_section must hold whole numbers >= 0, got {section!r}"
         if self.order not in _ORDERS:
             yield f"mrope order must be one of {', '.join(map(repr, _ORDERS))}, got {self.order!r}"
+        if self.order == "spatial_first" and (len(self.sections) != 3 or self.sections[1] != self.sections[2]):
+            yield f"mrope order 'spatial_first' needs three sections, height and width alike, got {list(self.sections)}"
 
     @property
     def axes(self) -> int:
@@ -56,7 +58,13 @@ def _interleaved(sections: tuple[int, ...], pairs: int) -> tuple[int, ...]:
     return tuple(p % axes if p < axes * sections[p % axes] else 0 for p in range(pairs))
 
 
+def _spatial_first(sections: tuple[int, ...], pairs: int) -> tuple[int, ...]:
+    spatial = sections[1] + sections[2]
+    return tuple(1 + p % 2 if p < spatial else 0 for p in range(pairs))
+
+
 _ORDERS: dict[str, Callable[[tuple[int, ...], int], tuple[int, ...]]] = {
     "chunked": _chunked,
     "interleaved": _interleaved,
+    "spatial_first": _spatial_first,
 }
