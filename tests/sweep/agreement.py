@@ -3,7 +3,8 @@
     inv_freq within 2 float32 ulp, compared first
     each channel within (1e-6 + 3 · 2⁻²⁴ · |position · inv_freq|) · |x|        (float32 rounding of that angle)
 
-|x| is the norm of the pair that the channel belongs to, attention factor included.
+|x| is the norm of the pair that the channel belongs to, attention factor included. Where inv_freq differs within its own
+bound, the angle differs by position times that, which is allowed too.
 """
 
 from collections.abc import Callable
@@ -63,16 +64,13 @@ def by_backend(name: str) -> Rotate:
     return rotate
 
 
-def rope_of(model: tightrope.ModelRope, case: Case) -> tightrope.RopeConfig:
-    """Return the rope that Tightrope gives to this case's layers."""
+def rope_of(model: tightrope.ModelRope, case: Case) -> tightrope.RopeConfig | None:
+    """Return the rope that Tightrope gives to this case's layers, None where it gives them no position."""
     if case.rope.layer_type in model.ropes:
         return model.ropes[case.rope.layer_type]
     if len(model.ropes) == 1:
         return next(iter(model.ropes.values()))
-    rope = model.for_layer(case.rope.layer)
-    if rope is None:
-        raise tightrope.RopeConfigError(f"layer {case.rope.layer} has no position, which transformers rotates")
-    return rope
+    return model.for_layer(case.rope.layer) if model.layers else None
 
 
 def compare(case: Case, config: tightrope.RopeConfig, rotations: dict[str, Rotate]) -> Disagreement | None:
@@ -96,15 +94,25 @@ def _structure(case: Case, config: tightrope.RopeConfig) -> Disagreement | None:
 def _at(case, config, rotations, positions) -> Disagreement | None:
     length = int(positions.max()) + 1
     freqs = tightrope.frequencies(config, length, precision="float32")
-    if found := _frequencies(case.rope.inv_freq(positions), freqs.inv_freq * config.direction):
+    inv_freq = case.rope.inv_freq(positions)
+    if found := _frequencies(inv_freq, freqs.inv_freq * config.direction):
         return found
     q, k = case.heads(case.head_dim, positions)
     expected = case.rope.rotate(q, k, positions)
+    error = allowed(config, freqs, inv_freq, positions)
     for name, rotate in rotations.items():
         for what, x, wanted, got in zip("qk", (q, k), expected, rotate(config, q, k, positions), strict=True):
-            if found := _rotation(config, freqs, positions, x, wanted, got):
+            if found := _rotation(config, error, x, wanted, got):
                 return Disagreement("rotation", f"{name}: {what} {found}")
     return None
+
+
+def allowed(config, freqs, expected: np.ndarray | None, positions: np.ndarray) -> np.ndarray:
+    """Return the difference allowed per pair, in units of the pair's norm: (batch, 1, seq, pairs)."""
+    inv_freq = np.abs(freqs.inv_freq.astype(np.float64))
+    slack = PER_RADIAN * inv_freq if expected is None else PER_RADIAN * inv_freq + np.abs(np.abs(expected) - inv_freq)
+    turned = np.abs(_by_pair(config, positions))
+    return (FLOOR + turned * slack)[:, None] * max(freqs.attention_factor, 1.0)
 
 
 def _frequencies(expected: np.ndarray | None, got: np.ndarray) -> Disagreement | None:
@@ -119,16 +127,18 @@ def _frequencies(expected: np.ndarray | None, got: np.ndarray) -> Disagreement |
     return Disagreement("inv_freq", f"[{worst}] must be {expected[worst]:.8g}, got {got[worst]:.8g} ({ulps[worst]:.3g} ulp)")
 
 
-def _rotation(config, freqs, positions, x, expected, got) -> str | None:
+def _rotation(config, error, x, expected, got) -> str | None:
     first, second = reference.pair_slices(x.shape[-1], config.pairs, config.layout, config.side)
     rest = np.ones(x.shape[-1], bool)
     rest[first] = rest[second] = False
     if (expected[..., rest] != got[..., rest]).any():
         return "has channels that transformers rotates and Tightrope does not, or the other way round"
-    norm = np.hypot(x[..., first], x[..., second]) * max(freqs.attention_factor, 1.0)
-    allowed = (FLOOR + PER_RADIAN * np.abs(_by_pair(config, positions) * freqs.inv_freq))[:, None] * norm
-    excess = max(((np.abs(expected - got)[..., part] - allowed) / norm).max() for part in (first, second))
-    return f"is off by {excess:.3g} |x| more than allowed" if excess > 0 else None
+    norm = np.hypot(x[..., first], x[..., second])
+    off = np.maximum(*(np.abs(expected - got)[..., part] / norm for part in (first, second)))
+    if (off <= error).all():
+        return None
+    worst = np.unravel_index((off - error).argmax(), off.shape)
+    return f"is off by {off[worst]:.3g} |x| at row {worst[0]}, token {worst[2]}, pair {worst[3]}; allowed {error[worst[0], 0, worst[2], worst[3]]:.3g}"
 
 
 def _by_pair(config, positions: np.ndarray) -> np.ndarray:

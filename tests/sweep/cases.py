@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ ROPE_TYPES = {
     "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.25},
     "proportional factor": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "factor": 2.0},
 }
+IN_ROPE_SCALING = ("linear", "yarn", "llama3")
 ALPHA = {"alpha": {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}
 MSCALES = {"longrope": {"rope_type": "longrope", "short_mscale": 1.25, "long_mscale": 1.4}}
 
@@ -154,14 +155,17 @@ def sweep(families: tuple[str, ...] = ()) -> Sweep:
 def _add_class(found: Sweep, rotary: RotaryClass, cls: type) -> None:
     runnable = None
     for label, options in {"default": {}, **CONFIGURATIONS.get(cls.__name__, {})}.items():
-        cases = _try(found, rotary, cls, label, "default", lambda options=options: cls(**copy.deepcopy(options)))
+        cases = _try(found, rotary, cls, label, "default", partial(_build, cls, options))
         if cases and (runnable is None or label != "partial"):
             runnable = (label, options)
     if runnable is not None and takes_rope_types(rotary):
         label, options = runnable
         for variant, spec in _variants(rotary).items():
-            build = lambda spec=spec: with_rope_type(cls, options, spec)  # noqa: E731
-            _try(found, rotary, cls, label, variant, build)
+            _try(found, rotary, cls, label, variant, partial(with_rope_type, cls, options, spec))
+        if nested_keys(_build(cls, options)):
+            for variant in IN_ROPE_SCALING:
+                build = partial(with_rope_scaling, cls, options, ROPE_TYPES[variant])
+                _try(found, rotary, cls, label, f"{variant} in rope_scaling", build)
 
 
 def _try(found: Sweep, rotary: RotaryClass, cls: type, configuration: str, variant: str, build) -> list[Case]:
@@ -208,7 +212,7 @@ def with_rope_type(cls: type, options: dict, spec: dict) -> object:
     Raises:
         ValueError: The class made another rope type of it.
     """
-    plain = cls(**copy.deepcopy(options))
+    plain = _build(cls, options)
     original = attribute(plain, "original_max_position_embeddings")
     keys = nested_keys(plain)
     blocks = {key: _block(plain, key, spec, original) for key in keys} or _block(plain, None, spec, original)
@@ -219,6 +223,23 @@ def with_rope_type(cls: type, options: dict, spec: dict) -> object:
         if (block := block_of(config, key)) and block.get("rope_type") != spec["rope_type"]:
             raise ValueError(f"the configuration made rope_type {block.get('rope_type')!r} of {spec['rope_type']!r}")
     return config
+
+
+def with_rope_scaling(cls: type, options: dict, spec: dict) -> object:
+    """Return the configuration that a class makes of rope_scaling, where its layer types differ.
+
+    Raises:
+        ValueError: No layer type got the rope type.
+    """
+    plain = {key: value for key, value in cls(**copy.deepcopy(options)).to_dict().items() if key != "rope_parameters"}
+    config = cls.from_dict({**plain, "rope_scaling": dict(spec)})
+    if all((block_of(config, key) or {}).get("rope_type") != spec["rope_type"] for key in nested_keys(config)):
+        raise ValueError("the configuration class does not read rope_scaling")
+    return config
+
+
+def _build(cls: type, options: dict) -> object:
+    return cls(**copy.deepcopy(options))
 
 
 def _block(config, key: str | None, spec: dict, original: int | None) -> dict | None:
