@@ -39,7 +39,7 @@ ROPES = {
 
 
 def model(rope):
-    return ModelRope(ropes={"default": rope}, layers=("default",))
+    return ModelRope(ropes={"default": rope}, layers=("default",), model_type="llama")
 
 
 def report(rope, *backends, **options):
@@ -165,6 +165,12 @@ def test_lengths_of_a_static_rope(max_position, expected):
 
 def test_lengths_of_a_rope_that_follows_them():
     assert lengths(ROPES["longrope"]) == (1024, 1025, 4096, 1 << 20)
+
+
+def test_both_layouts_are_compared_where_nobody_knows_which():
+    unheard_of = ModelRope(ropes={"default": llama()}, layers=("default",), model_type="unheard-of")
+    found = compare_model(unheard_of, [OnDevice(NumpyBackend(), "cpu")])
+    assert {one.rope for one in found.comparisons} == {"half", "interleaved"}
 
 
 @pytest.mark.parametrize("rope", ROPES.values(), ids=ROPES)

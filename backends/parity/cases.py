@@ -34,6 +34,7 @@ class Call:
         said: How it is said: the arguments `positions`, `offset` or `seq_len`.
         order: The order of axes of q and k.
         form: `"both"` q and k; `"alone"` q without k; `"angles"` with angles that were computed before.
+        group: Under which a table lists it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Call:
     said: Mapping[str, Any] = field(default_factory=dict)
     order: Order = "bhsd"
     form: Literal["both", "alone", "angles"] = "both"
+    group: str = ""
 
     @property
     def seq_len(self) -> int | None:
@@ -62,21 +64,22 @@ def lengths(rope: RopeConfig, max_position: int | None = None) -> tuple[int, ...
 def angle_calls(rope: RopeConfig, lengths: tuple[int, ...]) -> Iterator[Call]:
     """Yield positions up to each length; where several axes are declared, different ones on each."""
     for length in lengths:
+        below = f"below {length:,}"
         positions = _sample(length, (1, _SAMPLES))
-        yield Call(_below(length), positions, {"positions": positions})
+        yield Call(below, positions, {"positions": positions}, group=below)
         if rope.axes > 1:
             positions = _sample(length, (rope.axes, 1, _SAMPLES))
-            yield Call(_below(length), positions, {"positions": positions})
+            yield Call(f"{below} on {rope.axes} axes", positions, {"positions": positions}, group=below)
     if rope.scaling.follows_length:
         yield from _length_calls(lengths)
 
 
 def _length_calls(lengths: tuple[int, ...]) -> Iterator[Call]:
     rows = np.concatenate([_sample(length, (1, _SAMPLES)) for length in lengths])
-    yield Call("rows of different lengths", rows, {"positions": rows})
+    yield Call("rows of different lengths", rows, {"positions": rows}, group="mixed lengths")
     for length in lengths:
         early = _sample(min(lengths), (1, _SAMPLES))
-        yield Call(f"seq_len {length:,}", early, {"positions": early, "seq_len": length})
+        yield Call(f"seq_len {length:,}", early, {"positions": early, "seq_len": length}, group=f"below {length:,}")
 
 
 def rotation_calls(rope: RopeConfig, lengths: tuple[int, ...]) -> Iterator[Call]:
@@ -113,10 +116,6 @@ def probe_calls(rope: RopeConfig, lengths: tuple[int, ...], shifts: tuple[int, .
         return
     for length in lengths:
         yield Call(f"seq_len {length:,}", positions, {"positions": positions, "seq_len": length})
-
-
-def _below(length: int) -> str:
-    return f"below {length:,}"
 
 
 def _rows(offsets: Any, seq: int) -> Positions:

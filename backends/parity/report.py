@@ -22,6 +22,7 @@ class Comparison:
         kind: What was compared.
         numbers: In which arithmetic: the precision of the angles, or the tensors' dtype.
         call: The call, in words.
+        group: Under which a table lists the call.
         left, right: Names of the subjects.
         tolerance: In ulps of the pair's norm.
         figure: How far they lie apart; None where it did not come to that.
@@ -32,6 +33,7 @@ class Comparison:
     kind: Kind
     numbers: str
     call: str
+    group: str
     left: str
     right: str
     tolerance: float
@@ -87,11 +89,11 @@ class ModelReport:
 
 @dataclass(frozen=True)
 class BackendReport:
-    """A backend that took part: name and version, device, and which code rotates there."""
+    """A backend that took part: its name and device, the framework's version, and which code rotates there."""
 
     name: str
-    version: str
     device: str
+    version: str
     path: str
 
 

@@ -12,7 +12,8 @@ from tightrope.backends.parity.figures import Figure, compare
 from tightrope.backends.parity.report import Comparison, ModelReport, describe
 from tightrope.backends.parity.subjects import Definition, Exact, Subject
 from tightrope.backends.parity.tolerances import between
-from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.config import LAYOUTS, ModelRope, RopeConfig
+from tightrope.rope.reading.families import find_family
 from tightrope.rope.reference import DType
 
 Arrays = tuple[NDArray[Any], ...]
@@ -35,13 +36,25 @@ def compare_model(
         max_position: The longest context to compare at, in tokens.
         dtypes: Of the rotated tensors.
     """
+    ropes = ropes_in_question(model)
     found = tuple(
         one
-        for key, rope in model.ropes.items()
+        for key, rope in ropes.items()
         for check in checks(rope, max_position, dtypes)
         for one in _compare(key, rope, check, subjects)
     )
-    return ModelReport(name, {key: describe(rope) for key, rope in model.ropes.items()}, model.notes, found)
+    return ModelReport(name, {key: describe(rope) for key, rope in ropes.items()}, model.notes, found)
+
+
+def ropes_in_question(model: ModelRope) -> dict[str, RopeConfig]:
+    """Return the ropes of a model; in both layouts where its family is unknown, because no configuration states it."""
+    if find_family(model.model_type) is not None:
+        return dict(model.ropes)
+    return {
+        f"{key}, {layout}" if len(model.ropes) > 1 else layout: rope.replace(layout=layout)
+        for key, rope in model.ropes.items()
+        for layout in LAYOUTS
+    }
 
 
 def _compare(key: str, rope: RopeConfig, check: Check, subjects: Sequence[Subject]) -> Iterator[Comparison]:
@@ -52,7 +65,7 @@ def _compare(key: str, rope: RopeConfig, check: Check, subjects: Sequence[Subjec
     blind = _blindness(check, rope, exact, norm)
     for left, right, tolerance in _pairs(check, [subject.name for subject in subjects]):
         figure, problem = _outcome(results[left], results[right], norm, check.eps)
-        where = (key, check.kind, check.numbers, check.call.name)
+        where = (key, check.kind, check.numbers, check.call.name, check.call.group)
         yield Comparison(*where, left, right, tolerance, figure, problem or blind)
 
 
