@@ -1,0 +1,1 @@
+"""Tools that prove kernels right on a machine without their hardware."""

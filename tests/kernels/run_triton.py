@@ -1,0 +1,86 @@
+"""Run cases through the Triton kernel without a GPU, in a process of their own: one JSON list per line.
+
+usage: python -m kernels.run_triton cases interpreter|sm_90      [case, what is wrong or null]
+       python -m kernels.run_triton mutants sm_90 FOLDER          [mutant, the first case that goes wrong or null]
+
+A process of their own: Triton reads TRITON_INTERPRET when it is imported, its driver is global, and its interpreter
+writes through wild pointers where a kernel is wrong. FOLDER takes the mutants' sources, which Triton reads from files.
+"""
+
+import importlib
+import json
+import sys
+import traceback
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+
+KERNEL = "tightrope.backends.torch.triton_kernel"
+LAUNCH = "tightrope.backends.torch.triton"
+
+
+def main(task, host, *arguments):
+    prepare(host)
+    globals()[f"run_{task}"](*arguments)
+
+
+def prepare(host):
+    """Choose what executes the kernel."""
+    if host == "interpreter":
+        from kernels.triton_interpreter import mend
+
+        mend()
+    else:
+        from kernels.triton_driver import use
+
+        use(int(host.removeprefix("sm_")))
+
+
+def run_cases():
+    from kernels.cases import CASES
+
+    rotate = importlib.import_module(LAUNCH).rotate
+    for name, case in CASES.items():
+        say(name, outcome(case, rotate))
+
+
+def run_mutants(folder):
+    from kernels.mutants import TRITON
+
+    text = Path(find_spec(KERNEL).origin).read_text()
+    for number, mutant in enumerate(TRITON):
+        file = Path(folder) / f"mutant_{number}.py"
+        file.write_text(mutant.apply(text))
+        say(mutant.name, first_failure(launcher_of(file)))
+
+
+def launcher_of(file):
+    """Return the package's launch function with the kernel of another file."""
+    spec = spec_from_file_location(KERNEL, file)
+    sys.modules[KERNEL] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules.pop(LAUNCH, None)
+    return importlib.import_module(LAUNCH).rotate
+
+
+def first_failure(rotate):
+    from kernels.cases import CASES
+
+    return next((name for name, case in CASES.items() if outcome(case, rotate)), None)
+
+
+def outcome(case, rotate):
+    """Return what is wrong with a case, None where nothing is."""
+    from kernels.tensors import Call
+
+    try:
+        return Call(case).run(rotate)
+    except Exception:
+        return traceback.format_exc()
+
+
+def say(*values):
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
