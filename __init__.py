@@ -1,5 +1,6 @@
 """Tightrope: rotary position embeddings, done once, the same on every machine."""
 
+from tightrope.backends import load as load_backend
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.frequencies import Frequencies, frequencies
@@ -21,6 +22,7 @@ __all__ = [
     "Scaling",
     "__version__",
     "frequencies",
+    "load_backend",
     "read",
     "rope_type",
 ]

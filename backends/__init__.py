@@ -1,0 +1,72 @@
+"""The backends by name. Importing this module imports no framework; `load` does."""
+
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Final, cast
+
+from tightrope.backends.protocol import Backend
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A backend: its module, the framework it stands on and the oldest version of it that works."""
+
+    module: str
+    framework: str
+    at_least: tuple[int, int]
+
+
+# A further backend is one more line.
+ENTRIES: Final[dict[str, Entry]] = {
+    "torch": Entry("tightrope.backends.torch", "torch", (2, 7)),  # before 2.7 integer shifts on MPS gave wrong results
+    "mlx": Entry("tightrope.backends.mlx", "mlx", (0, 32)),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all backends, installed or not."""
+    return tuple(ENTRIES)
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the backends whose framework is installed, without importing any."""
+    return tuple(name for name, entry in ENTRIES.items() if find_spec(entry.framework) is not None)
+
+
+def load(name: str) -> Backend:
+    """Import a backend.
+
+    Raises:
+        RopeConfigError: There is no backend of that name.
+        BackendUnavailable: Its framework is not installed, is too old, or fails to import; says what to do.
+    """
+    entry = ENTRIES.get(name)
+    if entry is None:
+        raise RopeConfigError(f"backend must be one of {', '.join(map(repr, ENTRIES))}, got {name!r}")
+    if find_spec(entry.framework) is None:
+        raise BackendUnavailable(
+            f'backend {name!r} is not installed; pip install "tightrope[{name}]". Available: {_available()}'
+        )
+    _require_version(name, entry)
+    try:
+        return cast(Backend, import_module(entry.module))
+    except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these
+        raise BackendUnavailable(f"backend {name!r} is installed but failed to import: {error}") from error
+
+
+def _require_version(name: str, entry: Entry) -> None:
+    installed = metadata.version(entry.framework)
+    # "2.13.0+cu130", "0.32.4.dev1": the first two numbers decide.
+    found = tuple(int("".join(filter(str.isdigit, part)) or 0) for part in installed.split(".")[:2])
+    if found < entry.at_least:
+        oldest = ".".join(map(str, entry.at_least))
+        raise BackendUnavailable(
+            f"backend {name!r} needs {entry.framework} >= {oldest}, got {installed}; "
+            f'pip install --upgrade "tightrope[{name}]"'
+        )
+
+
+def _available() -> str:
+    return ", ".join(available()) or "none"

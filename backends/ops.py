@@ -1,0 +1,108 @@
+"""The few operations that a framework supplies; everything else is written once, on them.
+
+Arrays of both frameworks share arithmetic, comparison, shift and bit operators, indexing, `reshape` and `shape`.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeAlias
+
+from numpy.typing import NDArray
+
+from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.rope.config import Layout, Side
+
+Array: TypeAlias = Any
+"""An array of the framework at hand."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """A numpy array in a form that compilers take for a constant."""
+
+    raw: bytes
+    dtype: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """Return the values of array."""
+        return cls(array.tobytes(), array.dtype.name, array.shape)
+
+
+class Ops(Protocol):
+    """A framework's primitives."""
+
+    @property
+    def framework(self) -> str:
+        """The framework's name, for messages."""
+
+    def is_array(self, value: object) -> bool:
+        """Say whether value is an array of this framework."""
+
+    def is_float(self, array: Array) -> bool:
+        """Say whether the dtype is real floating point."""
+
+    def is_integer(self, array: Array) -> bool:
+        """Say whether the dtype is an integer, bool excluded."""
+
+    def index(self, array: Array) -> Array:
+        """Return integers as int32 or int64: as they are, or widened."""
+
+    def int32(self, array: Array) -> Array:
+        """Return the values as int32."""
+
+    def int64(self, array: Array) -> Array:
+        """Return integers as int64."""
+
+    def float32(self, array: Array) -> Array:
+        """Return the values as float32."""
+
+    def arange(self, start: int, stop: int, like: Array | None) -> Array:
+        """Return the int64 numbers from start to below stop, on the device of `like`, or the default one."""
+
+    def filled(self, numbers: list[int], like: Array | None) -> Array:
+        """Return the numbers as int64 (len,); numbers that vary between calls leave a compiled graph as it is."""
+
+    def place(self, like: Array | None) -> Hashable:
+        """Return the device of `like`, or the default one; None where arrays made now must not be kept for later."""
+
+    def array(self, values: Values, like: Array | None) -> Array:
+        """Return values as an array on the device of `like`; inside a compiled graph a constant of it."""
+
+    def largest(self, array: Array) -> Array:
+        """Return the maximum: (1,)."""
+
+    def largest_by_row(self, positions: Array) -> Array:
+        """Return the maximum of (axes, batch, seq) over axes and seq: (batch,); −1 where seq is 0."""
+
+    def broadcast_rows(self, positions: Array, batch: int) -> Array:
+        """Return (axes, 1, seq) as (axes, batch, seq)."""
+
+    def pairs_last(self, array: Array) -> Array:
+        """Return (pairs, batch, seq) as (batch, seq, pairs)."""
+
+    def numbers(self, array: Array) -> list[int]:
+        """Return the integers on the host.
+
+        Raises:
+            RopeConfigError: Inside a compiled graph, which has no values yet.
+        """
+
+    def compiling(self) -> bool:
+        """Say whether the call is being traced into a graph, where a Python integer may stand for many values."""
+
+    def cos(self, array: Array) -> Array:
+        """Return the cosine."""
+
+    def sin(self, array: Array) -> Array:
+        """Return the sine."""
+
+    def table(self, phase: Phase) -> Table:
+        """Return cos and sin of exact phases, by the fastest code for them."""
+
+    def rotate(
+        self, q: Array, k: Array | None, angles: Phase | Table,
+        *, layout: Layout, side: Side, order: str, transpose: bool,
+    ) -> tuple[Array, Array | None]:  # fmt: skip
+        """Return q and k rotated, by the fastest code for them; what does not turn keeps its bits."""

@@ -1,0 +1,59 @@
+"""The rotation by PyTorch operations, for devices that have no kernel, and for graphs that a compiler fuses."""
+
+import torch
+
+from tightrope.rope.config import Layout, Side
+from tightrope.rope.reference import pair_slices
+
+
+def write(
+    x: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
+    *, layout: Layout, side: Side, transpose: bool,
+) -> None:  # fmt: skip
+    """Write x, rotated, into out, which may be x itself.
+
+    Args:
+        x: (…, width), any strides.
+        out: As x.
+        cos: (…, pairs) float32, broadcast against x.
+        sin: As cos.
+        layout: See `tightrope.rope.reference.rotate`, as for side and transpose.
+        side: Which end of the width turns.
+        transpose: Rotate back.
+    """
+    pairs = cos.shape[-1]
+    first, second = pair_slices(x.shape[-1], pairs, layout, side)
+    sign = -1 if transpose else 1
+    # float32 at least, so that there is one rounding. In place, x1 is read again after the first half was computed.
+    working = torch.promote_types(x.dtype, torch.float32)
+    x1, x2 = x[..., first].to(working), x[..., second].to(working)
+    if out is not x:
+        _copy_rest(x, out, pairs, side)
+    y1 = (x1 * cos).addcmul_(x2, sin, value=-sign)
+    if x.dtype == working and out is not x:
+        torch.mul(x2, cos, out=out[..., second]).addcmul_(x1, sin, value=sign)
+    else:
+        out[..., second] = (x2 * cos).addcmul_(x1, sin, value=sign)
+    out[..., first] = y1
+
+
+def _copy_rest(x: torch.Tensor, out: torch.Tensor, pairs: int, side: Side) -> None:
+    """Copy the channels that do not turn."""
+    rest = slice(2 * pairs, None) if side == "head" else slice(0, x.shape[-1] - 2 * pairs)
+    out[..., rest] = x[..., rest]
+
+
+def rotated(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, layout: Layout, side: Side, transpose: bool
+) -> torch.Tensor:
+    """Return x rotated, without writing into anything: what compilers and function transforms want; see `write`."""
+    pairs, width = cos.shape[-1], x.shape[-1]
+    first, second = pair_slices(width, pairs, layout, side)
+    working = torch.promote_types(x.dtype, torch.float32)
+    x1, x2 = x[..., first].to(working), x[..., second].to(working)
+    s = -sin if transpose else sin
+    y1, y2 = (x1 * cos - x2 * s).to(x.dtype), (x1 * s + x2 * cos).to(x.dtype)
+    turned = torch.cat((y1, y2), -1) if layout == "half" else torch.stack((y1, y2), -1).flatten(-2)
+    if width == 2 * pairs:
+        return turned
+    return torch.cat((turned, x[..., 2 * pairs :]) if side == "head" else (x[..., : width - 2 * pairs], turned), -1)

@@ -1,0 +1,60 @@
+"""`RotaryEmbedding` and `rotate` for PyTorch."""
+
+from typing import Any, ClassVar
+
+import torch
+
+from tightrope.backends.inputs import Lengths, Order
+from tightrope.backends.ops import Ops
+from tightrope.backends.rotary import Angles, Rotary, rotate_given
+from tightrope.backends.torch.ops import TorchOps
+from tightrope.rope.config import Layout, Side
+
+
+class RotaryEmbedding(Rotary, torch.nn.Module):
+    """`Rotary` as a torch module without parameters and buffers."""
+
+    ops: ClassVar[Ops] = TorchOps()
+
+    forward = Rotary.rotated
+
+    def rotate_(
+        self, q: torch.Tensor, k: torch.Tensor | None = None, *, positions: torch.Tensor | None = None,
+        offset: int | torch.Tensor | None = None, angles: Angles | tuple[torch.Tensor, torch.Tensor] | None = None,
+        seq_len: Lengths | None = None, layer_type: str | None = None, order: Order = "bhsd",
+    ) -> Any:  # fmt: skip
+        """Rotate q and k in place and return them; arguments as in `rotated`."""
+        return self._rotated(
+            q, k, positions, offset, angles, seq_len, layer_type, order, transpose=False, in_place=True
+        )
+
+    def cis(
+        self, positions: torch.Tensor, *, seq_len: Lengths | None = None, layer_type: str | None = None
+    ) -> torch.Tensor:
+        """Return cos + i sin, complex64 (batch, seq, rotary_dim // 2); see `cos_sin`. MPS has no complex numbers."""
+        return torch.complex(*self.cos_sin(positions, seq_len=seq_len, layer_type=layer_type))
+
+
+def rotate(
+    q: torch.Tensor, k: torch.Tensor | None = None, *, cos: torch.Tensor, sin: torch.Tensor, layout: Layout,
+    side: Side = "head", order: Order = "bhsd", transpose: bool = False,
+) -> Any:  # fmt: skip
+    """Return q, or (q, k), rotated by given angles.
+
+    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos
+
+    Args:
+        q: A float tensor, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
+        k: As q; heads and width may differ.
+        cos: (batch or 1, seq, pairs), attention factor in.
+        sin: As cos.
+        layout: Which channels form a pair, see `RopeConfig`.
+        side: Which end of the width turns, see `RopeConfig`.
+        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+        transpose: Rotate back: the sign of sin flipped.
+
+    Raises:
+        RopeConfigError: A dtype or a shape does not fit.
+    """
+    ops = RotaryEmbedding.ops
+    return rotate_given(ops, q, k, cos, sin, layout=layout, side=side, order=order, transpose=transpose)

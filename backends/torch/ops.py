@@ -1,0 +1,111 @@
+"""What PyTorch supplies to the logic that all backends share."""
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Values
+from tightrope.backends.torch import rotate
+from tightrope.backends.trig import table
+from tightrope.rope.errors import RopeConfigError
+
+_INTEGERS: Final = frozenset(
+    {torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
+)
+
+
+class TorchOps:
+    """See `tightrope.backends.ops.Ops`."""
+
+    framework: Final = "torch"
+
+    def is_array(self, value: object) -> bool:
+        return isinstance(value, torch.Tensor)
+
+    def is_float(self, array: torch.Tensor) -> bool:
+        return array.is_floating_point()
+
+    def is_integer(self, array: torch.Tensor) -> bool:
+        return array.dtype in _INTEGERS
+
+    def index(self, array: torch.Tensor) -> torch.Tensor:
+        return array if array.dtype in (torch.int32, torch.int64) else array.to(torch.int64)
+
+    def int32(self, array: torch.Tensor) -> torch.Tensor:
+        return array.to(torch.int32)
+
+    def int64(self, array: torch.Tensor) -> torch.Tensor:
+        return array.to(torch.int64)
+
+    def float32(self, array: torch.Tensor) -> torch.Tensor:
+        return array.to(torch.float32)
+
+    def arange(self, start: int, stop: int, like: torch.Tensor | None) -> torch.Tensor:
+        return torch.arange(start, stop, dtype=torch.int64, device=_device(like))
+
+    def filled(self, numbers: list[int], like: torch.Tensor | None) -> torch.Tensor:
+        return torch.cat([torch.full((1,), number, dtype=torch.int64, device=_device(like)) for number in numbers])
+
+    def place(self, like: torch.Tensor | None) -> Hashable:
+        # A tensor made while fake tensors or function transforms are active is theirs, and useless afterwards.
+        if torch.compiler.is_compiling() or isinstance(like, FakeTensor) or torch._C._are_functorch_transforms_active():
+            return None
+        return _device(like)
+
+    def array(self, values: Values, like: torch.Tensor | None) -> torch.Tensor:
+        return _array(values.raw, values.dtype, values.shape, _device(like))
+
+    def largest(self, array: torch.Tensor) -> torch.Tensor:
+        return array.amax().reshape(1)
+
+    def largest_by_row(self, positions: torch.Tensor) -> torch.Tensor:
+        if positions.shape[-1] == 0:
+            return positions.new_full(positions.shape[1:2], -1)
+        return positions.amax(dim=(0, 2))
+
+    def broadcast_rows(self, positions: torch.Tensor, batch: int) -> torch.Tensor:
+        return positions.expand(-1, batch, -1)
+
+    def pairs_last(self, array: torch.Tensor) -> torch.Tensor:
+        return array.movedim(0, -1)
+
+    def numbers(self, array: torch.Tensor) -> list[int]:
+        if torch.compiler.is_compiling():
+            raise RopeConfigError(
+                "the frequencies follow the length, which a compiled graph cannot read from positions: give seq_len, "
+                "or compute angles outside the graph and pass them in"
+            )
+        return [int(number) for number in array.tolist()]
+
+    def compiling(self) -> bool:
+        return torch.compiler.is_compiling()
+
+    def cos(self, array: torch.Tensor) -> torch.Tensor:
+        return array.cos()
+
+    def sin(self, array: torch.Tensor) -> torch.Tensor:
+        return array.sin()
+
+    def table(self, phase: Phase) -> Table:
+        return table(self, phase)
+
+    def rotate(
+        self, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table, **how: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return rotate.rotate_pair(self, q, k, angles, **how)
+
+
+def _device(like: torch.Tensor | None) -> torch.device:
+    device: torch.device = torch.get_default_device() if like is None else like.device
+    return device
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
+def _array(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    # Not an inference tensor, even under inference_mode: it is kept, and may be used where gradients flow.
+    with torch.inference_mode(False):
+        flat = torch.frombuffer(bytearray(raw), dtype=getattr(torch, dtype))
+        return flat.reshape(shape).to(device)

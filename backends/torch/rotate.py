@@ -1,0 +1,95 @@
+"""Which code rotates, and the gradient. A kernel is entered here and nowhere else."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from tightrope.backends.inputs import Order
+from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Ops
+from tightrope.backends.torch import eager
+from tightrope.rope.config import Layout, Side
+
+
+@dataclass(frozen=True)
+class How:
+    """What a rotation is told besides its tensors."""
+
+    layout: Layout
+    side: Side
+    order: Order
+    transpose: bool = False
+
+
+def rotate_pair(
+    ops: Ops, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table, *, in_place: bool = False, **how: Any
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return q and k rotated; see `Ops.rotate`. In place, q and k themselves hold the result."""
+    xs = (q,) if k is None else (q, k)
+    table = angles if isinstance(angles, Table) else ops.table(angles)
+    turned = _rotated(xs, table, How(**how), in_place=in_place)
+    return turned[0], turned[1] if k is not None else None
+
+
+def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: bool) -> tuple[torch.Tensor, ...]:
+    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (*xs, table.cos, table.sin))
+    if in_place and differentiable:
+        return tuple(x.copy_(y) for x, y in zip(xs, _rotated(xs, table, how, in_place=False), strict=True))
+    if torch.is_grad_enabled() and (table.cos.requires_grad or table.sin.requires_grad):
+        return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
+    if differentiable:
+        return Rotation.apply(how, table.cos, table.sin, *xs)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
+    return _computed(xs, table.cos, table.sin, how, in_place=in_place)
+
+
+class Rotation(torch.autograd.Function):
+    """The rotation with its gradient, the transposed rotation; which has one too, and so on."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(how: How, cos: torch.Tensor, sin: torch.Tensor, *xs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return each of xs rotated."""
+        return _computed(xs, cos, sin, how, in_place=False)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        """Keep the angles; the gradient needs nothing else."""
+        ctx.how, cos, sin = inputs[:3]
+        ctx.save_for_backward(cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients rotated back."""
+        back = replace(ctx.how, transpose=not ctx.how.transpose)
+        return None, None, None, *Rotation.apply(back, *ctx.saved_tensors, *gradients)  # type: ignore[no-untyped-call]
+
+
+def _computed(
+    xs: tuple[torch.Tensor, ...], cos: torch.Tensor, sin: torch.Tensor, how: How, *, in_place: bool
+) -> tuple[torch.Tensor, ...]:
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        ys = tuple(_traced(x, cos, sin, how) for x in xs)
+        return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
+    outs = xs if in_place else tuple(torch.empty_like(x) for x in xs)
+    for x, out in zip(xs, outs, strict=True):
+        _write(x, out, cos, sin, how)
+    return outs
+
+
+def _traced(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> torch.Tensor:
+    cos, sin = (_beside(part, how.order) for part in (cos, sin))
+    return eager.rotated(x, cos, sin, layout=how.layout, side=how.side, transpose=how.transpose)
+
+
+def _write(x: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> None:
+    cos, sin = (_beside(part, how.order) for part in (cos, sin))
+    eager.write(x, out, cos, sin, layout=how.layout, side=how.side, transpose=how.transpose)
+
+
+def _beside(part: torch.Tensor, order: Order) -> torch.Tensor:
+    """Return cos or sin (batch, seq, pairs) so that it broadcasts against q and k."""
+    if order == "thd":
+        return part.reshape(-1, 1, part.shape[-1])
+    return part.unsqueeze(1 if order == "bhsd" else 2)

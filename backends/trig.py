@@ -1,0 +1,58 @@
+"""Angles by framework operations: from positions to cos and sin."""
+
+import math
+from typing import Final
+
+from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Array, Ops
+
+# In units of 2⁻³² turns, the top 32 bits of a phase.
+_EIGHTH: Final = 1 << 29
+_QUARTER_BITS: Final = 30
+_UNIT: Final = 2 * math.pi / 2**32
+
+
+def table(ops: Ops, phase: Phase) -> Table:
+    """Return cos and sin of exact phases, attention factor in; at most 1e-7 off where that is 1.
+
+    phase = turns · position mod 2⁶⁴; its top 32 bits are n quarter turns, n in −2 … 2, and a rest t within ±π/4:
+    cos = cos(nπ/2) cos t − sin(nπ/2) sin t,    sin = sin(nπ/2) cos t + cos(nπ/2) sin t,    the factors of n 0 or ±1.
+    """
+    turns = by_row(phase.turns, phase.rows)
+    # The arithmetic shift keeps the sign: −½ … ½ turn, with room in int64 for what is added.
+    top = (by_pair(ops, ops.int64(phase.positions), phase.axes) * turns) >> 32
+    shifted = top + _EIGHTH
+    rest = ops.float32((shifted & (2 * _EIGHTH - 1)) - _EIGHTH) * _UNIT
+    quarter = ops.float32(shifted >> _QUARTER_BITS)
+    cos_quarter = 1 - abs(quarter)
+    sin_quarter = quarter * (1 + cos_quarter)
+    cos_rest, sin_rest = ops.cos(rest), ops.sin(rest)
+    cos = cos_quarter * cos_rest - sin_quarter * sin_rest
+    sin = sin_quarter * cos_rest + cos_quarter * sin_rest
+    return scaled(cos, sin, phase.gains, phase.rows, unit=phase.unit)
+
+
+def product_table(
+    ops: Ops, positions: Array, inv_freq: Array, gains: Array, rows: Array | None, axes: Array | None, *, unit: bool
+) -> Table:
+    """Return cos and sin of float32(position) · inv_freq, rounded to float32 at each step as transformers does."""
+    angles = by_pair(ops, ops.float32(positions), axes) * by_row(inv_freq, rows)
+    return scaled(ops.cos(angles), ops.sin(angles), gains, rows, unit=unit)
+
+
+def scaled(cos: Array, sin: Array, gains: Array, rows: Array | None, *, unit: bool) -> Table:
+    """Return the table with each row's attention factor in it."""
+    if unit:
+        return Table(cos=cos, sin=sin)
+    gain = by_row(gains[:, None], rows)
+    return Table(cos=cos * gain, sin=sin * gain)
+
+
+def by_row(tables: Array, rows: Array | None) -> Array:
+    """Return (tables, n) for each row: (batch, 1, n), or (1, n) where all rows take the first."""
+    return tables[:1] if rows is None else tables[rows][:, None]
+
+
+def by_pair(ops: Ops, positions: Array, axes: Array | None) -> Array:
+    """Return the position that turns each pair: (batch, seq, pairs), or (batch, seq, 1) where there is one axis."""
+    return positions[0][..., None] if axes is None else ops.pairs_last(positions[axes])

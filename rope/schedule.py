@@ -1,0 +1,113 @@
+"""Which frequencies hold for a sequence length: a small pure state machine, the same for every backend.
+
+Rope types that do not follow the length have one table of frequencies. Those that switch (LongRoPE) have two, and a
+backend chooses between them on the device. All others (dynamic NTK, registered types) have a table per length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.errors import RopeConfigError
+
+Policy = Literal["row", "transformers"]
+Switch = Literal["auto", "short", "long"]
+
+POLICIES: Final[tuple[Policy, ...]] = ("row", "transformers")
+SWITCHES: Final[tuple[Switch, ...]] = ("auto", "short", "long")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which table of frequencies each batch row takes.
+
+    Attributes:
+        lengths: What `frequencies` needs for each table: a sequence length, None for a type that does not follow it.
+        rows: For each row an index into lengths; None where all rows take the first.
+    """
+
+    lengths: tuple[int | None, ...]
+    rows: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class FrequencySchedule:
+    """The frequencies of one rope as its sequences grow and shrink.
+
+    Attributes:
+        config: The rope.
+        policy: `"row"`: each row by its own length; no history, no influence of batch mates.
+            `"transformers"`: all rows by the longest; the table grows with it, stays when a shorter batch comes, and
+            is reset by one shorter than the original length, as transformers 5.23's `dynamic_rope_update` has it.
+        switch: For types with two tables: `"auto"` chooses by length, `"short"` and `"long"` once and for all.
+    """
+
+    config: RopeConfig
+    policy: Policy = "row"
+    switch: Switch = "auto"
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+            for name, value, allowed in (("policy", self.policy, POLICIES), ("switch", self.switch, SWITCHES))
+            if value not in allowed
+        ]
+        if problems:
+            raise RopeConfigError(problems)
+
+    @cached_property
+    def fixed(self) -> Plan | None:
+        """The plan where it never changes: static types, and types with two tables when one was chosen."""
+        if not self.config.scaling.follows_length:
+            return Plan((None,))
+        boundary = self.config.scaling.switch_length(self.config)
+        if boundary is None or self.switch == "auto":
+            return None
+        return Plan((boundary if self.switch == "short" else boundary + 1,))
+
+    @cached_property
+    def boundary(self) -> int | None:
+        """L where two tables hold, `tables` at and below L tokens the first and beyond it the second; else None."""
+        return None if self.fixed else self.config.scaling.switch_length(self.config)
+
+    @cached_property
+    def start(self) -> int | None:
+        """The state before the first call: the length whose table holds. None where there is no state."""
+        if self.policy == "row" or self.fixed or self.boundary is not None:
+            return None
+        return self.config.original_length or 0
+
+    def plan(self, lengths: Sequence[int], state: int | None) -> tuple[Plan, int | None]:
+        """Return which table each row takes, and the state after this call.
+
+        Args:
+            lengths: Tokens in each row's context (its largest position + 1).
+            state: What the call before returned; `start` at first.
+        """
+        if self.fixed:
+            return self.fixed, state
+        if self.policy == "row":
+            return self._by_row(lengths), state
+        longest = max(lengths, default=0)
+        if self.boundary is None:
+            state = longest = self._grown(longest, state or 0)
+        return Plan((self._key(longest),)), state
+
+    def _by_row(self, lengths: Sequence[int]) -> Plan:
+        keys = {length: self._key(length) for length in set(lengths)}
+        tables = {key: index for index, key in enumerate(dict.fromkeys(keys.values()))}
+        if len(tables) <= 1:
+            return Plan(tuple(tables) or (self._key(0),))
+        return Plan(tuple(tables), tuple([tables[keys[length]] for length in lengths]))
+
+    def _key(self, length: int) -> int | None:
+        return self.config.scaling.effective_length(self.config, max(length, 0))
+
+    def _grown(self, longest: int, held: int) -> int:
+        """Return the length whose table holds after a batch whose longest row has that many tokens."""
+        original = self.config.original_length or 0
+        if longest > held:
+            return longest
+        return original if longest < original else held
