@@ -23,6 +23,7 @@ def spellings(case: Case) -> dict[str, dict]:
     """Return the spellings of a case's configuration, by name."""
     found = {"rope_parameters": case.config.to_dict(), "rope_theta": legacy(case.config)}
     if case.variant == "default":
+        found["only what differs from the defaults"] = case.config.to_diff_dict()
         found["within its model"] = within(case.config)
     return {name: values for name, values in found.items() if values is not None}
 
@@ -69,12 +70,13 @@ def _at_top(config, by_key: dict[str | None, dict]) -> dict:
 
 
 def _scalings(by_key: dict[str | None, dict]) -> list[dict | None]:
-    """Return what rope_scaling may have been: nothing, or the rest of one of the blocks."""
+    """Return what rope_scaling may have been: nothing where nothing is scaled, else the rest of one of the blocks."""
     found = []
     for block in by_key.values():
         rest = {key: copy.deepcopy(value) for key, value in block.items() if key not in (*USUAL, "rope_type", "type")}
         found.append({"type": block.get("rope_type", "default"), **rest})
-    return [None, *found]
+    plain = all(scaling == {"type": "default"} for scaling in found)
+    return [None, *found] if plain else found
 
 
 @cache
