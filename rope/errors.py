@@ -36,5 +36,9 @@ class BackendUnavailable(RopeError, ImportError):  # noqa: N818  # the name says
     """A backend that was asked for is not installed, or is installed and fails to import."""
 
 
+class ExtraMissing(RopeError, ImportError):  # noqa: N818  # the name says all
+    """A package that only an extra installs is needed and missing."""
+
+
 class RopeWarning(UserWarning):
     """Something in a configuration that has no effect and may be a mistake, such as an unknown key in a rope block."""

@@ -17,7 +17,7 @@ import tightrope
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HEAVY = {"torch", "mlx", "mlx_lm", "transformers", "matplotlib"}
+HEAVY = {"torch", "mlx", "mlx_lm", "transformers", "matplotlib", "plotly", "safetensors"}
 
 
 def loaded_by(*arguments, path=()):
@@ -83,7 +83,7 @@ def test_a_foreign_import_in_the_core_would_be_seen(foreign, tmp_path):
 
 
 def test_every_sub_package_is_listed():
-    folders = {file.parent for top in ("rope", "backends") for file in (ROOT / top).rglob("*.py")}
+    folders = {file.parent for top in ("rope", "backends", "viewing") for file in (ROOT / top).rglob("*.py")}
     packages = {".".join(["tightrope", *folder.relative_to(ROOT).parts]) for folder in folders}
     assert packages | {"tightrope"} == set(PYPROJECT["tool"]["setuptools"]["packages"])
 

@@ -135,6 +135,10 @@ class Scaling(ABC):
         """Return L where there are two tables, one up to length L and one beyond it; None otherwise."""
         return None
 
+    def blend_zone(self, rope: "RopeConfig") -> tuple[float, float] | None:
+        """Return the pair indices between which frequencies pass from kept to divided; None without such a zone."""
+        return None
+
     @classmethod
     def parameters(cls) -> tuple[Field[Any], ...]:
         """Return the declared parameters."""

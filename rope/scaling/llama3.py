@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tightrope.rope.arithmetic import Arithmetic, FloatArray
+from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
 from tightrope.rope.scaling.base import Scaling, integer, number, rope_type
 
 if TYPE_CHECKING:
@@ -39,6 +39,18 @@ class Llama3(Scaling):
     def remarks(self, rope: "RopeConfig") -> Iterator[str]:
         if self.high_freq_factor == self.low_freq_factor:
             yield "high_freq_factor equals low_freq_factor: no blend; pairs are divided or kept"
+
+    def blend_zone(self, rope: "RopeConfig") -> tuple[float, float] | None:
+        if rope.base <= 1:  # wavelengths do not rise with the pair
+            return None
+        return self._pair(rope, self.high_freq_factor), self._pair(rope, self.low_freq_factor)
+
+    @staticmethod
+    def _pair(rope: "RopeConfig", rotations: float) -> float:
+        """Return the index, not rounded, of the pair that turns this often within the original length."""
+        wavelength = rope.require_original_length() / rotations
+        index = rope.exponent_dim * ln(wavelength / (2 * math.pi)) / (2 * ln(rope.base))
+        return min(max(index, 0.0), rope.pairs - 1.0)
 
     def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         kept = arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs)

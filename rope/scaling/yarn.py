@@ -85,6 +85,9 @@ class Yarn(Scaling):
             high += _RAMP_EPSILON
         return np.clip((np.arange(pairs, dtype=arithmetic.dtype) - low) / (high - low), 0, 1)
 
+    def blend_zone(self, rope: "RopeConfig") -> tuple[float, float]:
+        return self.correction_range(rope)
+
     def correction_range(self, rope: "RopeConfig") -> tuple[float, float]:
         """Return the pair indices between which the blend runs."""
         low, high = self._dimension(rope, self.beta_fast), self._dimension(rope, self.beta_slow)

@@ -1,0 +1,65 @@
+"""What a person sees of a rope: pictures (matplotlib) and a report (Plotly).
+
+Importing this package imports neither; each function imports what it draws with, and says which extra is missing.
+"""
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tightrope.rope.config import ModelRope
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.files import write_atomically
+from tightrope.rope.optional import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS: Final = ("png", "svg", "pdf")
+DPI: Final = 150
+"""150: four panels of 11 × 7.2 inches stay sharp at the width of a page."""
+
+
+def draw(model: ModelRope, title: str) -> "Figure":
+    """Return a matplotlib figure with four panels for each rope of a model.
+
+    Inverse frequencies before and after scaling, wavelengths against the context, what the scaling divides by, and the
+    attention factor.
+
+    Raises:
+        ExtraMissing: matplotlib is not installed.
+    """
+    figure: Figure = _pictures().rope_picture(model, title)
+    return figure
+
+
+def draw_comparison(left: ModelRope, right: ModelRope, names: tuple[str, str]) -> "Figure":
+    """Return a matplotlib figure that lays the ropes of two models over one another.
+
+    Raises:
+        ExtraMissing: matplotlib is not installed.
+        RopeConfigError: The models have no rope in common.
+    """
+    figure: Figure = _pictures().comparison_picture(left, right, names)
+    return figure
+
+
+def save(figure: "Figure", path: str | Path) -> None:
+    """Write a figure as PNG, SVG or PDF, by the ending of its name.
+
+    Raises:
+        RopeConfigError: Another ending.
+    """
+    kind = Path(path).suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise RopeConfigError(f"the name of a picture must end in .{', .'.join(FORMATS)}, got {str(path)!r}")
+    content = BytesIO()
+    figure.savefig(content, format=kind, dpi=DPI)
+    write_atomically(Path(path), content.getvalue())
+
+
+def _pictures() -> Any:
+    require("matplotlib", extra="plot", purpose="pictures")
+    from tightrope.viewing import pictures
+
+    return pictures

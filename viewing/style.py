@@ -1,0 +1,47 @@
+"""How lines and panels look: told apart by dash, marker and darkness, so that a black-and-white print says the same."""
+
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+
+UNSCALED: Final[dict[str, Any]] = {"color": "0.55", "linewidth": 3.0, "solid_capstyle": "butt"}
+LINES: Final[tuple[dict[str, Any], ...]] = (
+    {"color": "black", "linestyle": "-", "linewidth": 1.4},
+    {"color": "#0072B2", "linestyle": "--", "linewidth": 1.6},
+    {"color": "#D55E00", "linestyle": "-.", "linewidth": 1.6},
+    {"color": "#009E73", "linestyle": ":", "linewidth": 2.0},
+)
+MARKERS: Final = ("o", "s", "^", "D")
+LENGTHS: Final = (":", "--")
+"""Dashes of the horizontal lines at the original context and at the context."""
+
+BLEND: Final[dict[str, Any]] = {"facecolor": "0.92", "edgecolor": "0.75", "hatch": "///", "linewidth": 0.0, "zorder": 0}
+
+STILL: Final[dict[str, Any]] = {**BLEND, "facecolor": "0.85", "edgecolor": "0.7", "hatch": "xx"}
+
+
+def line(index: int, *, points: int | None = None) -> dict[str, Any]:
+    """Return how the index-th line of a panel looks; with `points` in it, about twelve carry a marker."""
+    looks = LINES[index % len(LINES)]
+    if points is None:
+        return looks
+    every = max(1, points // 12)
+    offset = index * every // 3 % every if every > 1 else 0
+    return {**looks, "marker": MARKERS[index % len(MARKERS)], "markersize": 4, "markevery": (offset, every)}
+
+
+def panel(axes: Axes, title: str, x: str, y: str) -> None:
+    """Name a panel and its axes, with their units."""
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def legend(axes: Axes, **where: Any) -> None:
+    """Say which line is which."""
+    axes.legend(fontsize=8, framealpha=0.9, edgecolor="0.8", handlelength=3.2, **where)
