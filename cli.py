@@ -150,7 +150,7 @@ def _with_progress(items: Sequence[_Item], console: "Console") -> Iterator[_Item
 def _write(path: str, content: bytes) -> None:
     """Write a file whole or not at all; `-` is standard output."""
     if path == "-":
-        click.get_binary_stream("stdout").write(content)
+        click.echo(content, nl=False)
         return
     try:
         write_atomically(Path(path), content)

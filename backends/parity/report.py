@@ -3,14 +3,15 @@
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from xml.etree import ElementTree
 
 from tightrope.backends.parity.figures import Figure
 from tightrope.backends.parity.tolerances import Kind
 from tightrope.rope.config import RopeConfig
 
-Verdict = Literal["agree", "disagree", "unreadable"]
+Verdict = Literal["agree", "disagree", "unreadable", "without rope"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("agree", "disagree", "unreadable", "without rope")
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,11 @@ class ModelReport:
 
     @property
     def verdict(self) -> Verdict:
-        """Agreement needs comparisons: none is a disagreement."""
+        """Agreement needs comparisons; a model without rotary positions has none."""
         if self.error is not None:
             return "unreadable"
+        if not self.ropes:
+            return "without rope"
         return "agree" if self.comparisons and not self.failures else "disagree"
 
     @property
@@ -113,15 +116,14 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Every configuration agrees, and there is one."""
-        return bool(self.models) and all(model.verdict == "agree" for model in self.models)
+        """No configuration disagrees or is unreadable, and at least one agrees."""
+        return {"agree"} <= {model.verdict for model in self.models} <= {"agree", "without rope"}
 
     def counts(self) -> dict[str, int]:
         """Return how many configurations have each verdict, and how many comparisons and values there were."""
         comparisons = [one for model in self.models for one in model.comparisons]
-        verdicts: tuple[Verdict, ...] = ("agree", "disagree", "unreadable")
         return {
-            **{verdict: sum(model.verdict == verdict for model in self.models) for verdict in verdicts},
+            **{verdict: sum(model.verdict == verdict for model in self.models) for verdict in VERDICTS},
             "comparisons": len(comparisons),
             "values": sum(one.figure.values for one in comparisons if one.figure),
         }

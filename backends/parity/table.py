@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tightrope.backends.parity.figures import Figure, worst
-from tightrope.backends.parity.report import Comparison, ModelReport, Report
+from tightrope.backends.parity.report import VERDICTS, Comparison, ModelReport, Report
 from tightrope.backends.parity.subjects import OnDevice
 
 if TYPE_CHECKING:
@@ -97,18 +97,17 @@ def _lines_above(model: ModelReport) -> Iterator[str]:
 
 def _lines_below(model: ModelReport) -> Iterator[str]:
     """Yield what stands below a table: the verdict, and the first comparisons that failed."""
-    if model.error is not None:
+    if model.verdict == "unreadable":
         yield f"unreadable: {model.error}"
-        return
-    if not model.failures:
-        yield (
-            f"{model.verdict}: {len(model.comparisons):,} comparisons" if model.comparisons else "nothing was compared"
-        )
-        return
-    yield f"DISAGREE: {len(model.failures):,} of {len(model.comparisons):,} comparisons"
-    yield from (f"  {one}" for one in model.failures[:_MOST_FAILURES])
-    if len(model.failures) > _MOST_FAILURES:
-        yield f"  … and {len(model.failures) - _MOST_FAILURES:,} more (--json has all)"
+    elif model.verdict == "without rope":
+        yield "without rope: nothing to compare"
+    elif model.verdict == "agree":
+        yield f"agree: {len(model.comparisons):,} comparisons"
+    else:
+        yield f"DISAGREE: {len(model.failures):,} of {len(model.comparisons):,} comparisons"
+        yield from (f"  {one}" for one in model.failures[:_MOST_FAILURES])
+        if len(model.failures) > _MOST_FAILURES:
+            yield f"  … and {len(model.failures) - _MOST_FAILURES:,} more (--json has all)"
 
 
 def print_backends(console: "Console", subjects: Sequence[OnDevice], absent: Sequence[str]) -> None:
@@ -128,7 +127,7 @@ def print_model(console: "Console", model: ModelReport, names: Sequence[str]) ->
         console.print(line)
     if model.comparisons:
         console.print(table(model, names))
-    style = "green" if model.verdict == "agree" else "bold red"
+    style = "green" if model.verdict in ("agree", "without rope") else "bold red"
     for line in _lines_below(model):
         console.print(line, style=style)
     console.print()
@@ -148,7 +147,7 @@ def print_summary(console: "Console", report: Report, seconds: float) -> None:
 
 def _summary_line(report: Report, seconds: float) -> str:
     counts = report.counts()
-    verdicts = [f"{counts[verdict]} {verdict}" for verdict in ("agree", "disagree", "unreadable") if counts[verdict]]
+    verdicts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     number = len(report.models)
     return (
         f"{number} configuration{'s' * (number != 1)}: {', '.join(verdicts)}; "
