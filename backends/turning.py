@@ -79,8 +79,10 @@ class Turning:
         """
         rates, rows = self._rates(positions, lengths, like)
         values = positions.values
-        if rows is not None and values.shape[1] != rows.shape[0]:
+        if rows is not None and values.shape[1] == 1:
             values = self.ops.broadcast_rows(values, rows.shape[0])
+        elif rows is not None and rows.shape[0] == 1:  # one choice for a batch: a kernel reads one per row
+            rows = self.ops.broadcast_rows(rows.reshape(1, 1, 1), values.shape[1]).reshape(-1)
         axes = self.ops.array(self._axes, like) if values.shape[0] > 1 else None
         if self.precision == "float32":
             return product_table(self.ops, values, rates.turns, rates.gains, rows, axes, unit=rates.unit)
