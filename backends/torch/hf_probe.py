@@ -1,0 +1,146 @@
+"""Does a model's own rotary module turn as its configuration says? Found out by calling a copy of it."""
+
+import copy
+import inspect
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from tightrope.backends.reports import in_words
+from tightrope.backends.torch.hf_rotary import FORMS, Form, HFRotary
+from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import frequencies
+
+# Positions of one call each: at the start, far on, and (where tables switch) beyond the switch.
+_CALLS: Final = ((0, 1, 2, 3, 77), (4093, 4094, 4095))
+
+# Relative to the angle: two float32 ulp of the frequency (2 · 2⁻²³) and the rounding of its product (2⁻²⁴).
+_ANGLE: Final = 5 * 2.0**-24
+# Of cos and sin themselves: the framework's cos (2 ulp) and the product with the attention factor.
+_VALUE: Final = 3 * 2.0**-23
+
+
+def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: bool = True) -> tuple[Form, str]:
+    """Return how a rotary module lays out cos and sin, and a remark where its numbers could not be trusted.
+
+    Args:
+        module: A rotary module of transformers; a copy is called.
+        model: What its configuration says.
+        path: Where it is, for messages.
+        verify: Raise where it turns otherwise than the configuration says.
+
+    Raises:
+        RopeConfigError: Its output has no known form; or, with verify, other values.
+    """
+    if any(buffer.is_meta for buffer in module.buffers()):
+        return _form_by_shape(module, model, path), "its own tables are on the meta device and were not compared"
+    forms = [form for form in FORMS if _fits(module, model, form)]
+    if not forms:
+        raise RopeConfigError(_other_shape(module, model, path))
+    worst = {form: _difference(module, model, form) for form in forms}
+    form = min(forms, key=lambda candidate: worst[candidate])
+    if worst[form] <= 1:
+        return form, ""
+    remark = f"its own cos and sin are up to {worst[form]:.3g} times further from the configuration's than float32 rounding"
+    if verify:
+        raise RopeConfigError(
+            f"{path} does not turn as its configuration says ({in_words(model)}): {remark}. Was the configuration changed "
+            "after the model was built, or inv_freq overwritten? Build the model anew, or pass verify=False to take the "
+            "configuration's word. Nothing was changed"
+        )
+    return form, remark
+
+
+def _layer_types(module: torch.nn.Module, model: ModelRope) -> list[str | None]:
+    """Return what to pass as layer_type: every rope's key where the module asks for one."""
+    takes = "layer_type" in inspect.signature(type(module).forward).parameters
+    return list(model.ropes) if takes else [None]
+
+
+def call(module: torch.nn.Module, positions: torch.Tensor, layer_type: str | None) -> Any:
+    """Call a rotary module of transformers past the hooks that others may have put on it."""
+    device = next((buffer.device for buffer in module.buffers()), torch.get_default_device())
+    x = torch.zeros(1, positions.shape[-1], 1, device=device)
+    arguments = {} if layer_type is None else {"layer_type": layer_type}
+    return type(module).forward(module, x, positions.to(device), **arguments)
+
+
+def _calls(rope: RopeConfig) -> Iterator[torch.Tensor]:
+    switch = rope.scaling.switch_length(rope)
+    beyond = () if switch is None else ((switch, switch + 1),)
+    for positions in (*_CALLS, *beyond):
+        yield torch.tensor([positions])
+
+
+def _shapes(output: Any) -> tuple[Any, ...]:
+    parts = output if isinstance(output, tuple) else (output,)
+    return tuple((tuple(part.shape), part.is_complex()) if isinstance(part, torch.Tensor) else None for part in parts)
+
+
+def _fits(module: torch.nn.Module, model: ModelRope, form: Form) -> bool:
+    ours, theirs = _reference(model, form), copy.deepcopy(module)
+    for layer_type in _layer_types(module, model):
+        positions = next(_calls(_rope(model, layer_type)))
+        if _shapes(call(theirs, positions, layer_type)) != _shapes(ours(torch.zeros(1), positions, layer_type)):
+            return False
+    return True
+
+
+def _difference(module: torch.nn.Module, model: ModelRope, form: Form) -> float:
+    """Return the largest difference of cos and sin in units of what rounding explains."""
+    ours, theirs = _reference(model, form), copy.deepcopy(module)
+    # A model cast to bfloat16 by `.to` has rounded its inv_freq too; that is mended, and no contradiction.
+    precision = max((torch.finfo(b.dtype).eps for b in module.buffers() if b.is_floating_point()), default=0.0)
+    angle = 2 * precision if precision > torch.finfo(torch.float32).eps else _ANGLE
+    worst = 0.0
+    for layer_type in _layer_types(module, model):
+        rope = _rope(model, layer_type)
+        for positions in _calls(rope):
+            a = _real(ours(torch.zeros(1), positions, layer_type))
+            b = _real(call(theirs, positions, layer_type)).cpu()
+            bound = _VALUE * max(1.0, a.norm(dim=0).max().item()) + angle * _angles(rope, positions, form)
+            worst = max(worst, ((a - b).abs() / bound).max().item())
+    return worst
+
+
+def _angles(rope: RopeConfig, positions: torch.Tensor, form: Form) -> torch.Tensor:
+    """Return position · inv_freq of each channel of cos and sin."""
+    inv_freq = frequencies(rope, int(positions.max()) + 1).inv_freq
+    angles = positions[..., None] * torch.from_numpy(np.abs(inv_freq)).float()
+    return _real(FORMS[form](angles, angles))
+
+
+def _real(output: Any) -> torch.Tensor:
+    """Return cos and sin stacked."""
+    if isinstance(output, torch.Tensor):
+        return torch.stack((output.real, output.imag)).float()
+    return torch.stack(tuple(output)).float()
+
+
+def _reference(model: ModelRope, form: Form) -> HFRotary:
+    return HFRotary(model, form=form, in_float32=True, precision="float32", policy="transformers")
+
+
+def _rope(model: ModelRope, layer_type: str | None) -> RopeConfig:
+    return next(iter(model.ropes.values())) if layer_type is None or len(model.ropes) == 1 else model.rope(layer_type)
+
+
+def _form_by_shape(module: torch.nn.Module, model: ModelRope, path: str) -> Form:
+    # A module on the meta device computes shapes all the same.
+    forms: list[Form] = [form for form in FORMS if _fits(module, model, form)]
+    if not forms:
+        raise RopeConfigError(_other_shape(module, model, path))
+    return forms[0]
+
+
+def _other_shape(module: torch.nn.Module, model: ModelRope, path: str) -> str:
+    layer_type = _layer_types(module, model)[0]
+    positions = next(_calls(_rope(model, layer_type)))
+    shapes = _shapes(call(copy.deepcopy(module), positions, layer_type))
+    return (
+        f"{path} ({type(module).__name__}) gives {shapes} for 5 positions, which is no form of {in_words(model)}. "
+        "Nothing was changed"
+    )

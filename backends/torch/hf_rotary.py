@@ -1,0 +1,99 @@
+"""`HFRotary`: the angles of a model, in the place and the form in which transformers wants them."""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, NoReturn
+
+import torch
+
+from tightrope.backends.torch.module import RotaryEmbedding
+from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.errors import RopeConfigError
+
+Form = Literal["halves", "pairs", "single", "complex"]
+Output = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+
+
+def _halves(cos: torch.Tensor, sin: torch.Tensor) -> Output:
+    return torch.cat((cos, cos), -1), torch.cat((sin, sin), -1)
+
+
+def _pairs(cos: torch.Tensor, sin: torch.Tensor) -> Output:
+    return cos.repeat_interleave(2, -1), sin.repeat_interleave(2, -1)
+
+
+def _single(cos: torch.Tensor, sin: torch.Tensor) -> Output:
+    return cos, sin
+
+
+# How a family holds the cos and sin of its pairs: each twice, one half after the other (most); each twice in a row;
+# once (gpt-oss); as complex numbers (Llama 4).
+FORMS: Final[dict[Form, Callable[[torch.Tensor, torch.Tensor], Output]]] = {
+    "halves": _halves,
+    "pairs": _pairs,
+    "single": _single,
+    "complex": torch.complex,
+}
+
+
+def pairs_of(form: Form, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cos and sin, one entry per pair, from what `FORMS` made of them: views, without a copy."""
+    if form == "complex":
+        return output.real, output.imag
+    cos, sin = output
+    if form == "pairs":
+        return cos[..., ::2], sin[..., ::2]
+    pairs = cos.shape[-1] if form == "single" else cos.shape[-1] // 2
+    return cos[..., :pairs], sin[..., :pairs]
+
+
+class HFRotary(torch.nn.Module):
+    """A model's rotary module for transformers: called once a forward pass, its result goes to every layer.
+
+    Nothing in it is trained or saved, and no cast of the model reaches it.
+
+    Args:
+        model: What `tightrope.read` returned, or a single `RopeConfig`.
+        precision: See `RotaryEmbedding`.
+        policy: See `RotaryEmbedding`.
+        switch: See `RotaryEmbedding`.
+        form: How cos and sin are laid out; `"halves"` is Llama's.
+        in_float32: Give float32 whatever the hidden states are, for attention that rounds only once.
+    """
+
+    def __init__(
+        self, model: ModelRope | RopeConfig, *, form: Form = "halves", in_float32: bool = False, **rotary: Any
+    ) -> None:
+        super().__init__()
+        if form not in FORMS:
+            raise RopeConfigError(f"form must be one of {', '.join(map(repr, FORMS))}, got {form!r}")
+        self.rope = RotaryEmbedding(model, **rotary)
+        self.form: Form = form
+        self.in_float32 = in_float32
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Output:
+        """Return cos and sin, (batch, seq, rotary_dim) each; see `form` for others.
+
+        Args:
+            x: The hidden states, which give the dtype.
+            position_ids: (batch, seq), or (axes, batch, seq) for M-RoPE.
+            layer_type: Which rope; needed where there are several.
+        """
+        cos, sin = self.rope.cos_sin(position_ids, layer_type=self._key(layer_type))
+        if not self.in_float32 and self.form != "complex":
+            cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+        return FORMS[self.form](cos, sin)
+
+    def _key(self, layer_type: str | None) -> str | None:
+        # transformers names a layer type also where all types share one rope.
+        return None if len(self.rope.model.ropes) == 1 else layer_type
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "HFRotary":
+        rotary = {"precision": self.rope.precision, "policy": self.rope.policy, "switch": self.rope.switch}
+        return type(self)(self.rope.model, form=self.form, in_float32=self.in_float32, **rotary).train(self.training)
+
+    def __reduce__(self) -> NoReturn:
+        # Unpickling would bring back the modules, but not the forward methods that patching gave to some of them.
+        raise RopeConfigError(
+            "a patched model cannot be pickled: tightrope.unpatch(model) first; save_pretrained and state_dict work as ever"
+        )
