@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from tightrope.rope.reading.family import Family, LayerRope
@@ -12,10 +13,12 @@ from tightrope.rope.scaling import find_type, rope_types
 TYPE_ALIASES = {"su": "longrope", "mrope": "default", "deepseek_yarn": "yarn", "telechat3-yarn": "yarn"}
 
 # Keys of a block that belong to no rope type.
-SHARED_KEYS = frozenset({"rope_type", "type", "rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved"})
+SHARED_KEYS = frozenset(
+    {"rope_type", "type", "rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved"}
+)
 
 # Keys that published files carry and no reader has ever read.
-IGNORED_KEYS = frozenset({"finetuned", "max_position_embeddings"})
+IGNORED_KEYS = frozenset({"finetuned", "max_position_embeddings", "alpha"})
 
 KEY_ALIASES = {"attn_factor": "attention_factor"}
 
@@ -28,11 +31,18 @@ class Block:
         key: Its key in `ModelRope.ropes`.
         sheet: Its parameters, in the configuration's own words.
         defaults: What the family fills in.
+        shared: It is a flat block that several ropes read.
     """
 
     key: str
     sheet: Sheet
     defaults: LayerRope
+    shared: bool = False
+
+    @property
+    def place(self) -> str:
+        """Return the key path of the block itself."""
+        return self.sheet.path[:-1]
 
 
 def read_blocks(sheet: Sheet, family: Family) -> dict[str, Block | None]:
@@ -42,98 +52,137 @@ def read_blocks(sheet: Sheet, family: Family) -> dict[str, Block | None]:
     if nested:
         return _nested_blocks(raw, nested, family)
     if not family.ropes:
-        return {"default": Block("default", raw, _single(family))}
+        return {"default": Block("default", raw, family.single())}
     blocks: dict[str, Block | None] = {}
     for key, defaults in family.ropes.items():
-        own = raw if defaults.scaled else replace(raw, values={}, path=f"{raw.path}{key}.")
-        blocks[key] = Block(key, own, defaults)
-    if raw.values and len({defaults.scaled for defaults in family.ropes.values()}) > 1:
-        named = [key for key, defaults in family.ropes.items() if not defaults.scaled]
-        sheet.findings.note(f"{raw.path[:-1]} has no effect on {', '.join(named)} layers in this family")
+        if defaults is None:
+            blocks[key] = None
+        elif defaults.scaled:
+            blocks[key] = Block(key, raw, defaults, shared=True)
+        else:
+            blocks[key] = Block(key, replace(raw, values={}, path=f"{raw.path}{key}."), defaults)
+    _note_unscaled(raw, family)
     return blocks
+
+
+def _note_unscaled(raw: Sheet, family: Family) -> None:
+    named = [key for key, defaults in family.ropes.items() if defaults is not None and not defaults.scaled]
+    if raw.values and named:
+        raw.findings.note(f"{raw.path[:-1]} has no effect on {', '.join(named)} layers in this family")
 
 
 def _raw_block(sheet: Sheet) -> Sheet:
     """Return the block that counts: rope_scaling wins over rope_parameters, as in transformers."""
     scaling, parameters = sheet.inner("rope_scaling"), sheet.inner("rope_parameters")
-    if scaling is not None and scaling.values and parameters is not None and parameters.values:
-        differ = scaling.values != parameters.values
+    if scaling is None or not scaling.values:
+        empty = replace(sheet, values={}, path=sheet.where("rope_parameters."))
+        return empty if parameters is None else parameters
+    if parameters is not None and parameters.values:
+        differ = ", and they differ" if scaling.values != parameters.values else ""
         sheet.findings.note(
-            f"{sheet.where('rope_scaling')} and {sheet.where('rope_parameters')} are both given; "
-            f"rope_scaling counts{', and they differ' if differ else ''}"
+            f"{sheet.where('rope_scaling')} and rope_parameters are both given; rope_scaling counts{differ}"
         )
-    if scaling is not None and scaling.values:
-        return scaling
-    return parameters if parameters is not None else replace(sheet, values={}, path=sheet.where("rope_parameters."))
+    return scaling
 
 
 def _nested_blocks(raw: Sheet, nested: Iterable[str], family: Family) -> dict[str, Block | None]:
     shared = {key: value for key, value in raw.values.items() if value is not None and not isinstance(value, Mapping)}
     blocks: dict[str, Block | None] = {}
-    for key in [*nested, *(key for key in family.ropes if key not in raw.values)]:
+    for key in nested:
         inner = raw.inner(key)
-        own = {} if inner is None else dict(inner.values)
-        sheet = Sheet({**shared, **own}, raw.findings, f"{raw.path}{key}.")
-        blocks[key] = Block(key, sheet, family.ropes.get(key, _single(family)))
-    blocks.update({key: None for key, value in raw.values.items() if value is None and key not in SHARED_KEYS})
+        values = shared if inner is None else {**shared, **inner.values}
+        blocks[key] = Block(key, replace(raw, values=values, path=f"{raw.path}{key}."), _defaults(key, family))
+    blocks |= {key: None for key, value in raw.values.items() if value is None and key not in SHARED_KEYS}
+    for key, defaults in family.ropes.items():
+        if key not in blocks and defaults is not None and not _covered(defaults, blocks):
+            blocks[key] = Block(key, replace(raw, values={}, path=f"{raw.path}{key}."), defaults)
     return blocks
 
 
-def _single(family: Family) -> LayerRope:
-    return LayerRope(base=family.base, base_keys=family.base_keys, partial=family.partial, block=family.block)
+def _covered(defaults: LayerRope, blocks: Mapping[str, Block | None]) -> bool:
+    """Tell whether the configuration names the rope by the types of its layers instead."""
+    return any(name in blocks for name in defaults.layer_types)
 
 
-def type_name(block: Block) -> str:
+def _defaults(key: str, family: Family) -> LayerRope:
+    named = [rope for name, rope in family.ropes.items() if rope and (name == key or key in rope.layer_types)]
+    return named[0] if named else family.single()
+
+
+def type_name(block: Block, family: Family) -> str:
     """Return the rope type a block asks for, by its name in this package."""
     sheet, findings = block.sheet, block.sheet.findings
+    aliases = TYPE_ALIASES | family.type_aliases
     new, old = sheet.text("rope_type"), sheet.text("type")
-    if new is not None and old is not None and TYPE_ALIASES.get(new, new) != TYPE_ALIASES.get(old, old):
+    if new is not None and old is not None and aliases.get(new, new) != aliases.get(old, old):
         findings.note(f"{sheet.where('rope_type')} {new!r} counts; {sheet.where('type')} {old!r} contradicts it")
-    name = new or old or _default_type(block)
-    if name in TYPE_ALIASES and name not in rope_types():
+    name = new or old
+    if name is None:
+        name = str(filled(block).get("rope_type", "default"))
+        if sheet.find("factor") is not None:
+            findings.note(f"{sheet.where('factor')} has no effect: {block.place} has no rope_type, so it is {name!r}")
+    if name in aliases:
         if name != "mrope":
-            findings.note(f"{sheet.path[:-1]}: rope type {name!r} is read as {TYPE_ALIASES[name]!r}")
-        name = TYPE_ALIASES[name]
+            findings.note(f"{block.place}: rope type {name!r} is read as {aliases[name]!r}")
+        name = aliases[name]
+    if name == "dynamic" and family.alpha and sheet.number("alpha"):
+        findings.note(f"{sheet.where('alpha')} is the factor of a static NTK base (rope_type 'ntk')")
+        return "ntk"
     return name
 
 
-def _default_type(block: Block) -> str:
-    if "factor" in block.sheet.values and "rope_type" not in block.defaults.block:
-        block.sheet.findings.note(f"{block.sheet.path[:-1]} has a factor but no rope_type, so it is 'default'")
-    return str(block.defaults.block.get("rope_type", "default"))
+def filled(block: Block) -> Mapping[str, object]:
+    """Return the family's block where the configuration has none."""
+    empty = all(value is None for value in block.sheet.values.values())
+    return block.defaults.block if empty else {}
 
 
 def parameters(block: Block, name: str, family: Family) -> dict[str, Any]:
     """Return the parameters for the rope type of that name, renamed and completed."""
     sheet = block.sheet
-    values = {KEY_ALIASES.get(key, key): value for key, value in sheet.values.items() if value is not None}
+    values: dict[str, Any] = {**block.defaults.fixed.get(name, {}), **filled(block)}
+    if filled(block) and set(filled(block)) != {"partial_rotary_factor"}:
+        sheet.findings.note(f"{block.place} is missing; the family's default is used: {dict(filled(block))}")
+    values |= {key: value for key, value in sheet.values.items() if value is not None}
     for old, new in KEY_ALIASES.items():
-        if sheet.values.get(old) is not None:
-            sheet.findings.note(f"{sheet.where(old)} is read as {new}, which its authors meant")
-            values[new] = sheet.values.get(new) if sheet.values.get(new) is not None else sheet.values[old]
-    filled = {key: value for key, value in block.defaults.block.items() if key not in values}
-    if values.keys() <= SHARED_KEYS | filled.keys() or "rope_type" not in filled:
-        values |= filled
-    for problem in _unknown(sheet, name, family):
-        sheet.findings.unknown.append(problem)
+        if sheet.values.get(old) is not None and sheet.values.get(new) is None:
+            sheet.findings.note(_alias_note(sheet, old, new))
+            values[new] = sheet.values[old]
+    if name == "ntk" and family.alpha and sheet.values.get("alpha") is not None:
+        values["factor"] = sheet.values["alpha"]
+    sheet.findings.unknown.extend(_unknown(sheet, name, family))
     return values
 
 
+def _alias_note(sheet: Sheet, old: str, new: str) -> str:
+    return (
+        f"{sheet.where(old)} {shortened(sheet.values[old])} is read as {new}, for which it stands; "
+        "transformers ignores it, vLLM multiplies it into the default"
+    )
+
+
 def _unknown(sheet: Sheet, name: str, family: Family) -> Iterator[str]:
-    own = {item.name for item in find_type(name).parameters()}
-    others = {item.name for other in rope_types() for item in find_type(other).parameters()} | {"alpha"}
-    expected = own | SHARED_KEYS | KEY_ALIASES.keys() | family_keys(family)
+    own = _parameters_of(name)
+    expected = own | SHARED_KEYS | KEY_ALIASES.keys() | set(family.block_keys) | ({"alpha"} if family.alpha else set())
     for key, value in sheet.values.items():
         if key in expected or value is None:
             continue
-        if key in IGNORED_KEYS or key in others:
-            if key != "original_max_position_embeddings":
+        if key in IGNORED_KEYS or key in _all_parameters():
+            if key not in ("original_max_position_embeddings", "max_position_embeddings"):
                 sheet.findings.note(f"{sheet.where(key)} has no effect with rope_type {name!r}")
         else:
-            yield f"unknown key {sheet.where(key)!r} (value {shortened(value)}){suggestion(key, expected | others)}"
+            hint = suggestion(key, expected | _all_parameters())
+            yield f"unknown key {sheet.where(key)!r} (value {shortened(value)}){hint}"
 
 
-def family_keys(family: Family) -> frozenset[str]:
-    """Return the keys of a block that only this family knows."""
-    keys = {"alpha"} if family.alpha else set()
-    return frozenset(keys | ({"llama_4_scaling_beta"} if family.query == "ministral" else set()))
+def _parameters_of(name: str) -> frozenset[str]:
+    return frozenset(item.name for item in find_type(name).parameters())
+
+
+def _all_parameters() -> frozenset[str]:
+    return _union(rope_types())
+
+
+@cache
+def _union(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset().union(*(_parameters_of(name) for name in names))

@@ -2,28 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from tightrope.rope.config import Layout
+from tightrope.rope.config import Layout, Side
 from tightrope.rope.mrope import AxisOrder
+from tightrope.rope.query_scale import QueryScale
 from tightrope.rope.reading.sheet import Sheet
+from tightrope.rope.scaling import Scaling
 
 LayerRule = Callable[[Sheet, int], list[str]]
 """From a configuration and its number of layers to the type of each."""
 NoPositionRule = Callable[[Sheet, Sequence[str]], list[bool]]
 """From a configuration and the type of each layer to: has this layer no position?"""
-
-
-class Shape(NamedTuple):
-    """A configuration class's own defaults; null in the table where it has none.
-
-    A sub-configuration (`text_config`) is saved without the values that equal them.
-    """
-
-    hidden: int | None = None
-    heads: int | None = None
-    layers: int | None = None
-    length: int | None = None
+Rewrite = Callable[[Sheet, list[str]], tuple[Sheet, list[str]]]
+"""From a configuration and its layer types to the same in the usual words: nested rope_parameters and their names."""
+WithoutRule = Callable[[Sheet], str | None]
+"""From a configuration to the reason why it has no rotary positions, None where it has them."""
+QueryRule = Callable[[Sheet, Sheet, Scaling], QueryScale | None]
+"""From a configuration, its (completed) rope block and the scaling to the attention temperature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +29,23 @@ class LayerRope:
     Attributes:
         base: The base where the configuration has none.
         base_keys: Where the old spelling keeps its base.
+        own_base: A flat block's rope_theta is not its base.
         scaled: The old spelling's rope_scaling, and a flat rope_parameters, belong to it.
         partial: The share of the head that is rotated where the configuration says nothing; None: the family's.
-        head_dim_keys: Where its head width stands, if it has its own.
-        block: Parameters that it has unless the configuration has others.
+        block: The block that it has where the configuration has none.
+        fixed: By rope type, parameters that hold unless the block has them.
+        widths: Widths of its own: general key → (its own key, default).
         layer_types: The layer types that use it, where they have other names.
     """
 
     base: float = 10_000.0
     base_keys: tuple[str, ...] = ("rope_theta",)
+    own_base: bool = False
     scaled: bool = True
     partial: float | None = None
-    head_dim_keys: tuple[str, ...] = ()
     block: Mapping[str, object] = field(default_factory=dict)
+    fixed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    widths: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     layer_types: tuple[str, ...] = ()
 
 
@@ -55,52 +55,83 @@ class Family:
 
     Attributes:
         layout: Which channels pair up.
-        layout_key: A key that, where it is false, means `"half"` instead.
+        layout_key: A key whose falsehood means `"half"` and whose truth means `"interleaved"`.
+        side: Whether the first or the last channels turn.
         base: The base where the configuration has none.
-        base_keys: Where the old spelling keeps the base; the first is written.
+        base_keys: Where the old spelling keeps the base; the first is written. A dot leads into an inner object.
+        base_factor_key: A key that multiplies the base (ChatGLM's rope_ratio).
         partial: The share of the head that is rotated where the configuration says nothing; None: whole heads, always.
         partial_keys: Where the old spelling keeps that share; the first is written.
         rotary_dim_keys: Keys that give the rotated width itself.
+        rotary_dim: The rotated width where the configuration has none.
         rounds_up: An odd rotated width becomes the next even one.
         head_dim: The head width where the configuration has none; None: hidden_size // num_attention_heads.
-        head_dim_keys: Keys that give the head width.
+        head_dim_keys: Keys that give the head width; the first is written.
+        hidden_factor: The heads share hidden_size times this.
         mla: Multi-head latent attention: (qk_nope_head_dim, qk_rope_head_dim) by default; the rope part comes last.
         direction: −1 where the family turns the other way round.
         mrope: The order of the position axes, for a family that has several.
-        sections: Its sections where the configuration has none.
+        sections: Its sections where the configuration has none; () stands for equal ones over two axes.
+        section_order: The axis of each of the file's sections, where that is not 0, 1, 2, ….
+        single_axis: Sections are passed over: the family's several axes cannot be expressed.
         alpha: The block's `alpha` is the factor of a static NTK base (Hunyuan).
-        block: Parameters of the rope that it has unless the configuration has a block.
-        ropes: Several ropes, by the name of the layers that use them.
+        block: The block that it has where the configuration has none.
+        block_keys: Keys of a block that only this family knows.
+        type_aliases: Rope types that mean another in this family.
+        ropes: Several ropes, by the name of the layers that use them; None: those layers have no position.
+        layers_factor: A key that counts blocks of several layers, and how many.
         layers: The types of the layers where the configuration does not list them.
+        all_layers: Every layer attends with positions, whatever its type is called.
         no_position: The layers without position.
-        softmax: `"mscale"`: yarn's mscale_all_dim also scales the attention logits (DeepSeek).
+        rewrite: Puts this family's own words for per-layer ropes into the usual ones.
+        without: Tells why a configuration has no rotary positions.
+        softmax: YaRN's mscale_all_dim also scales the attention logits (DeepSeek).
         query: The attention temperature that belongs to position (Llama 4, Ministral 3).
-        shape: See `Shape`.
-        no_rope: Why this family has no rotation by token at all.
+        query_layers: It applies to the layers with position, or to those without.
+        shape: The class's own hidden_size, num_attention_heads, num_hidden_layers, max_position_embeddings: a
+            sub-configuration (`text_config`) is saved without the values that equal them.
+        refused: Why this family's rotation cannot be expressed.
         note: What a person should know about every model of the family.
     """
 
     layout: Layout = "half"
     layout_key: str | None = None
+    side: Side = "head"
     base: float = 10_000.0
     base_keys: tuple[str, ...] = ("rope_theta",)
+    base_factor_key: str | None = None
     partial: float | None = None
     partial_keys: tuple[str, ...] = ("partial_rotary_factor",)
     rotary_dim_keys: tuple[str, ...] = ()
+    rotary_dim: int | None = None
     rounds_up: bool = True
     head_dim: int | None = None
     head_dim_keys: tuple[str, ...] = ("head_dim",)
+    hidden_factor: int = 1
     mla: tuple[int, int] | None = None
     direction: Literal[1, -1] = 1
     mrope: AxisOrder | None = None
     sections: tuple[int, ...] | None = None
+    section_order: tuple[int, ...] | None = None
+    single_axis: bool = False
     alpha: bool = False
     block: Mapping[str, object] = field(default_factory=dict)
-    ropes: Mapping[str, LayerRope] = field(default_factory=dict)
+    block_keys: tuple[str, ...] = ()
+    type_aliases: Mapping[str, str] = field(default_factory=dict)
+    ropes: Mapping[str, LayerRope | None] = field(default_factory=dict)
+    layers_factor: tuple[str, int] | None = None
     layers: LayerRule | None = None
+    all_layers: bool = False
     no_position: NoPositionRule | None = None
-    softmax: Literal["mscale"] | None = None
-    query: str | None = None
-    shape: Shape = Shape()
-    no_rope: str | None = None
+    rewrite: Rewrite | None = None
+    without: WithoutRule | None = None
+    softmax: bool = False
+    query: QueryRule | None = None
+    query_layers: Literal["with", "without"] = "with"
+    shape: tuple[int | None, int | None, int | None, int | None] = (None, None, None, None)
+    refused: str | None = None
     note: str | None = None
+
+    def single(self) -> LayerRope:
+        """Return its one rope, for configurations that have one."""
+        return LayerRope(base=self.base, base_keys=self.base_keys, partial=self.partial, block=self.block)

@@ -64,7 +64,8 @@ def _file(path: Path) -> Path:
         raise RopeConfigError(f"cannot be opened: {error}", source=str(path)) from error
     if size > MAX_BYTES:
         raise RopeConfigError(
-            f"{size:,} bytes is no configuration (limit {MAX_BYTES:,}); give the config.json beside it", source=str(path)
+            f"{size:,} bytes is no configuration (limit {MAX_BYTES:,}); give the config.json beside it",
+            source=str(path),
         )
     return path
 
@@ -74,7 +75,7 @@ def _parse(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise RopeConfigError(f"cannot be read: {error}", source=str(path)) from error
-    # ValueError: bad JSON, bad UTF-8, an integer of thousands of digits; RecursionError: brackets nested a thousand deep.
+    # ValueError: bad JSON, bad UTF-8, an integer of thousands of digits; RecursionError: a thousand nested brackets.
     except (ValueError, RecursionError) as error:
         raise RopeConfigError(f"is not JSON: {error}", source=str(path)) from error
     if not isinstance(config, dict):

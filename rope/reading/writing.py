@@ -7,9 +7,9 @@ from typing import Any
 
 from tightrope.rope.config import ModelRope, RopeConfig, Spelling
 from tightrope.rope.errors import RopeConfigError, RopeWarning
-from tightrope.rope.reading.families import find_family
+from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.family import Family
-from tightrope.rope.reading.huggingface import UNKNOWN_FAMILY, read
+from tightrope.rope.reading.huggingface import read
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
 
@@ -117,7 +117,8 @@ def _scaling_v4(rope: RopeConfig, family: Family) -> dict[str, Any]:
 def _several_v4(model: ModelRope, family: Family) -> dict[str, object]:
     if not set(model.ropes) <= set(family.ropes):
         raise RopeConfigError(
-            f"the v4 spelling of {model.model_type!r} has no words for several ropes ({', '.join(model.ropes)}); use 'v5'"
+            f"the v4 spelling of {model.model_type!r} has no words for several ropes "
+            f"({', '.join(model.ropes)}); use 'v5'"
         )
     keys: dict[str, object] = {"rope_scaling": None}
     for key, rope in model.ropes.items():
@@ -135,7 +136,9 @@ def _require_same(model: ModelRope, fragment: Mapping[str, object], spelling: Sp
             warnings.simplefilter("ignore", RopeWarning)
             again = read(dict(fragment))
     except RopeConfigError as error:
-        raise RopeConfigError(f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems) from error
+        raise RopeConfigError(
+            f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems
+        ) from error
     problems = [
         f"the {spelling} spelling of {model.model_type!r} cannot express {what}: {ours!r} would read back as {theirs!r}"
         for what, ours, theirs in _differences(model, again)

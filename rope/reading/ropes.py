@@ -1,0 +1,155 @@
+"""From one block and the widths around it to one `RopeConfig`."""
+
+from typing import Any
+
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.mrope import MRope
+from tightrope.rope.reading.blocks import Block, parameters, type_name
+from tightrope.rope.reading.family import Family
+from tightrope.rope.reading.geometry import LENGTH_KEYS, Geometry, read_geometry, with_default
+from tightrope.rope.reading.sheet import Findings, Sheet, shortened, suggestion
+from tightrope.rope.scaling import Scaling, find_type, rope_types
+
+
+def read_rope(sheet: Sheet, block: Block, family: Family) -> RopeConfig | None:
+    """Return one rope, None (and problems) where it cannot be right."""
+    findings = sheet.findings
+    name = type_name(block, family)
+    if name not in rope_types():
+        hint = suggestion(name, rope_types()) or f"; known: {', '.join(rope_types())}"
+        findings.problem(f"unknown rope_type {shortened(name)} in {block.place}{hint}")
+        return None
+    scaling = _scaling(sheet, block, name, family)
+    geometry = read_geometry(sheet, block, family, name)
+    base = _base(sheet, block, family)
+    length = with_default(sheet, LENGTH_KEYS, family.shape[3])
+    mrope = None if geometry is None else _mrope(block, family, geometry)
+    if geometry is None or base is None or scaling is None or findings.problems:
+        return None
+    return _checked(geometry, base, scaling, length, mrope, block, family)
+
+
+def _checked(
+    geometry: Geometry,
+    base: float,
+    scaling: Scaling,
+    length: int | None,
+    mrope: MRope | None,
+    block: Block,
+    family: Family,
+) -> RopeConfig | None:
+    findings = block.sheet.findings
+    try:
+        rope = RopeConfig(
+            **geometry._asdict(),
+            base=base,
+            scaling=scaling,
+            max_position_embeddings=length,
+            mrope=mrope,
+            direction=family.direction,
+        )
+        remarks = list(scaling.remarks(rope))
+    except (RopeConfigError, ArithmeticError) as error:  # ArithmeticError: a product of absurd numbers overflows
+        problems = error.problems if isinstance(error, RopeConfigError) else [str(error)]
+        findings.problems.extend(f"{block.place}: {problem}" for problem in problems)
+        return None
+    for remark in remarks:
+        findings.note(f"{block.place}: {remark}")
+    _compare_lengths(rope, block.place, findings)
+    return rope
+
+
+def _scaling(sheet: Sheet, block: Block, name: str, family: Family) -> Scaling | None:
+    values = parameters(block, name, family)
+    _original_length(sheet, name, values, block)
+    if name == "proportional" and "partial_rotary_factor" not in values:
+        share = sheet.number(*family.partial_keys)
+        values |= {} if share is None else {"partial_rotary_factor": share}
+    try:
+        return find_type(name).from_block(values)
+    except RopeConfigError as error:
+        sheet.findings.problems.extend(f"{block.sheet.path}{problem}" for problem in error.problems)
+        return None
+
+
+def _original_length(sheet: Sheet, name: str, values: dict[str, Any], block: Block) -> None:
+    """A top-level original_max_position_embeddings counts before the block's, as in transformers."""
+    stated = sheet.integer("original_max_position_embeddings")
+    if stated is None or name not in ("yarn", "longrope", "llama3"):
+        return
+    own = values.get("original_max_position_embeddings")
+    if own is not None and own != stated:
+        sheet.findings.note(
+            f"original_max_position_embeddings is {stated} at the top and {shortened(own)} in {block.place}; "
+            "the one at the top counts"
+        )
+    values["original_max_position_embeddings"] = stated
+
+
+def _base(sheet: Sheet, block: Block, family: Family) -> float | int | None:
+    inside = None if block.shared and block.defaults.own_base else block.sheet.find("rope_theta")
+    owner, keys = _where_base_stands(sheet, block.defaults.base_keys)
+    outside = owner.find(*keys)
+    if inside is not None:
+        base = block.sheet.number("rope_theta", above=0)
+        if outside is not None and outside[1] != inside[1] and not isinstance(outside[1], list):
+            sheet.findings.note(
+                f"{block.sheet.where('rope_theta')} {shortened(inside[1])} counts; "
+                f"{owner.where(outside[0])} {shortened(outside[1])} differs"
+            )
+    elif outside is not None:
+        base = owner.number(*keys, above=0)
+    else:
+        base = block.defaults.base
+        sheet.findings.note(f"no {keys[0]} for {block.key}; the family's default {base:g} is used")
+    factor = sheet.number(family.base_factor_key, above=0) if family.base_factor_key else None
+    return base if base is None or factor is None else base * factor
+
+
+def _where_base_stands(sheet: Sheet, keys: tuple[str, ...]) -> tuple[Sheet, tuple[str, ...]]:
+    """Follow a dotted key into its inner object (DBRX keeps its base in attn_config)."""
+    for key in keys:
+        outer, dot, name = key.partition(".")
+        inner = sheet.inner(outer) if dot and isinstance(sheet.values.get(outer), dict) else None
+        if inner is not None and inner.find(name) is not None:
+            return inner, (name,)
+    return sheet, tuple(key for key in keys if "." not in key)
+
+
+def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
+    """Return the sections of several position axes, in the order of the axes."""
+    sections = block.sheet.integers("mrope_section")
+    if block.sheet.find("mrope_section") is None and family.sections is not None:
+        sections = list(family.sections) or [geometry.rotary_dim // 4] * 2
+        if family.sections:
+            block.sheet.findings.note(f"no mrope_section; the family's default {sections} is used")
+    if not sections or family.single_axis:
+        return None
+    if family.section_order is not None and len(family.section_order) == len(sections):
+        sections = [sections[family.section_order.index(axis)] for axis in range(len(sections))]
+    order = family.mrope or ("interleaved" if block.sheet.flag("mrope_interleaved") else "chunked")
+    if order == "interleaved" and len(sections) > 1 and all(size >= 0 for size in sections):
+        # Axis 0 takes every pair that the others leave.
+        sections = [max(geometry.rotary_dim // 2 - sum(sections[1:]), 0), *sections[1:]]
+    try:
+        return MRope(sections=tuple(sections), order=order)
+    except RopeConfigError as error:
+        block.sheet.findings.problems.extend(f"{block.sheet.path}{problem}" for problem in error.problems)
+        return None
+
+
+def _compare_lengths(rope: RopeConfig, place: str, findings: Findings) -> None:
+    """Note lengths that contradict each other; published files have them."""
+    factor: float | None = getattr(rope.scaling, "factor", None)
+    original: int | None = getattr(rope.scaling, "original_max_position_embeddings", None)
+    length = rope.max_position_embeddings
+    if original is None or length is None:
+        return
+    if rope.scaling.rope_type == "yarn" and factor is not None and factor * original != length:
+        findings.note(
+            f"{place}: factor {factor:g} × original_max_position_embeddings {original} is not "
+            f"max_position_embeddings {length}; each is used as it stands"
+        )
+    if original > length:
+        findings.note(f"{place}: original_max_position_embeddings {original} exceeds max_position_embeddings {length}")
