@@ -47,7 +47,7 @@ def by_reference(config: tightrope.RopeConfig, q: np.ndarray, k: np.ndarray, pos
 def by_backend(name: str) -> Rotate:
     """Return a function that rotates with a backend, in float32, by the policy of transformers."""
     backend = tightrope.load_backend(name)
-    device = backend.devices()[-1]  # the CPU
+    device = next(device for device in backend.devices() if "cpu" in device)
 
     @lru_cache(maxsize=4096)
     def cached(config, positions, shape, width):
@@ -94,7 +94,7 @@ def _structure(case: Case, config: tightrope.RopeConfig) -> Disagreement | None:
 def _at(case, config, rotations, positions) -> Disagreement | None:
     length = int(positions.max()) + 1
     freqs = tightrope.frequencies(config, length, precision="float32")
-    inv_freq = case.rope.inv_freq(positions)
+    inv_freq = in_order_of(freqs.inv_freq, case.rope.inv_freq(positions), axes=case.rope.axes)
     if found := _frequencies(inv_freq, freqs.inv_freq * config.direction):
         return found
     q, k = case.heads(case.head_dim, positions)
@@ -105,6 +105,16 @@ def _at(case, config, rotations, positions) -> Disagreement | None:
             if found := _rotation(config, error, x, wanted, got):
                 return Disagreement("rotation", f"{name}: {what} {found}")
     return None
+
+
+def in_order_of(got: np.ndarray, expected: np.ndarray | None, *, axes: int) -> np.ndarray | None:
+    """Return the expected frequencies in the order of ours: with several axes a family may store them by axis (ERNIE).
+
+    Which pair each one turns is then for the rotation to show.
+    """
+    if expected is None or axes == 1 or expected.shape != got.shape:
+        return expected
+    return np.sort(expected)[np.argsort(np.argsort(got))]
 
 
 def allowed(config, freqs, expected: np.ndarray | None, positions: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 import transformers
 from sweep.discovery import RotaryClass, rotary_classes
 from sweep.driving import Rope, attribute, block_of, config_of_layer, head_dim, nested_keys, ropes_of
-from sweep.settings import CONFIGS, CONFIGURATIONS, NOT_ROTATED
+from sweep.settings import CONFIGS, CONFIGURATIONS, NOT_ROTATED, SWITCHED_ON
 from sweep.special import SPECIAL, WITHOUT_CLASS, stand_in
 
 # transformers warns about defaults that it then ignores; the sweep is about what it computes.
@@ -89,6 +89,11 @@ class Case:
         if self.rope.axes == 1:
             return plain
         return [np.stack([rows] * self.rope.axes) for rows in plain] + [_picture(self.rope.axes, s) for s in (0, 32760)]
+
+    @property
+    def is_switched_off(self) -> bool:
+        """Whether this configuration leaves the rope out: its class keeps it, its attention does not call it."""
+        return self.configuration == "default" and SWITCHED_ON in CONFIGURATIONS.get(type(self.config).__name__, {})
 
     @property
     def follows_length(self) -> bool:

@@ -55,6 +55,8 @@ class Judge:
         return Verdict(case.name, case.family, "agree")
 
     def _compare(self, case: Case, config: tightrope.RopeConfig | None) -> Disagreement | None:
+        if case.is_switched_off:
+            return None if config is None else Disagreement("layers", "no layer has a position here; one was read")
         if config is None:
             return Disagreement("layers", f"layer {case.rope.layer} has no position here; transformers rotates it")
         return compare(case, config, self.rotations)

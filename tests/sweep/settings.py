@@ -3,6 +3,7 @@
 Everything here is a fact about transformers, none about Tightrope.
 """
 
+SWITCHED_ON = "switched-on"
 MIXED = ["sliding_attention", "full_attention"] * 2
 DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 1e4}
 
@@ -80,10 +81,10 @@ CONFIGURATIONS = {
     "MixtralConfig": {"head128": {"head_dim": 128}},
     "HunYuanDenseV1Config": {"head128": {"head_dim": 128}},
     "HunYuanMoEV1Config": {"head128": {"head_dim": 128}},
-    # the rope is switched off
-    "Zamba2Config": {"switched-on": {"use_mem_rope": True}},
-    "GraniteMoeHybridConfig": {"switched-on": {"position_embedding_type": "rope"}},
-    "EsmConfig": {"switched-on": {"position_embedding_type": "rotary"}},
+    # the default leaves the rope out
+    "Zamba2Config": {SWITCHED_ON: {"use_mem_rope": True}},
+    "GraniteMoeHybridConfig": {SWITCHED_ON: {"position_embedding_type": "rope"}},
+    "EsmConfig": {SWITCHED_ON: {"position_embedding_type": "rotary"}},
     # bases by layer, 0 for none
     "GraniteSWAConfig": {
         "bases": {"num_hidden_layers": 4, "layer_types": MIXED, "layer_rope_theta": [1e4, 0, 5e5, 0]}
