@@ -10,26 +10,43 @@ from tightrope.backends.ops import Array, Ops
 _EIGHTH: Final = 1 << 29
 _QUARTER_BITS: Final = 30
 _UNIT: Final = 2 * math.pi / 2**32
+# The rest has 29 bits, more than a float32 holds. Its upper 11 times 12 bits of the unit is exact in float32.
+_UPPER: Final = -(1 << 18)
+_UNIT_UPPER: Final = float.fromhex("0x1.922p+2") / 2**32
+_UNIT_LOWER: Final = _UNIT - _UNIT_UPPER
 
 
 def table(ops: Ops, phase: Phase) -> Table:
-    """Return cos and sin of exact phases, attention factor in; at most 1e-7 off where that is 1.
+    """Return cos and sin of exact phases, attention factor in; at most 1e-7 off where that is 1."""
+    # The arithmetic shift keeps the sign: the top 32 bits are −½ … ½ turn, with room in int64 for what is added.
+    turned = by_pair(ops, ops.int64(phase.positions), phase.axes) * by_row(phase.turns, phase.rows)
+    cos, sin = ops.cos_sin(turned >> 32)
+    return scaled(cos, sin, phase.gains, phase.rows, unit=phase.unit)
 
-    phase = turns · position mod 2⁶⁴; its top 32 bits are n quarter turns, n in −2 … 2, and a rest t within ±π/4:
+
+def cos_sin(ops: Ops, top: Array) -> tuple[Array, Array]:
+    """Return cos and sin, float32, of the top 32 bits of phases, which int64 holds.
+
+    They are n quarter turns, n in −2 … 2, and a rest t within ±π/4; folding first keeps t accurate in float32:
     cos = cos(nπ/2) cos t − sin(nπ/2) sin t,    sin = sin(nπ/2) cos t + cos(nπ/2) sin t,    the factors of n 0 or ±1.
     """
-    turns = by_row(phase.turns, phase.rows)
-    # The arithmetic shift keeps the sign: −½ … ½ turn, with room in int64 for what is added.
-    top = (by_pair(ops, ops.int64(phase.positions), phase.axes) * turns) >> 32
     shifted = top + _EIGHTH
-    rest = ops.float32((shifted & (2 * _EIGHTH - 1)) - _EIGHTH) * _UNIT
+    rest = _radians(ops, (shifted & (2 * _EIGHTH - 1)) - _EIGHTH)
     quarter = ops.float32(shifted >> _QUARTER_BITS)
     cos_quarter = 1 - abs(quarter)
     sin_quarter = quarter * (1 + cos_quarter)
     cos_rest, sin_rest = ops.cos(rest), ops.sin(rest)
     cos = cos_quarter * cos_rest - sin_quarter * sin_rest
     sin = sin_quarter * cos_rest + cos_quarter * sin_rest
-    return scaled(cos, sin, phase.gains, phase.rows, unit=phase.unit)
+    return cos, sin
+
+
+def _radians(ops: Ops, units: Array) -> Array:
+    """Return an angle of |units| <= 2²⁹ in 2⁻³² turns as float32 radians: rounded once, but for terms of 2⁻¹¹ of it."""
+    upper = units & _UPPER
+    lower = ops.float32(units - upper) * _UNIT
+    upper = ops.float32(upper)
+    return upper * _UNIT_UPPER + (upper * _UNIT_LOWER + lower)
 
 
 def product_table(
