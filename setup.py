@@ -3,14 +3,14 @@
 from setuptools import Extension, setup
 
 KERNELS = "backends/kernels"
-VARIANTS = ("avx512", "avx2", "neon")  # each compiles to nothing on another architecture; the processor chooses at run time
+VARIANTS = ("avx512bf16", "avx512", "avx2", "neon")  # each compiles to nothing on another architecture; the processor chooses at run time
 
 setup(
     ext_modules=[
         Extension(
             "tightrope.backends.kernels._cpu",
             sources=[f"{KERNELS}/{name}.c" for name in ("module", "threads", *VARIANTS)],
-            depends=[f"{KERNELS}/job.h", f"{KERNELS}/rotate.h"],
+            depends=[f"{KERNELS}/{name}" for name in ("job.h", "rotate.h", "avx512.c")],
             # A contracted a · b + c would round once where the definition rounds twice.
             extra_compile_args=["-O3", "-ffp-contract=off", "-pthread"],
             extra_link_args=["-pthread"],

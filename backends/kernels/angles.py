@@ -31,6 +31,11 @@ class Phase:
         """The number of rotated pairs."""
         return int(self.turns.shape[-1])
 
+    @property
+    def batch(self) -> int:
+        """The number of rows that positions differ in; 1 also where they hold for all."""
+        return int(self.positions.shape[1])
+
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
 class Table:
@@ -47,6 +52,11 @@ class Table:
     def pairs(self) -> int:
         """The number of rotated pairs."""
         return int(self.cos.shape[-1])
+
+    @property
+    def batch(self) -> int:
+        """The number of rows that the angles differ in; 1 also where they hold for all."""
+        return int(self.cos.shape[0])
 
 
 def rotated_start(width: int, pairs: int, side: Side) -> int:

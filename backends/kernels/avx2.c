@@ -24,65 +24,82 @@ INLINE Lanes mul_add(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c
 INLINE Lanes mul_sub(Lanes a, Lanes b, Lanes c) { return _mm256_fmsub_ps(a, b, c); }
 INLINE Lanes flip(Lanes v, uint32_t sign) { return _mm256_xor_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32((int)sign))); }
 
-INLINE __m256i load_words(const char *x) { return _mm256_loadu_si256((const void *)x); }
-INLINE void store_words(char *y, __m256i words) { _mm256_storeu_si256((void *)y, words); }
-
-/* The lower halves of eight words, side by side; the upper halves must be 0. */
-INLINE __m128i pack(__m256i words) {
-    return _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-}
-
 INLINE Lanes load_f32(const void *x) { return _mm256_loadu_ps(x); }
 INLINE void store_f32(void *y, Lanes v) { _mm256_storeu_ps(y, v); }
 
 INLINE LanePair load_pairs_f32(const char *x) {
-    Lanes low = load_f32(x), high = load_f32(x + 32);
-    __m256d first = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88)); /* 0 2 8 10 | 4 6 12 14 */
-    __m256d second = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd));
+    const Lanes low = load_f32(x), high = load_f32(x + 32);
+    const __m256d first = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88)); /* 0 2 8 10 | 4 6 12 14 */
+    const __m256d second = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd));
     return (LanePair){_mm256_castpd_ps(_mm256_permute4x64_pd(first, 0xd8)), _mm256_castpd_ps(_mm256_permute4x64_pd(second, 0xd8))};
 }
 
 INLINE void store_pairs_f32(char *y, LanePair v) {
-    Lanes low = _mm256_unpacklo_ps(v.first, v.second), high = _mm256_unpackhi_ps(v.first, v.second);
+    const Lanes low = _mm256_unpacklo_ps(v.first, v.second), high = _mm256_unpackhi_ps(v.first, v.second);
     store_f32(y, _mm256_permute2f128_ps(low, high, 0x20));
     store_f32(y + 32, _mm256_permute2f128_ps(low, high, 0x31));
 }
 
-/* The upper half of a float32, rounded to nearest even, in the lower half of each word; a NaN stays one. */
-INLINE __m256i to_bf16(Lanes v) {
-    const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
-    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
-    return _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+INLINE Lanes from_bf16(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+
+/* Rounded to nearest even, in the upper half of each word; a NaN stays one. */
+INLINE LanePair to_bf16(LanePair v) {
+    const __m256i first = _mm256_castps_si256(v.first), second = _mm256_castps_si256(v.second);
+    const __m256i one = _mm256_set1_epi32(1), half = _mm256_set1_epi32(0x7fff);
+    const Lanes quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x400000));
+    const __m256i a = _mm256_add_epi32(_mm256_add_epi32(first, half), _mm256_and_si256(_mm256_srli_epi32(first, 16), one));
+    const __m256i b = _mm256_add_epi32(_mm256_add_epi32(second, half), _mm256_and_si256(_mm256_srli_epi32(second, 16), one));
+    LanePair rounded = {_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)};
+    if (__builtin_expect(_mm256_movemask_ps(_mm256_cmp_ps(v.first, v.second, _CMP_UNORD_Q)), 0)) {
+        const Lanes first_nan = _mm256_cmp_ps(v.first, v.first, _CMP_UNORD_Q);
+        const Lanes second_nan = _mm256_cmp_ps(v.second, v.second, _CMP_UNORD_Q);
+        rounded.first = _mm256_blendv_ps(rounded.first, _mm256_or_ps(v.first, quiet), first_nan);
+        rounded.second = _mm256_blendv_ps(rounded.second, _mm256_or_ps(v.second, quiet), second_nan);
+    }
+    return rounded;
 }
 
-INLINE Lanes load_bf16(const char *x) {
-    __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)x));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+INLINE LanePair load_split_bf16(const char *x, int64_t second) {
+    return (LanePair){from_bf16(_mm_loadu_si128((const void *)x)), from_bf16(_mm_loadu_si128((const void *)(x + second)))};
 }
 
-INLINE void store_bf16(char *y, Lanes v) { _mm_storeu_si128((void *)y, pack(to_bf16(v))); }
+INLINE void store_split_bf16(char *y, int64_t second, LanePair v) {
+    const LanePair rounded = to_bf16(v);
+    const __m256i low = _mm256_srli_epi32(_mm256_castps_si256(rounded.first), 16);
+    const __m256i high = _mm256_srli_epi32(_mm256_castps_si256(rounded.second), 16);
+    const __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+    _mm_storeu_si128((void *)y, _mm256_castsi256_si128(both));
+    _mm_storeu_si128((void *)(y + second), _mm256_extracti128_si256(both, 1));
+}
 
 INLINE LanePair load_pairs_bf16(const char *x) {
-    const __m256i words = load_words(x), upper = _mm256_set1_epi32((int)0xffff0000);
+    const __m256i words = _mm256_loadu_si256((const void *)x), upper = _mm256_set1_epi32((int)0xffff0000);
     return (LanePair){_mm256_castsi256_ps(_mm256_slli_epi32(words, 16)), _mm256_castsi256_ps(_mm256_and_si256(words, upper))};
 }
 
 INLINE void store_pairs_bf16(char *y, LanePair v) {
-    store_words(y, _mm256_or_si256(to_bf16(v.first), _mm256_slli_epi32(to_bf16(v.second), 16)));
+    const LanePair rounded = to_bf16(v);
+    const __m256i first = _mm256_srli_epi32(_mm256_castps_si256(rounded.first), 16);
+    _mm256_storeu_si256((void *)y, _mm256_blend_epi16(first, _mm256_castps_si256(rounded.second), 0xaa));
 }
 
 INLINE __m128i to_f16(Lanes v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-INLINE Lanes load_f16(const char *x) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)x)); }
+INLINE LanePair load_split_f16(const char *x, int64_t second) {
+    const __m128i low = _mm_loadu_si128((const void *)x), high = _mm_loadu_si128((const void *)(x + second));
+    return (LanePair){_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)};
+}
 
-INLINE void store_f16(char *y, Lanes v) { _mm_storeu_si128((void *)y, to_f16(v)); }
+INLINE void store_split_f16(char *y, int64_t second, LanePair v) {
+    _mm_storeu_si128((void *)y, to_f16(v.first));
+    _mm_storeu_si128((void *)(y + second), to_f16(v.second));
+}
 
 INLINE LanePair load_pairs_f16(const char *x) {
-    const __m256i words = load_words(x), lower = _mm256_set1_epi32(0xffff);
-    const __m128i first = pack(_mm256_and_si256(words, lower)), second = pack(_mm256_srli_epi32(words, 16));
-    return (LanePair){_mm256_cvtph_ps(first), _mm256_cvtph_ps(second)};
+    const __m256i apart = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+    const __m256i words = _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)x), apart);
+    const __m256i both = _mm256_permute4x64_epi64(words, 0xd8);
+    return (LanePair){_mm256_cvtph_ps(_mm256_castsi256_si128(both)), _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1))};
 }
 
 INLINE void store_pairs_f16(char *y, LanePair v) {

@@ -1,13 +1,18 @@
-/* Sixteen lanes: AVX-512. */
+/* Sixteen lanes: AVX-512. avx512bf16.c includes this once more, with the instruction that rounds to bfloat16. */
 #include "job.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c"))), apply_to = function)
-#else
+#if !defined(__clang__)
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")
+#ifdef WITH_BF16
+#pragma GCC target("avx512bf16")
+#endif
+#elif defined(WITH_BF16)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,f16c"))), apply_to = function)
+#else
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c"))), apply_to = function)
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -29,7 +34,7 @@ INLINE void store_f32(void *y, Lanes v) { _mm512_storeu_ps(y, v); }
 INLINE LanePair load_pairs_f32(const char *x) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    Lanes low = load_f32(x), high = load_f32(x + 64);
+    const Lanes low = load_f32(x), high = load_f32(x + 64);
     return (LanePair){_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high)};
 }
 
@@ -40,21 +45,43 @@ INLINE void store_pairs_f32(char *y, LanePair v) {
     store_f32(y + 64, _mm512_permutex2var_ps(v.first, high, v.second));
 }
 
-/* The upper half of a float32, rounded to nearest even, in the lower half of each word; a NaN stays one. */
-INLINE __m512i to_bf16(Lanes v) {
-    const __m512i bits = _mm512_castps_si512(v), upper = _mm512_srli_epi32(bits, 16);
-    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-    const __m512i quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
-    return _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
+INLINE Lanes from_bf16(__m256i v) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16)); }
+
+/* Rounded to nearest even, in the upper half of each word; a NaN stays one. */
+INLINE LanePair round_bf16(LanePair v) {
+    const __m512i first = _mm512_castps_si512(v.first), second = _mm512_castps_si512(v.second);
+    const __m512i one = _mm512_set1_epi32(1), half = _mm512_set1_epi32(0x7fff), quiet = _mm512_set1_epi32(0x400000);
+    __m512i a = _mm512_add_epi32(_mm512_add_epi32(first, half), _mm512_and_si512(_mm512_srli_epi32(first, 16), one));
+    __m512i b = _mm512_add_epi32(_mm512_add_epi32(second, half), _mm512_and_si512(_mm512_srli_epi32(second, 16), one));
+    if (__builtin_expect(_mm512_cmp_ps_mask(v.first, v.second, _CMP_UNORD_Q), 0)) {
+        a = _mm512_mask_or_epi32(a, _mm512_cmp_ps_mask(v.first, v.first, _CMP_UNORD_Q), first, quiet);
+        b = _mm512_mask_or_epi32(b, _mm512_cmp_ps_mask(v.second, v.second, _CMP_UNORD_Q), second, quiet);
+    }
+    return (LanePair){_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)};
 }
 
-INLINE Lanes load_bf16(const char *x) {
-    __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+/* Both rounded, the first side by side in the lower half. */
+INLINE __m512i to_bf16(LanePair v) {
+#ifdef WITH_BF16
+    /* The instruction flushes subnormal numbers to zero. */
+    const __mmask16 subnormal = _mm512_fpclass_ps_mask(v.first, 0x20) | _mm512_fpclass_ps_mask(v.second, 0x20);
+    if (__builtin_expect(subnormal == 0, 1)) return (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first);
+#endif
+    const __m512i odd = _mm512_setr_epi32(0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d,
+                                          0x230021, 0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d);
+    const LanePair rounded = round_bf16(v);
+    return _mm512_permutex2var_epi16(_mm512_castps_si512(rounded.first), odd, _mm512_castps_si512(rounded.second));
 }
 
-INLINE void store_bf16(char *y, Lanes v) { _mm256_storeu_si256((void *)y, _mm512_cvtepi32_epi16(to_bf16(v))); }
+INLINE LanePair load_split_bf16(const char *x, int64_t second) {
+    return (LanePair){from_bf16(_mm256_loadu_si256((const void *)x)), from_bf16(_mm256_loadu_si256((const void *)(x + second)))};
+}
+
+INLINE void store_split_bf16(char *y, int64_t second, LanePair v) {
+    const __m512i both = to_bf16(v);
+    _mm256_storeu_si256((void *)y, _mm512_castsi512_si256(both));
+    _mm256_storeu_si256((void *)(y + second), _mm512_extracti64x4_epi64(both, 1));
+}
 
 INLINE LanePair load_pairs_bf16(const char *x) {
     const __m512i words = _mm512_loadu_si512(x), upper = _mm512_set1_epi32((int)0xffff0000);
@@ -62,14 +89,22 @@ INLINE LanePair load_pairs_bf16(const char *x) {
 }
 
 INLINE void store_pairs_bf16(char *y, LanePair v) {
-    _mm512_storeu_si512(y, _mm512_or_si512(to_bf16(v.first), _mm512_slli_epi32(to_bf16(v.second), 16)));
+    const LanePair rounded = round_bf16(v);
+    const __m512i first = _mm512_srli_epi32(_mm512_castps_si512(rounded.first), 16);
+    _mm512_storeu_si512(y, _mm512_mask_blend_epi16(0xaaaaaaaa, first, _mm512_castps_si512(rounded.second)));
 }
 
 INLINE __m256i to_f16(Lanes v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-INLINE Lanes load_f16(const char *x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
+INLINE LanePair load_split_f16(const char *x, int64_t second) {
+    const __m256i low = _mm256_loadu_si256((const void *)x), high = _mm256_loadu_si256((const void *)(x + second));
+    return (LanePair){_mm512_cvtph_ps(low), _mm512_cvtph_ps(high)};
+}
 
-INLINE void store_f16(char *y, Lanes v) { _mm256_storeu_si256((void *)y, to_f16(v)); }
+INLINE void store_split_f16(char *y, int64_t second, LanePair v) {
+    _mm256_storeu_si256((void *)y, to_f16(v.first));
+    _mm256_storeu_si256((void *)(y + second), to_f16(v.second));
+}
 
 INLINE LanePair load_pairs_f16(const char *x) {
     const __m512i words = _mm512_loadu_si512(x);
@@ -90,10 +125,16 @@ INLINE void store_pairs_f16(char *y, LanePair v) {
 #pragma GCC reset_options
 #endif
 
+#ifdef WITH_BF16
+static bool runs_here(void) { return __builtin_cpu_supports("avx512bf16") && avx512_variant.runs_here(); }
+
+const Variant avx512bf16_variant = {"avx512bf16", runs_here, rotate_tile, cos_sin_tile};
+#else
 static bool runs_here(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl") && avx2_variant.runs_here();
 }
 
 const Variant avx512_variant = {"avx512", runs_here, rotate_tile, cos_sin_tile};
+#endif
 #endif

@@ -66,6 +66,7 @@ struct Job {
     Phase phase;
     Heads heads[2];
     int tensors;
+    bool far;             /* larger than the caches: worth asking for rows ahead */
     int64_t tokens;       /* of a tile, at most */
     float *scratch;       /* 2 · tokens · pairs for each thread */
     _Atomic int64_t next; /* the first tile that nobody has taken */
@@ -78,7 +79,10 @@ typedef struct {
     Work *cos_sin; /* fills table from phase */
 } Variant;
 
-extern const Variant avx512_variant, avx2_variant, neon_variant;
+extern const Variant avx512bf16_variant, avx512_variant, avx2_variant, neon_variant;
+
+/* Once, before the first job: looks for threads that exist already, and prepares for forks. */
+void find_threads(void);
 
 /* Runs the job on up to `threads` threads, the calling one included, and returns when all of it is done. */
 void run_job(Job *job, int threads);

@@ -12,16 +12,18 @@
 enum {
     TILE_TOKENS = 32,            /* their cos and sin stay in the first cache while every head uses them */
     TILES_PER_THREAD = 4,        /* so that a thread that is held up costs little */
-    BYTES_PER_THREAD = 256 << 10 /* less is not worth waking one */
+    BYTES_PER_THREAD = 256 << 10, /* less is not worth waking one */
+    FAR_BYTES = 16 << 20         /* more than the caches keep */
 };
 
-static const Variant *variants[3];
+static const Variant *variants[3]; /* those that run here, the fastest first */
 static int variant_count;
 
 static void find_variants(void) {
     variant_count = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    if (avx512bf16_variant.runs_here()) variants[variant_count++] = &avx512bf16_variant;
     if (avx512_variant.runs_here()) variants[variant_count++] = &avx512_variant;
     if (avx2_variant.runs_here()) variants[variant_count++] = &avx2_variant;
 #elif defined(__aarch64__)
@@ -82,6 +84,7 @@ static int64_t between(int64_t low, int64_t value, int64_t high) { return value 
 static PyObject *run(Job *job, int64_t bytes, int threads) {
     const int64_t tokens = job->batch * job->seq;
     threads = (int)between(1, tokens * bytes / BYTES_PER_THREAD, threads);
+    job->far = tokens * bytes > FAR_BYTES;
     job->tokens = between(1, threads > 1 ? tokens / (threads * TILES_PER_THREAD) : TILE_TOKENS, TILE_TOKENS);
     if (job->from_phase) {
         job->scratch = malloc(sizeof(float) * 2 * threads * job->tokens * job->pairs);
@@ -143,6 +146,7 @@ static PyObject *py_cos_sin(PyObject *self, PyObject *arguments) {
 
 static int add_variants(PyObject *module) {
     find_variants();
+    find_threads();
     PyObject *names = PyTuple_New(variant_count);
     for (int i = 0; names && i < variant_count; i++) {
         PyObject *name = PyUnicode_FromString(variants[i]->name);

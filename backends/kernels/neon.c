@@ -23,7 +23,7 @@ INLINE Lanes load_f32(const void *x) { return vld1q_f32(x); }
 INLINE void store_f32(void *y, Lanes v) { vst1q_f32(y, v); }
 
 INLINE LanePair load_pairs_f32(const char *x) {
-    float32x4x2_t v = vld2q_f32((const float *)x);
+    const float32x4x2_t v = vld2q_f32((const float *)x);
     return (LanePair){v.val[0], v.val[1]};
 }
 
@@ -43,12 +43,18 @@ INLINE uint16x4_t to_bf16(Lanes v) {
 
 INLINE Lanes from_bf16(uint16x4_t v) { return vreinterpretq_f32_u32(vshll_n_u16(v, 16)); }
 
-INLINE Lanes load_bf16(const char *x) { return from_bf16(vld1_u16((const uint16_t *)x)); }
+INLINE LanePair load_split_bf16(const char *x, int64_t second) {
+    const uint16x4_t low = vld1_u16((const uint16_t *)x), high = vld1_u16((const uint16_t *)(x + second));
+    return (LanePair){from_bf16(low), from_bf16(high)};
+}
 
-INLINE void store_bf16(char *y, Lanes v) { vst1_u16((uint16_t *)y, to_bf16(v)); }
+INLINE void store_split_bf16(char *y, int64_t second, LanePair v) {
+    vst1_u16((uint16_t *)y, to_bf16(v.first));
+    vst1_u16((uint16_t *)(y + second), to_bf16(v.second));
+}
 
 INLINE LanePair load_pairs_bf16(const char *x) {
-    uint16x4x2_t v = vld2_u16((const uint16_t *)x);
+    const uint16x4x2_t v = vld2_u16((const uint16_t *)x);
     return (LanePair){from_bf16(v.val[0]), from_bf16(v.val[1])};
 }
 
@@ -61,12 +67,18 @@ INLINE uint16x4_t to_f16(Lanes v) { return vreinterpret_u16_f16(vcvt_f16_f32(v))
 
 INLINE Lanes from_f16(uint16x4_t v) { return vcvt_f32_f16(vreinterpret_f16_u16(v)); }
 
-INLINE Lanes load_f16(const char *x) { return from_f16(vld1_u16((const uint16_t *)x)); }
+INLINE LanePair load_split_f16(const char *x, int64_t second) {
+    const uint16x4_t low = vld1_u16((const uint16_t *)x), high = vld1_u16((const uint16_t *)(x + second));
+    return (LanePair){from_f16(low), from_f16(high)};
+}
 
-INLINE void store_f16(char *y, Lanes v) { vst1_u16((uint16_t *)y, to_f16(v)); }
+INLINE void store_split_f16(char *y, int64_t second, LanePair v) {
+    vst1_u16((uint16_t *)y, to_f16(v.first));
+    vst1_u16((uint16_t *)(y + second), to_f16(v.second));
+}
 
 INLINE LanePair load_pairs_f16(const char *x) {
-    uint16x4x2_t v = vld2_u16((const uint16_t *)x);
+    const uint16x4x2_t v = vld2_u16((const uint16_t *)x);
     return (LanePair){from_f16(v.val[0]), from_f16(v.val[1])};
 }
 

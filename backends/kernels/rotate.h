@@ -10,19 +10,19 @@
 
 INLINE int64_t size_of(Dtype dtype) { return dtype == FLOAT32 ? 4 : 2; }
 
-INLINE Lanes load(Dtype dtype, const char *x) {
+INLINE LanePair load_split(Dtype dtype, const char *x, int64_t second) {
     switch (dtype) {
-    case FLOAT32: return load_f32(x);
-    case BFLOAT16: return load_bf16(x);
-    default: return load_f16(x);
+    case FLOAT32: return (LanePair){load_f32(x), load_f32(x + second)};
+    case BFLOAT16: return load_split_bf16(x, second);
+    default: return load_split_f16(x, second);
     }
 }
 
-INLINE void store(Dtype dtype, char *y, Lanes v) {
+INLINE void store_split(Dtype dtype, char *y, int64_t second, LanePair v) {
     switch (dtype) {
-    case FLOAT32: store_f32(y, v); break;
-    case BFLOAT16: store_bf16(y, v); break;
-    default: store_f16(y, v);
+    case FLOAT32: store_f32(y, v.first), store_f32(y + second, v.second); break;
+    case BFLOAT16: store_split_bf16(y, second, v); break;
+    default: store_split_f16(y, second, v);
     }
 }
 
@@ -55,52 +55,55 @@ INLINE Steps steps(Layout layout, int64_t channel, int64_t pairs) {
     return layout == HALF ? (Steps){channel, pairs * channel} : (Steps){2 * channel, channel};
 }
 
+INLINE void copy_element(Dtype dtype, char *to, const char *from) {
+    if (dtype == FLOAT32)
+        memcpy(to, from, 4);
+    else
+        memcpy(to, from, 2);
+}
+
 /* Turns at most LANES pairs that do not fill a vector or do not lie side by side: through buffers, by the same arithmetic. */
-INLINE void rotate_few(Dtype dtype, const char *x, Steps in, char *y, Steps out, const float *cos, const float *sin,
-                       uint32_t sign, int64_t count) {
-    const int64_t size = size_of(dtype);
-    char first[LANES * 4] = {0}, second[LANES * 4] = {0};
+static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Steps in, char *y, Steps out, const float *cos,
+                                                 const float *sin, uint32_t sign, int64_t count) {
+    const int64_t size = size_of(dtype), second = size * LANES;
+    char few[LANES * 8] = {0};
     float c[LANES] = {0}, s[LANES] = {0};
     for (int64_t i = 0; i < count; i++) {
-        memcpy(first + i * size, x + i * in.next, size);
-        memcpy(second + i * size, x + i * in.next + in.second, size);
+        copy_element(dtype, few + i * size, x + i * in.next);
+        copy_element(dtype, few + i * size + second, x + i * in.next + in.second);
         c[i] = cos[i], s[i] = sin[i];
     }
-    LanePair v = {load(dtype, first), load(dtype, second)};
-    v = turn(v, load_f32(c), flip(load_f32(s), sign));
-    store(dtype, first, v.first), store(dtype, second, v.second);
+    store_split(dtype, few, second, turn(load_split(dtype, few, second), load_f32(c), flip(load_f32(s), sign)));
     for (int64_t i = 0; i < count; i++) {
-        memcpy(y + i * out.next, first + i * size, size);
-        memcpy(y + i * out.next + out.second, second + i * size, size);
+        copy_element(dtype, y + i * out.next, few + i * size);
+        copy_element(dtype, y + i * out.next + out.second, few + i * size + second);
     }
 }
 
-/* Turns the leading pairs that fill whole vectors of a row without gaps; returns how many. */
-INLINE int64_t rotate_dense(Dtype dtype, Layout layout, const char *x, char *y, const float *cos, const float *sin,
-                            uint32_t sign, int64_t pairs) {
+/* Any strides: a vector's worth at a time. */
+static __attribute__((noinline)) void rotate_strided(Dtype dtype, const char *x, Steps in, char *y, Steps out, const float *cos,
+                                                     const float *sin, uint32_t sign, int64_t pairs) {
+    for (int64_t i = 0; i < pairs; i += LANES) {
+        const int64_t count = pairs - i < LANES ? pairs - i : LANES;
+        rotate_few(dtype, x + i * in.next, in, y + i * out.next, out, cos + i, sin + i, sign, count);
+    }
+}
+
+/* A row without gaps. */
+INLINE void rotate_dense(Dtype dtype, Layout layout, const char *x, char *y, const float *cos, const float *sin, uint32_t sign,
+                         int64_t pairs) {
     const Steps at = steps(layout, size_of(dtype), pairs);
     int64_t i = 0;
     for (; i + LANES <= pairs; i += LANES) {
         const char *from = x + i * at.next;
         char *to = y + i * at.next;
-        Lanes c = load_f32(cos + i), s = flip(load_f32(sin + i), sign);
-        if (layout == HALF) {
-            LanePair v = turn((LanePair){load(dtype, from), load(dtype, from + at.second)}, c, s);
-            store(dtype, to, v.first), store(dtype, to + at.second, v.second);
-        } else {
+        const Lanes c = load_f32(cos + i), s = flip(load_f32(sin + i), sign);
+        if (layout == HALF)
+            store_split(dtype, to, at.second, turn(load_split(dtype, from, at.second), c, s));
+        else
             store_pairs(dtype, to, turn(load_pairs(dtype, from), c, s));
-        }
     }
-    return i;
-}
-
-INLINE void rotate_row(Dtype dtype, Layout layout, bool dense, const char *x, int64_t x_channel, char *y, int64_t y_channel,
-                       const float *cos, const float *sin, uint32_t sign, int64_t pairs) {
-    const Steps in = steps(layout, x_channel, pairs), out = steps(layout, y_channel, pairs);
-    for (int64_t i = dense ? rotate_dense(dtype, layout, x, y, cos, sin, sign, pairs) : 0; i < pairs; i += LANES) {
-        int64_t count = pairs - i < LANES ? pairs - i : LANES;
-        rotate_few(dtype, x + i * in.next, in, y + i * out.next, out, cos + i, sin + i, sign, count);
-    }
+    if (i < pairs) rotate_few(dtype, x + i * at.next, at, y + i * at.next, at, cos + i, sin + i, sign, pairs - i);
 }
 
 INLINE void copy_channels(Dtype dtype, const char *x, int64_t x_channel, char *y, int64_t y_channel, int64_t count) {
@@ -109,7 +112,7 @@ INLINE void copy_channels(Dtype dtype, const char *x, int64_t x_channel, char *y
         memcpy(y, x, count * size);
         return;
     }
-    for (int64_t i = 0; i < count; i++) memcpy(y + i * y_channel, x + i * x_channel, size);
+    for (int64_t i = 0; i < count; i++) copy_element(dtype, y + i * y_channel, x + i * x_channel);
 }
 
 /* Channels before and after the rotated ones keep their bits; in place they are already there. */
@@ -127,6 +130,11 @@ typedef struct {
     int64_t cos_seq, sin_seq;
 } Angles;
 
+/* Asks for the row that comes one outer step later: between its runs through memory the processor's own guesses start anew. */
+INLINE void prefetch(const char *x, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(x + i);
+}
+
 /* One of the two loops over the rows of a tile. */
 typedef struct {
     int64_t count, x, y, cos, sin;
@@ -134,16 +142,21 @@ typedef struct {
 
 INLINE void rotate_rows(Dtype dtype, Layout layout, bool dense, const Job *job, const Heads *h, const char *x, char *y,
                         Angles angles, Loop outer, Loop inner) {
-    const int64_t x_start = h->before * h->in.channel, y_start = h->before * h->out.channel;
+    const int64_t pairs = job->pairs, x_start = h->before * h->in.channel, y_start = h->before * h->out.channel;
+    const Steps in = steps(layout, h->in.channel, pairs), out = steps(layout, h->out.channel, pairs);
+    const uint32_t flip = job->flip;
     for (int64_t i = 0; i < outer.count; i++)
         for (int64_t j = 0; j < inner.count; j++) {
             const char *from = x + i * outer.x + j * inner.x;
             char *to = y + i * outer.y + j * inner.y;
             const char *cos = angles.cos + i * outer.cos + j * inner.cos;
             const char *sin = angles.sin + i * outer.sin + j * inner.sin;
-            copy_rest(dtype, h, job->pairs, from, to);
-            rotate_row(dtype, layout, dense, from + x_start, h->in.channel, to + y_start, h->out.channel,
-                       (const float *)cos, (const float *)sin, job->flip, job->pairs);
+            if (job->far && i + 1 < outer.count) prefetch(from + outer.x + x_start, 2 * pairs * size_of(dtype));
+            copy_rest(dtype, h, pairs, from, to);
+            if (dense)
+                rotate_dense(dtype, layout, from + x_start, to + y_start, (const float *)cos, (const float *)sin, flip, pairs);
+            else
+                rotate_strided(dtype, from + x_start, in, to + y_start, out, (const float *)cos, (const float *)sin, flip, pairs);
         }
 }
 

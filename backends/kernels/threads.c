@@ -1,4 +1,7 @@
-/* The threads that share a job: a pool that grows to what is asked for, sleeps between calls and survives a fork. */
+/* The threads that share a job: those of the OpenMP runtime that PyTorch has loaded where there is one, for they are awake
+ * when ours would have to be woken; else a pool that grows to what is asked for and sleeps between calls. Both survive a fork. */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -14,6 +17,10 @@ static struct {
     int size;    /* threads that exist */
     bool busy;   /* one job at a time */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+/* GNU's entry point, which LLVM's and Intel's runtimes offer on Linux too. Looked up, not linked: nothing needs OpenMP. */
+typedef void Parallel(void (*member)(void *), void *data, unsigned threads, unsigned flags);
+static Parallel *openmp;
 
 /* Takes tiles until none is left. `number` tells the threads of a job apart. */
 static void work(Job *job, int number) {
@@ -49,14 +56,11 @@ static void forget_threads(void) {
     pool.wake = pool.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     pool.seats = pool.working = pool.size = 0;
     pool.busy = false;
+    openmp = NULL; /* its threads are gone as well, and not every runtime notices */
 }
-
-static void register_fork_handler(void) { pthread_atfork(NULL, NULL, forget_threads); }
 
 /* With all signals blocked, which a new thread inherits: Python handles them in its main thread. */
 static void grow(int size) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_fork_handler);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -87,7 +91,28 @@ static void close_seats(void) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+/* A job and how many threads have joined it. */
+typedef struct {
+    Job *job;
+    _Atomic int joined;
+} Team;
+
+static void member(void *data) {
+    Team *team = data;
+    work(team->job, atomic_fetch_add(&team->joined, 1));
+}
+
+void find_threads(void) {
+    *(void **)&openmp = dlsym(RTLD_DEFAULT, "GOMP_parallel");
+    pthread_atfork(NULL, NULL, forget_threads);
+}
+
 void run_job(Job *job, int threads) {
+    if (threads > 1 && openmp) {
+        Team team = {job, 0};
+        openmp(member, &team, (unsigned)threads, 0);
+        return;
+    }
     const bool shared = threads > 1 && open_seats(job, threads - 1);
     work(job, 0);
     if (shared) close_seats();

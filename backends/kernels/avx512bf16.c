@@ -1,0 +1,3 @@
+/* AVX-512 with its bfloat16 instructions. */
+#define WITH_BF16
+#include "avx512.c"
