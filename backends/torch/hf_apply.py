@@ -1,31 +1,32 @@
-"""What a family's apply function does, found out by calling it, and the same with one fused rotation.
+"""What a family's apply function does, found out by calling it, and the same with one fused rotation."""
 
-transformers' attention calls a function of its module, `apply_rotary_pos_emb` or a like name. It is replaced for one
-attention class of one model by giving the instances a copy of `forward` that finds ours under that name.
-"""
-
+import functools
 import inspect
+import itertools
 import re
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from tightrope.backends.inputs import Order
 from tightrope.backends.torch.hf_rotary import FORMS, Form, pairs_of
 from tightrope.backends.torch.module import rotate
-from tightrope.rope.config import LAYOUTS, Layout
+from tightrope.rope.config import LAYOUTS, SIDES, Layout, Side
 from tightrope.rope.reference import rotate as exact_rotate
 
-_APPLY: Final = re.compile(r"^_?apply_rotary(?!.*(vision|2d|time))")
-_FIRST: Final = ("q", "xq", "x", "query", "tensor")
+# Not those of images, of time, or of two axes at once.
+APPLY_NAME: Final = re.compile(r"^_?apply_rotary(?!.*(vision|2d|time))")
+
+_FIRST: Final = ("q", "xq", "x", "query")
 _SECOND: Final = ("k", "xk", "key")
 _COMPLEX: Final = "freqs_cis"
-_ORDERS: Final = {1: "bhsd", 2: "bshd"}
+_ORDERS: Final[dict[Any, Order]] = {1: "bhsd", 2: "bshd"}
 
-# Two products and a sum of float32: at most 2⁻²⁴ (2 |y| + 2 |x1 c| + 2 |x2 s|) < 8 · 2⁻²⁴ · max |x|, cos and sin below 1.
+# Two products and a sum of float32, cos and sin at most 1: below 2⁻²⁴ · (2 + 2 + 4) · max |x|.
 _ROUNDING: Final = 8 * 2.0**-24
 
 
@@ -35,22 +36,18 @@ class Meaning:
 
     Attributes:
         layout: Which channels it pairs.
-        order: Of q and k where it has no argument that says it.
+        side: Which end of wider q it turns.
+        transpose: It turns by −angle (nanochat).
+        order: Of q and k, where the function has no argument that says it.
     """
 
     layout: Layout
-    order: str = "bhsd"
+    side: Side
+    transpose: bool
+    order: Order
 
 
-def apply_names(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names under which a forward method calls apply functions of its module."""
-    function = inspect.unwrap(forward)
-    if not isinstance(function, types.FunctionType):
-        return ()
-    scope = function.__globals__
-    return tuple(name for name in function.__code__.co_names if _APPLY.match(name) and callable(scope.get(name)))
-
-
+@functools.lru_cache(maxsize=256)
 def meaning_of(apply: Callable[..., Any], form: Form) -> Meaning | None:
     """Return what an apply function does to q and k, None where it is not a rotation known here.
 
@@ -59,57 +56,69 @@ def meaning_of(apply: Callable[..., Any], form: Form) -> Meaning | None:
     """
     if not _arguments(apply, form):
         return None
-    for layout in LAYOUTS:
-        for order in ("bhsd", "bshd"):
-            if _agrees(apply, form, layout, order, extra=0) and _agrees(apply, form, layout, order, extra=2) is not False:
-                return Meaning(layout, order)
+    candidates = itertools.product(LAYOUTS, SIDES, (False, True), _ORDERS.values())
+    for meaning in itertools.starmap(Meaning, candidates):
+        if _agrees(apply, form, meaning, extra=0) and _agrees(apply, form, meaning, extra=2) is not False:
+            return meaning
     return None
 
 
 def _arguments(apply: Callable[..., Any], form: Form) -> tuple[str, ...]:
-    """Return the parameters that a call has to fill: q, k (or one of them alone) and the angles; () if unknown."""
+    """Return the parameters that a call has to fill, x or q and k, then the angles; () where they are not known."""
     try:
         names = list(inspect.signature(apply).parameters)
     except (TypeError, ValueError):
         return ()
     angles = (_COMPLEX,) if form == "complex" else ("cos", "sin")
-    if not names or names[0] not in _FIRST or not set(angles) <= set(names):
+    if len(names) < 2 or names[0] not in _FIRST or not set(angles) <= set(names):
         return ()
-    second = names[1:2] if names[1] in _SECOND else []
-    known = {names[0], *second, *angles, "unsqueeze_dim", "position_ids"}
-    return (names[0], *second, *angles) if set(names) <= known else ()
+    xs = names[:2] if names[1] in _SECOND else names[:1]
+    return (*xs, *angles) if set(names) <= {*xs, *angles, "unsqueeze_dim", "position_ids"} else ()
 
 
-def _agrees(apply: Callable[..., Any], form: Form, layout: Layout, order: str, extra: int) -> bool | None:
-    """Say whether apply rotates so; None where it does not take these shapes."""
+def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int) -> bool | None:
+    """Say whether apply rotates so; None where it does not take q of these shapes."""
     batch, heads, seq, pairs = 2, 3, 5, 4
     random = np.random.default_rng(0)
     angles = random.uniform(-3, 3, (batch, seq, pairs))
-    cos, sin = (torch.from_numpy(values.astype(np.float32)) for values in (np.cos(angles), np.sin(angles)))
-    shape = (batch, heads, seq) if order == "bhsd" else (batch, seq, heads)
-    x = torch.from_numpy(random.standard_normal((*shape, 2 * pairs + extra)).astype(np.float32))
-    output = FORMS[form](cos, sin)
+    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    shape = (batch, heads, seq) if meaning.order == "bhsd" else (batch, seq, heads)
+    x = random.standard_normal((*shape, 2 * pairs + extra)).astype(np.float32)
+    turned = _called(apply, form, torch.from_numpy(x), FORMS[form](torch.from_numpy(cos), torch.from_numpy(sin)))
+    if turned is None:
+        return None
+    beside = (np.expand_dims(part.astype(np.float64), 1 if meaning.order == "bhsd" else 2) for part in (cos, sin))
+    how = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
+    expected = exact_rotate(x, *beside, **how)
+    bound = _ROUNDING * float(np.abs(x).max())
+    return all(any(_close(y, e, bound) for e in _arrangements(expected, meaning, 2 * pairs)) for y in turned)
+
+
+def _called(apply: Callable[..., Any], form: Form, x: torch.Tensor, output: Any) -> tuple[Any, ...] | None:
+    """Return what apply makes of x, as q and as k; None where it does not take it."""
     names = _arguments(apply, form)
-    values = [*([x] * (len(names) - (1 if form == "complex" else 2))), *(output if form != "complex" else (output,))]
+    angles = (output,) if form == "complex" else output
+    values = (*[x] * (len(names) - len(angles)), *angles)
     try:
         turned = apply(**dict(zip(names, values, strict=True)))
     except (RuntimeError, IndexError, TypeError, ValueError):
         return None
-    axis = 1 if order == "bhsd" else 2
-    expected = exact_rotate(
-        x.numpy(), np.expand_dims(cos.numpy().astype(float), axis), np.expand_dims(sin.numpy().astype(float), axis), layout=layout
-    )
-    results = turned if isinstance(turned, tuple) else (turned,)
-    return all(_same(result, expected, x, layout, 2 * pairs) for result in results)
+    return turned if isinstance(turned, tuple) else (turned,)
 
 
-def _same(result: Any, expected: np.ndarray[Any, Any], x: torch.Tensor, layout: Layout, width: int) -> bool:
-    if not isinstance(result, torch.Tensor) or result.shape != x.shape:
+def _arrangements(expected: NDArray[Any], meaning: Meaning, width: int) -> Iterator[NDArray[Any]]:
+    """Yield the rotated x with its pairs in place, and de-interleaved."""
+    yield expected
+    if meaning.layout == "interleaved":
+        start = 0 if meaning.side == "head" else expected.shape[-1] - width
+        before, pairs, after = np.split(expected, (start, start + width), axis=-1)
+        yield np.concatenate((before, pairs[..., ::2], pairs[..., 1::2], after), axis=-1)
+
+
+def _close(result: Any, expected: NDArray[Any], bound: float) -> bool:
+    if not isinstance(result, torch.Tensor) or result.shape != expected.shape:
         return False
-    bound = _ROUNDING * x.abs().max().item()
-    gathered = np.concatenate((expected[..., :width:2], expected[..., 1:width:2], expected[..., width:]), -1)
-    candidates = (expected, gathered) if layout == "interleaved" else (expected,)
-    return any(np.abs(result.numpy() - candidate).max() <= bound for candidate in candidates)
+    return bool(np.abs(result.double().numpy() - expected).max() <= bound)
 
 
 def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[..., Any]:
@@ -118,17 +127,17 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
     names = tuple(parameters)
     first, second = names[0], names[1] if names[1] in _SECOND else None
     defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
-    own_order = meaning.order
+    how: dict[str, Any] = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
 
     def apply_fused(*args: Any, **kwargs: Any) -> Any:
         given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-        order = _ORDERS.get(given["unsqueeze_dim"]) if "unsqueeze_dim" in given else own_order
+        order = _ORDERS.get(given["unsqueeze_dim"]) if "unsqueeze_dim" in given else meaning.order
         if order is None:
             return apply(**_in_dtype(given, given[first].dtype))
         cos, sin = pairs_of(form, given[_COMPLEX] if form == "complex" else (given["cos"], given["sin"]))
         k = None if second is None else given.get(second)
-        turned = rotate(given[first], k, cos=cos, sin=sin, layout=meaning.layout, order=order)  # type: ignore[arg-type]  # of _ORDERS
-        return turned if k is not None or second is None else (turned, None)
+        turned = rotate(given[first], k, cos=cos, sin=sin, order=order, **how)
+        return (turned, None) if second is not None and k is None else turned
 
     return apply_fused
 
@@ -136,27 +145,3 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
 def _in_dtype(given: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """Return the arguments with float32 tables in the dtype that the family's own function expects."""
     return {name: value.to(dtype) if name in ("cos", "sin") else value for name, value in given.items()}
-
-
-def rebound(function: types.FunctionType, replacements: dict[str, Callable[..., Any]]) -> types.FunctionType:
-    """Return a copy of a function that finds the replacements under their names.
-
-    The copy has a scope of its own, so that other users of the original see nothing.
-    """
-    names = set(_names(function.__code__))
-    scope = {name: value for name, value in function.__globals__.items() if name in names}
-    # No __name__: torch.compile would look names up in the module of that name instead, and find the original.
-    scope |= {"__builtins__": function.__globals__.get("__builtins__", __builtins__), **replacements}
-    copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__annotations__ = function.__annotations__
-    copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
-    return copy
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """Yield the global names of a function's code, and of the functions defined inside it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)

@@ -35,32 +35,37 @@ def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: b
     Raises:
         RopeConfigError: Its output has no known form; or, with verify, other values.
     """
+    remark = ""
     if any(buffer.is_meta for buffer in module.buffers()):
-        return _form_by_shape(module, model, path), "its own tables are on the meta device and were not compared"
+        with torch.device("cpu"):
+            module = type(module)(module.config)  # the tables of a model on the meta device have no values
+        remark = "its own tables have no values yet; a new module of its class was compared"
     forms = [form for form in FORMS if _fits(module, model, form)]
     if not forms:
         raise RopeConfigError(_other_shape(module, model, path))
     worst = {form: _difference(module, model, form) for form in forms}
     form = min(forms, key=lambda candidate: worst[candidate])
     if worst[form] <= 1:
-        return form, ""
-    remark = f"its own cos and sin are up to {worst[form]:.3g} times further from the configuration's than float32 rounding"
+        return form, remark
+    remark = f"its own cos and sin differ from the configuration's by {worst[form]:.2g} times what float32 rounding explains"
     if verify:
         raise RopeConfigError(
-            f"{path} does not turn as its configuration says ({in_words(model)}): {remark}. Was the configuration changed "
-            "after the model was built, or inv_freq overwritten? Build the model anew, or pass verify=False to take the "
-            "configuration's word. Nothing was changed"
+            f"{path} does not turn as its configuration says ({in_words(model)}): {remark}. Was the configuration "
+            "changed after the model was built, or inv_freq overwritten? Build the model anew, or pass verify=False to "
+            "take the configuration's word. Nothing was changed"
         )
     return form, remark
 
 
 def _layer_types(module: torch.nn.Module, model: ModelRope) -> list[str | None]:
-    """Return what to pass as layer_type: every rope's key where the module asks for one."""
-    takes = "layer_type" in inspect.signature(type(module).forward).parameters
-    return list(model.ropes) if takes else [None]
+    """Return what to pass as layer_type: every rope that the module has, where it asks for one."""
+    if "layer_type" not in inspect.signature(type(module).forward).parameters:
+        return [None]
+    own = getattr(module, "rope_type", None)
+    return [key for key in model.ropes if key in own] if isinstance(own, dict) else list(model.ropes)
 
 
-def call(module: torch.nn.Module, positions: torch.Tensor, layer_type: str | None) -> Any:
+def _call(module: torch.nn.Module, positions: torch.Tensor, layer_type: str | None) -> Any:
     """Call a rotary module of transformers past the hooks that others may have put on it."""
     device = next((buffer.device for buffer in module.buffers()), torch.get_default_device())
     x = torch.zeros(1, positions.shape[-1], 1, device=device)
@@ -84,7 +89,7 @@ def _fits(module: torch.nn.Module, model: ModelRope, form: Form) -> bool:
     ours, theirs = _reference(model, form), copy.deepcopy(module)
     for layer_type in _layer_types(module, model):
         positions = next(_calls(_rope(model, layer_type)))
-        if _shapes(call(theirs, positions, layer_type)) != _shapes(ours(torch.zeros(1), positions, layer_type)):
+        if _shapes(_call(theirs, positions, layer_type)) != _shapes(ours(torch.zeros(1), positions, layer_type)):
             return False
     return True
 
@@ -100,7 +105,7 @@ def _difference(module: torch.nn.Module, model: ModelRope, form: Form) -> float:
         rope = _rope(model, layer_type)
         for positions in _calls(rope):
             a = _real(ours(torch.zeros(1), positions, layer_type))
-            b = _real(call(theirs, positions, layer_type)).cpu()
+            b = _real(_call(theirs, positions, layer_type)).cpu()
             bound = _VALUE * max(1.0, a.norm(dim=0).max().item()) + angle * _angles(rope, positions, form)
             worst = max(worst, ((a - b).abs() / bound).max().item())
     return worst
@@ -128,19 +133,11 @@ def _rope(model: ModelRope, layer_type: str | None) -> RopeConfig:
     return next(iter(model.ropes.values())) if layer_type is None or len(model.ropes) == 1 else model.rope(layer_type)
 
 
-def _form_by_shape(module: torch.nn.Module, model: ModelRope, path: str) -> Form:
-    # A module on the meta device computes shapes all the same.
-    forms: list[Form] = [form for form in FORMS if _fits(module, model, form)]
-    if not forms:
-        raise RopeConfigError(_other_shape(module, model, path))
-    return forms[0]
-
-
 def _other_shape(module: torch.nn.Module, model: ModelRope, path: str) -> str:
     layer_type = _layer_types(module, model)[0]
     positions = next(_calls(_rope(model, layer_type)))
-    shapes = _shapes(call(copy.deepcopy(module), positions, layer_type))
+    shapes = [shape for shape, _ in _shapes(_call(copy.deepcopy(module), positions, layer_type))]
     return (
-        f"{path} ({type(module).__name__}) gives {shapes} for 5 positions, which is no form of {in_words(model)}. "
-        "Nothing was changed"
+        f"{path} ({type(module).__name__}) gives {shapes} for positions {tuple(positions.shape)}, which is no form of "
+        f"{in_words(model)}. Nothing was changed"
     )

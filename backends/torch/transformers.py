@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, Final
@@ -12,7 +12,8 @@ import torch
 from tightrope.backends.patching import Options, Plan, Swap, own_config
 from tightrope.backends.reports import PartReport, PatchReport, in_words
 from tightrope.backends.torch import host
-from tightrope.backends.torch.hf_apply import apply_names, fused, meaning_of, rebound
+from tightrope.backends.torch.hf_apply import Meaning, fused, meaning_of
+from tightrope.backends.torch.hf_forward import apply_functions, rebound
 from tightrope.backends.torch.hf_probe import find_form
 from tightrope.backends.torch.hf_rotary import Form, HFRotary
 from tightrope.rope.config import ModelRope
@@ -68,10 +69,10 @@ def plan(model: torch.nn.Module, config: object, options: Options) -> Plan:
     if not any(place.rope for place in places):
         raise RopeConfigError(f"{_title(model)} has no rotary module to replace. {_UNTOUCHED}")
     _settle_users(model, places)
-    served = [place for place in places if place.rope]
-    swaps = [swap for place in served for swap in _swaps(place, options)]
-    notes = [note for place in served if place.rope for note in place.rope.notes]
-    notes += [f"{place.path}: {place.why}" for place in served if place.why]
+    served = [(place, place.rope) for place in places if place.rope]
+    swaps = [swap for place, rope in served for swap in _swaps(place, rope, options)]
+    notes = [note for _, rope in served for note in rope.notes]
+    notes += [f"{place.path}: {place.why}" for place, _ in served if place.why]
     parts = tuple(part for place in places for part in _parts(place))
     return Plan(tuple(swaps), PatchReport(_title(model), parts, tuple(dict.fromkeys(notes))))
 
@@ -104,13 +105,18 @@ def _settle(place: Place, text: Any, config: object, options: Options) -> None:
     try:
         _require_shape(place)
         rope = own_config(config) if is_text and config is not None else read(own)
-        place.form, place.why = find_form(place.module, rope, place.path, verify=options.verify)
+        place.form, place.why = find_form(place.module, _angles_of(rope), place.path, verify=options.verify)
     except RopeConfigError as error:
         if is_text:
             raise
         place.why = f"not a text decoder's: {error.problems[0].split('. ')[0]}"
     else:
         place.rope = rope
+
+
+def _angles_of(rope: ModelRope) -> ModelRope:
+    """Return the ropes as their cos and sin are computed: the direction is a matter of the function that applies them."""
+    return replace(rope, ropes={key: value.replace(direction=1) for key, value in rope.ropes.items()})
 
 
 def _require_shape(place: Place) -> None:
@@ -130,24 +136,27 @@ def _settle_users(model: torch.nn.Module, places: list[Place]) -> None:
     """Give each attention module to the nearest rotary module above it, with a forward method that rotates once."""
     known: dict[tuple[type, str], tuple[types.FunctionType | None, str]] = {}
     for path, module in model.named_modules():
-        names = apply_names(type(module).forward)
+        functions = apply_functions(type(module).forward)
         above = [place for place in places if _within(path, place.path.rpartition(".")[0])]
-        if names and above:
-            place = max(above, key=lambda candidate: len(candidate.path))
-            user = User(module, path)
-            place.users.append(user)
-            if place.rope:
-                _require_own_forward(module)
-                # One function for all layers of a class: a compiler then compiles it once.
-                if (type(module), place.path) not in known:
-                    known[type(module), place.path] = _fused_forward(type(module), names, place)
-                user.forward, user.why = known[type(module), place.path]
+        if not functions or not above:
+            continue
+        place = max(above, key=lambda candidate: len(candidate.path))
+        user = User(module, path)
+        place.users.append(user)
+        if place.rope:
+            _require_own_forward(module)
+            # One function for all layers of a class: a compiler then compiles it once.
+            if (type(module), place.path) not in known:
+                known[type(module), place.path] = _fused_forward(type(module), functions, place)
+            user.forward, user.why = known[type(module), place.path]
 
 
 def _require_own_forward(module: torch.nn.Module) -> None:
     """Raise where something else than accelerate's hooks replaced the forward method of an attention module."""
     if "forward" in vars(module) and "_old_forward" not in vars(module):
-        raise RopeConfigError(f"{type(module).__name__}.forward was replaced by something else; undo that first. {_UNTOUCHED}")
+        raise RopeConfigError(
+            f"{type(module).__name__}.forward was replaced by something else; undo that first. {_UNTOUCHED}"
+        )
 
 
 def _within(path: str, above: str) -> bool:
@@ -155,39 +164,34 @@ def _within(path: str, above: str) -> bool:
 
 
 def _fused_forward(
-    attention: type, names: tuple[str, ...], place: Place
+    attention: Any, functions: dict[str, Callable[..., Any]], place: Place
 ) -> tuple[types.FunctionType | None, str]:
     """Return a forward method that uses the fused rotation, or None and why there is none."""
-    function = attention.forward
-    if not isinstance(function, types.FunctionType) or hasattr(function, "__wrapped__"):
-        return None, "its forward method is wrapped"
-    replacements = {}
-    layouts = set()
-    for name in names:
-        apply = function.__globals__[name]
-        meaning = meaning_of(apply, place.form)
-        if meaning is None:
-            return None, f"{name} is no rotation known here"
-        replacements[name] = fused(apply, place.form, meaning)
-        layouts.add(meaning.layout)
-    _require_layout(attention, place, layouts)
-    return rebound(function, replacements), ""
+    meanings = {name: meaning_of(function, place.form) for name, function in functions.items()}
+    known = {name: meaning for name, meaning in meanings.items() if meaning}
+    if len(known) < len(meanings):
+        return None, f"{', '.join(sorted(meanings.keys() - known.keys()))} is no rotation known here"
+    _require_meant(attention, place, set(known.values()))
+    replacements = {name: fused(functions[name], place.form, meaning) for name, meaning in known.items()}
+    forward = rebound(attention.forward, replacements)
+    return forward, "" if forward else "its forward method is wrapped"
 
 
-def _require_layout(attention: type, place: Place, layouts: set[str]) -> None:
-    """Raise where attention pairs channels otherwise than the configuration says."""
-    said = {rope.layout for rope in place.rope.ropes.values()} if place.rope else set()
-    if not said <= layouts:
+def _require_meant(attention: type, place: Place, meanings: set[Meaning]) -> None:
+    """Raise where attention pairs channels, or turns, otherwise than the configuration says."""
+    said = {(rope.layout, rope.direction) for rope in place.rope.ropes.values()} if place.rope else set()
+    done = {(meaning.layout, -1 if meaning.transpose else 1) for meaning in meanings}
+    if not said <= done and "indexer" not in attention.__name__.lower():
         raise RopeConfigError(
-            f"{attention.__name__} pairs channels {' or '.join(sorted(layouts))}, the configuration says "
-            f"{' or '.join(sorted(said))}. {_UNTOUCHED}"
+            f"{attention.__name__} turns by {sorted(done)}, the configuration says {sorted(said)} (layout, direction). "
+            f"{_UNTOUCHED}"
         )
 
 
-def _swaps(place: Place, options: Options) -> Iterator[Swap]:
+def _swaps(place: Place, rope: ModelRope, options: Options) -> Iterator[Swap]:
     """Yield what changes for one rotary module and its users."""
     fused_throughout = bool(place.users) and all(user.forward for user in place.users)
-    new = HFRotary(place.rope, form=place.form, in_float32=fused_throughout, **options.rotary())  # type: ignore[arg-type]  # served
+    new = HFRotary(_angles_of(rope), form=place.form, in_float32=fused_throughout, **options.rotary())
     yield Swap(place.owner, place.name, new.train(place.module.training), place.module)
     for user in place.users:
         if user.forward is not None:
@@ -209,7 +213,8 @@ def _parts(place: Place) -> Iterator[PartReport]:
         yield PartReport(place.path, None, in_words(place.rope), "angles", host.path(_device(place.module)))
     for user in place.users:
         layer = getattr(user.module, "layer_idx", None)
-        key = place.rope.layers[layer] if isinstance(layer, int) and layer < len(place.rope.layers) else next(iter(place.rope.ropes))
+        known = isinstance(layer, int) and layer < len(place.rope.layers)
+        key = place.rope.layers[layer] if known else next(iter(place.rope.ropes))
         part = PartReport(user.path, layer, None, "angles", why=user.why)
         if user.forward is not None:
             part = replace(part, action="angles and rotation", path=host.path(_device(user.module)))
