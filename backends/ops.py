@@ -98,6 +98,9 @@ class Ops(Protocol):
     def sin(self, array: Array) -> Array:
         """Return the sine."""
 
+    def cos_sin(self, top: Array) -> tuple[Array, Array]:
+        """Return `trig.cos_sin`, as one piece of work where the framework can make it one."""
+
     def table(self, phase: Phase) -> Table:
         """Return cos and sin of exact phases, by the fastest code for them."""
 

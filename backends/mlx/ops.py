@@ -1,15 +1,16 @@
 """What MLX supplies to the logic that all backends share."""
 
 from collections.abc import Hashable
+from functools import partial
 from typing import Any, Final
 
 import mlx.core as mx
 import numpy as np
 
+from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.mlx import rotate
 from tightrope.backends.ops import Values
-from tightrope.backends.trig import table
 from tightrope.rope.errors import RopeConfigError
 
 
@@ -84,10 +85,18 @@ class MlxOps:
     def sin(self, array: mx.array) -> mx.array:
         return mx.sin(array)
 
+    def cos_sin(self, top: mx.array) -> tuple[mx.array, mx.array]:
+        return _cos_sin(top)
+
     def table(self, phase: Phase) -> Table:
-        return table(self, phase)
+        return trig.table(self, phase)
 
     def rotate(
         self, q: mx.array, k: mx.array | None, angles: Phase | Table, **how: Any
     ) -> tuple[mx.array, mx.array | None]:
         return rotate.rotate_pair(self, q, k, angles, **how)
+
+
+@partial(mx.compile, shapeless=True)
+def _cos_sin(top: mx.array) -> tuple[mx.array, mx.array]:
+    return trig.cos_sin(MlxOps(), top)

@@ -1,5 +1,7 @@
 """Which code rotates. A kernel is entered here and nowhere else."""
 
+from functools import partial
+
 import mlx.core as mx
 
 from tightrope.backends.inputs import Order
@@ -24,15 +26,21 @@ def _rotated(x: mx.array, cos: mx.array, sin: mx.array, layout: Layout, side: Si
     """Return x rotated: computed in float32 and rounded once; gradients follow from the operations."""
     pairs, width = cos.shape[-1], x.shape[-1]
     first, second = pair_slices(width, pairs, layout, side)
-    working = mx.float64 if x.dtype == mx.float64 else mx.float32
-    x1, x2 = x[..., first].astype(working), x[..., second].astype(working)
-    parts = [(x1 * cos - x2 * sin).astype(x.dtype), (x1 * sin + x2 * cos).astype(x.dtype)]
+    parts = list(_turned(x[..., first], x[..., second], cos, sin))
     if layout == "interleaved":
         turned = mx.stack(parts, axis=-1)
         parts = [turned.reshape(*turned.shape[:-2], 2 * pairs)]
     if width > 2 * pairs:
         parts = [*parts, x[..., 2 * pairs :]] if side == "head" else [x[..., : width - 2 * pairs], *parts]
     return parts[0] if len(parts) == 1 else mx.concatenate(parts, axis=-1)
+
+
+# One kernel instead of eight; the shapes stay open, so that a new length compiles nothing.
+@partial(mx.compile, shapeless=True)
+def _turned(x1: mx.array, x2: mx.array, cos: mx.array, sin: mx.array) -> tuple[mx.array, mx.array]:
+    working = mx.float64 if x1.dtype == mx.float64 else mx.float32
+    a, b = x1.astype(working), x2.astype(working)
+    return (a * cos - b * sin).astype(x1.dtype), (a * sin + b * cos).astype(x1.dtype)
 
 
 def _beside(part: mx.array, order: Order) -> mx.array:

@@ -21,26 +21,24 @@ def write(
         side: Which end of the width turns.
         transpose: Rotate back.
     """
-    pairs = cos.shape[-1]
-    first, second = pair_slices(x.shape[-1], pairs, layout, side)
+    pairs, width = cos.shape[-1], x.shape[-1]
+    first, second = pair_slices(width, pairs, layout, side)
     sign = -1 if transpose else 1
-    # float32 at least, so that there is one rounding. In place, x1 is read again after the first half was computed.
+    if out is not x and width > 2 * pairs:
+        rest = slice(2 * pairs, None) if side == "head" else slice(0, width - 2 * pairs)
+        out[..., rest] = x[..., rest]
+    x1, x2, y1, y2 = x[..., first], x[..., second], out[..., first], out[..., second]
     working = torch.promote_types(x.dtype, torch.float32)
-    x1, x2 = x[..., first].to(working), x[..., second].to(working)
-    if out is not x:
-        _copy_rest(x, out, pairs, side)
-    y1 = (x1 * cos).addcmul_(x2, sin, value=-sign)
-    if x.dtype == working and out is not x:
-        torch.mul(x2, cos, out=out[..., second]).addcmul_(x1, sin, value=sign)
-    else:
-        out[..., second] = (x2 * cos).addcmul_(x1, sin, value=sign)
-    out[..., first] = y1
-
-
-def _copy_rest(x: torch.Tensor, out: torch.Tensor, pairs: int, side: Side) -> None:
-    """Copy the channels that do not turn."""
-    rest = slice(2 * pairs, None) if side == "head" else slice(0, x.shape[-1] - 2 * pairs)
-    out[..., rest] = x[..., rest]
+    if out is not x and x.dtype == working:
+        torch.mul(x1, cos, out=y1).addcmul_(x2, sin, value=-sign)
+        torch.mul(x2, cos, out=y2).addcmul_(x1, sin, value=sign)
+        return
+    # Through temporaries: each result is rounded once, and in place nothing is read after it was written.
+    x1, x2 = x1.to(working), x2.to(working)
+    turned1 = (x1 * cos).addcmul_(x2, sin, value=-sign)
+    turned2 = (x2 * cos).addcmul_(x1, sin, value=sign)
+    y1.copy_(turned1)
+    y2.copy_(turned2)
 
 
 def rotated(

@@ -6,10 +6,10 @@ from typing import Any, Final
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
+from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Values
 from tightrope.backends.torch import rotate
-from tightrope.backends.trig import table
 from tightrope.rope.errors import RopeConfigError
 
 _INTEGERS: Final = frozenset(
@@ -89,8 +89,11 @@ class TorchOps:
     def sin(self, array: torch.Tensor) -> torch.Tensor:
         return array.sin()
 
+    def cos_sin(self, top: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return trig.cos_sin(self, top)
+
     def table(self, phase: Phase) -> Table:
-        return table(self, phase)
+        return trig.table(self, phase)
 
     def rotate(
         self, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table, **how: Any
