@@ -6,9 +6,9 @@ usage: git ls-files | python .ci/check_wheel.py dist/tightrope-*.whl
 import sys
 import zipfile
 
-# At the top only these belong to the package; under rope/ and backends/ everything but the linter's settings.
+# At the top only these belong to the package; in these folders everything but the linter's settings.
 TOP = {"__init__.py", "__main__.py", "cli.py", "py.typed"}
-FOLDERS = ("rope/", "backends/")
+FOLDERS = ("backends/", "commands/", "rope/", "viewing/")
 
 
 def belongs(path: str) -> bool:

@@ -3,11 +3,11 @@
 from tightrope.backends.gallery import GALLERY
 from tightrope.backends.parity.report import Comparison, ModelReport, Report, describe, junit
 from tightrope.backends.parity.run import DTYPES, compare_model
-from tightrope.backends.parity.session import choose, compare_source, find_sources, summarise
+from tightrope.backends.parity.session import choose, compare_source, summarise
 from tightrope.backends.parity.subjects import OnDevice
 from tightrope.backends.parity.table import print_backends, print_model, print_summary
 
 __all__ = [
     "DTYPES", "GALLERY", "Comparison", "ModelReport", "OnDevice", "Report", "choose", "compare_model", "compare_source",
-    "describe", "find_sources", "junit", "print_backends", "print_model", "print_summary", "summarise",
+    "describe", "junit", "print_backends", "print_model", "print_summary", "summarise",
 ]  # fmt: skip

@@ -1,8 +1,7 @@
 """From what a person names to a report: which backends take part, which configurations, one after the other."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tightrope import backends
@@ -44,22 +43,6 @@ def _on_device(wanted: str) -> OnDevice:
     if device and device not in devices:
         raise RopeConfigError(f"device of backend {name!r} must be one of {', '.join(devices)}, got {device!r}")
     return OnDevice(backend, device or devices[0])
-
-
-def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Yield name and path of each configuration: a file, a folder with a config.json, or every *.json of a folder.
-
-    Raises:
-        RopeConfigError: A folder has none.
-    """
-    for path in map(Path, paths):
-        if not path.is_dir() or (path / "config.json").is_file():
-            yield path.stem if path.suffix == ".json" and path.stem != "config" else str(path), path
-            continue
-        found = sorted(path.glob("*.json"))
-        if not found:
-            raise RopeConfigError("no *.json in this folder", source=str(path))
-        yield from ((file.stem, file) for file in found)
 
 
 def compare_source(

@@ -1,0 +1,1 @@
+"""One thin command per module: parse, call a library function, print."""

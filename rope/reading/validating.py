@@ -1,0 +1,40 @@
+"""Many configurations at once: which files a person means, and what is wrong with each."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tightrope.rope.errors import RopeConfigError, RopeWarning
+from tightrope.rope.reading.huggingface import read
+
+
+def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Yield name and path of each configuration: a file, a folder with a config.json, or every *.json of a folder.
+
+    Raises:
+        RopeConfigError: A folder has none.
+    """
+    for path in map(Path, paths):
+        if not path.is_dir() or (path / "config.json").is_file():
+            yield (path.stem if path.suffix == ".json" and path.stem != "config" else str(path)), path
+            continue
+        found = sorted(path.glob("*.json"))
+        if not found:
+            raise RopeConfigError("no *.json in this folder", source=str(path))
+        yield from ((file.stem, file) for file in found)
+
+
+def problems(source: Path, *, strict: bool = False) -> list[str]:
+    """Return what is wrong with a configuration, each problem with its file: none where it can be read.
+
+    Args:
+        source: See `read`.
+        strict: See `read`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RopeWarning)
+        try:
+            read(source, strict=strict)
+        except RopeConfigError as error:
+            return [f"{error.source or source}: {problem}" for problem in error.problems]
+    return []
