@@ -17,7 +17,7 @@ NoPositionRule = Callable[[Sheet, Sequence[str]], list[bool]]
 Rewrite = Callable[[Sheet, list[str]], tuple[Sheet, list[str]]]
 """From a configuration and its layer types to the same in the usual words: nested rope_parameters and their names."""
 WithoutRule = Callable[[Sheet], str | None]
-"""From a configuration to the reason why it has no rotary positions, None where it has them."""
+"""From a configuration to the reason why it is an exception, None where it is none."""
 QueryRule = Callable[[Sheet, Sheet, Scaling], QueryScale | None]
 """From a configuration, its (completed) rope block and the scaling to the attention temperature."""
 
@@ -73,7 +73,6 @@ class Family:
         mrope: The order of the position axes, for a family that has several.
         sections: Its sections where the configuration has none; () stands for equal ones over two axes.
         section_order: The axis of each of the file's sections, where that is not 0, 1, 2, ….
-        single_axis: Sections are passed over: the family's several axes cannot be expressed.
         alpha: The block's `alpha` is the factor of a static NTK base (Hunyuan).
         block: The block that it has where the configuration has none.
         block_keys: Keys of a block that only this family knows.
@@ -90,7 +89,7 @@ class Family:
         query_layers: It applies to the layers with position, or to those without.
         shape: The class's own hidden_size, num_attention_heads, num_hidden_layers, max_position_embeddings: a
             sub-configuration (`text_config`) is saved without the values that equal them.
-        refused: Why this family's rotation cannot be expressed.
+        refused: Tells why the rotation of a configuration cannot be expressed.
         note: What a person should know about every model of the family.
     """
 
@@ -113,7 +112,6 @@ class Family:
     mrope: AxisOrder | None = None
     sections: tuple[int, ...] | None = None
     section_order: tuple[int, ...] | None = None
-    single_axis: bool = False
     alpha: bool = False
     block: Mapping[str, object] = field(default_factory=dict)
     block_keys: tuple[str, ...] = ()
@@ -129,7 +127,7 @@ class Family:
     query: QueryRule | None = None
     query_layers: Literal["with", "without"] = "with"
     shape: tuple[int | None, int | None, int | None, int | None] = (None, None, None, None)
-    refused: str | None = None
+    refused: WithoutRule | None = None
     note: str | None = None
 
     def single(self) -> LayerRope:

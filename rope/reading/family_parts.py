@@ -136,10 +136,6 @@ CHATGLM = rule.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimen
 
 INDEXER_NOTE = "the indexer turns its first 64 channels, pairs half a head apart"
 UNROTATED_NOTE = "the attention output is turned back by the query's angles (rotate with transpose=True)"
-XDROPE_NOTE = (
-    "only text is expressed: with image positions the two channels of a pair follow different axes (xDRoPE), "
-    "which is no rotation"
-)
 LEARNED_NOTE = "each layer multiplies inv_freq by exp(alpha), a learned weight; config.json does not hold it"
 QWEN1_NOTE = "use_dynamic_ntk grows the base by powers of two beyond seq_length (Qwen 1); that is not expressed"
 
@@ -159,8 +155,7 @@ HUNYUAN_VL = Family(
     head_dim_keys=("head_dim", "attention_head_dim"),
     type_aliases={"xdrope": "dynamic"},
     block_keys=("xdrope_section",),
-    single_axis=True,
-    note=XDROPE_NOTE,
+    refused=rule.xdrope,
 )
 MISTRAL_LARGE4 = Family(
     mla=(64, 64),

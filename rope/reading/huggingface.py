@@ -73,9 +73,11 @@ def _text_part(sheet: Sheet) -> Sheet:
 def _read_sheet(sheet: Sheet, findings: Findings, strict: bool) -> ModelRope | None:
     model_type = sheet.text("model_type") or ""
     family = _family(sheet, model_type, strict)
-    if family is None or family.refused is not None:
-        if family is not None:
-            findings.problem(f"model_type {model_type!r}: {family.refused}")
+    if family is None:
+        return None
+    refusal = family.refused(sheet) if family.refused else None
+    if refusal is not None:
+        findings.problem(f"model_type {model_type!r} cannot be expressed: {refusal}")
         return None
     types = layer_types(sheet, family)
     reason = family.without(sheet) if family.without else None

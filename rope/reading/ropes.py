@@ -4,7 +4,7 @@ from typing import Any
 
 from tightrope.rope.config import RopeConfig
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.mrope import MRope
+from tightrope.rope.mrope import AxisOrder, MRope
 from tightrope.rope.reading.blocks import Block, parameters, type_name
 from tightrope.rope.reading.family import Family
 from tightrope.rope.reading.geometry import LENGTH_KEYS, Geometry, read_geometry, with_default
@@ -64,7 +64,7 @@ def _scaling(sheet: Sheet, block: Block, name: str, family: Family) -> Scaling |
     values = parameters(block, name, family)
     _original_length(sheet, name, values, block)
     if name == "proportional" and "partial_rotary_factor" not in values:
-        share = sheet.number(*family.partial_keys)
+        share = sheet.number(*family.partial_keys, "partial_rotary_factor")
         values |= {} if share is None else {"partial_rotary_factor": share}
     try:
         return find_type(name).from_block(values)
@@ -119,24 +119,35 @@ def _where_base_stands(sheet: Sheet, keys: tuple[str, ...]) -> tuple[Sheet, tupl
 
 def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
     """Return the sections of several position axes, in the order of the axes."""
+    order = family.mrope or ("interleaved" if block.sheet.flag("mrope_interleaved") else "chunked")
     sections = block.sheet.integers("mrope_section")
     if block.sheet.find("mrope_section") is None and family.sections is not None:
-        sections = list(family.sections) or [geometry.rotary_dim // 4] * 2
-        if family.sections:
-            block.sheet.findings.note(f"no mrope_section; the family's default {sections} is used")
-    if not sections or family.single_axis:
+        sections = _default_sections(family.sections, geometry.rotary_dim // 2, order)
+        block.sheet.findings.note(f"no mrope_section for {block.key}; the family's default {sections} is used")
+    if not sections:
         return None
     if family.section_order is not None and len(family.section_order) == len(sections):
         sections = [sections[family.section_order.index(axis)] for axis in range(len(sections))]
-    order = family.mrope or ("interleaved" if block.sheet.flag("mrope_interleaved") else "chunked")
-    if order == "interleaved" and len(sections) > 1 and all(size >= 0 for size in sections):
-        # Axis 0 takes every pair that the others leave.
-        sections = [max(geometry.rotary_dim // 2 - sum(sections[1:]), 0), *sections[1:]]
+    missing = geometry.rotary_dim // 2 - sum(sections)
+    if order == "interleaved" and missing > 0 and block.sheet.find("mrope_section") is not None:
+        block.sheet.findings.note(f"{block.sheet.where('mrope_section')} leaves {missing} pairs to axis 0")
+        sections[0] += missing
     try:
         return MRope(sections=tuple(sections), order=order)
     except RopeConfigError as error:
         block.sheet.findings.problems.extend(f"{block.sheet.path}{problem}" for problem in error.problems)
         return None
+
+
+def _default_sections(sections: tuple[int, ...], pairs: int, order: AxisOrder) -> list[int]:
+    """Return the family's sections; interleaved ones are cut to the pairs there are, and axis 0 takes the rest."""
+    if not sections:
+        return [pairs // 2] * 2
+    if order != "interleaved":
+        return list(sections)
+    axes = len(sections)
+    rest = [len(range(axis, min(axes * sections[axis], pairs), axes)) for axis in range(1, axes)]
+    return [pairs - sum(rest), *rest]
 
 
 def _compare_lengths(rope: RopeConfig, place: str, findings: Findings) -> None:

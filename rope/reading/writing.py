@@ -7,9 +7,11 @@ from typing import Any
 
 from tightrope.rope.config import ModelRope, RopeConfig, Spelling
 from tightrope.rope.errors import RopeConfigError, RopeWarning
+from tightrope.rope.reading import scales
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
-from tightrope.rope.reading.family import Family
+from tightrope.rope.reading.family import Family, LayerRope
 from tightrope.rope.reading.huggingface import read
+from tightrope.rope.reading.layers import FULL
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
 
@@ -37,10 +39,10 @@ def to_hf(model: ModelRope, spelling: Spelling = "v5") -> dict[str, object]:
 def rope_keys(model: ModelRope, family: Family, spelling: Spelling) -> dict[str, object]:
     """Return the keys that say how the model rotates."""
     if spelling == "v5":
-        blocks = {key: _block_v5(rope, family) for key, rope in model.ropes.items()}
+        blocks = {key: _block_v5(model, key, family) for key in model.ropes}
         return {"rope_parameters": blocks["default"] if list(blocks) == ["default"] else blocks}
     if list(model.ropes) == ["default"]:
-        return _single_v4(model.ropes["default"], family)
+        return _single_v4(model, family)
     return _several_v4(model, family)
 
 
@@ -52,41 +54,64 @@ def _shape(model: ModelRope, family: Family) -> dict[str, object]:
             shape["max_position_embeddings"] = rope.max_position_embeddings
     if model.layers:
         shape["num_hidden_layers"] = len(model.layers)
-    if len(model.ropes) > 1:
-        # A layer without position is named by no_rope_layers; its type only has to be some string.
-        shape["layer_types"] = [key or next(iter(model.ropes)) for key in model.layers]
-    if None in model.layers:
+    if model.layers and model.ropes and (family.layers is not None or list(model.ropes) != ["default"]):
+        # no_rope_layers tells of the layers without position; their type only has to be some string.
+        shape["layer_types"] = [FULL if key in (None, "default") else key for key in model.layers]
+    if model.ropes and (None in model.layers or family.no_position is not None):
         shape["no_rope_layers"] = [int(key is not None) for key in model.layers]
+    if family.query is scales.llama4:
+        shape |= _temperature(model)
     return shape
 
 
+def _temperature(model: ModelRope) -> dict[str, object]:
+    scale = model.query_scales.get(None)
+    if scale is None:
+        return {"attn_temperature_tuning": False}
+    return {"attn_temperature_tuning": True, "attn_scale": scale.beta, "floor_scale": scale.length}
+
+
 def _widths(rope: RopeConfig, family: Family, key: str) -> dict[str, object]:
+    defaults = family.ropes.get(key) or LayerRope()
     if family.mla is not None:
-        return {"qk_nope_head_dim": rope.head_dim - rope.rotary_dim, "qk_rope_head_dim": rope.rotary_dim}
-    own = family.ropes[key].head_dim_keys if key in family.ropes else ()
-    widths: dict[str, object] = {(*own, *family.head_dim_keys)[0]: rope.head_dim}
-    if family.rotary_dim_keys:
-        widths[family.rotary_dim_keys[0]] = rope.frequency_dim or rope.rotary_dim
+        widths: dict[str, object] = {
+            "qk_nope_head_dim": rope.head_dim - rope.rotary_dim,
+            "qk_rope_head_dim": rope.rotary_dim,
+        }
+    else:
+        widths = {family.head_dim_keys[0]: rope.head_dim}
+        if family.rotary_dim_keys:
+            widths[family.rotary_dim_keys[0]] = rope.frequency_dim or rope.rotary_dim
     if family.layout_key is not None:
-        widths[family.layout_key] = rope.layout == family.layout
-    return widths
+        widths[family.layout_key] = rope.layout == "interleaved"
+    return {defaults.widths[name][0] if name in defaults.widths else name: value for name, value in widths.items()}
 
 
-def _block_v5(rope: RopeConfig, family: Family) -> dict[str, object]:
-    return {"rope_theta": rope.base, **_share(rope, family, "partial_rotary_factor"), **_scaling(rope, family)}
+def _block_v5(model: ModelRope, key: str, family: Family) -> dict[str, object]:
+    rope = model.ropes[key]
+    return {"rope_theta": rope.base, **_share(rope, family, "partial_rotary_factor"), **_scaling(model, key, family)}
 
 
-def _scaling(rope: RopeConfig, family: Family) -> dict[str, object]:
+def _scaling(model: ModelRope, key: str, family: Family) -> dict[str, object]:
     """Return the rope type with its parameters and the sections."""
+    rope = model.ropes[key]
     if family.alpha and isinstance(rope.scaling, Ntk):
         block: dict[str, object] = {"rope_type": "dynamic", "factor": 1.0, "alpha": rope.scaling.factor}
     else:
         block = {"rope_type": rope.scaling.rope_type, **rope.scaling.to_block()}
-    if rope.mrope is not None:
-        block["mrope_section"] = list(rope.mrope.sections)
-        if family.mrope is None or rope.mrope.order == "interleaved":
-            block["mrope_interleaved"] = rope.mrope.order == "interleaved"
-    return block
+    if "llama_4_scaling_beta" in family.block_keys and key in model.query_scales:
+        block["llama_4_scaling_beta"] = model.query_scales[key].beta
+    return block | _sections(rope, family)
+
+
+def _sections(rope: RopeConfig, family: Family) -> dict[str, object]:
+    if rope.mrope is None:
+        return {}
+    order = family.section_order or range(rope.mrope.axes)
+    keys: dict[str, object] = {"mrope_section": [rope.mrope.sections[axis] for axis in order]}
+    if family.mrope in (None, "interleaved"):
+        keys["mrope_interleaved"] = rope.mrope.order == "interleaved"
+    return keys
 
 
 def _share(rope: RopeConfig, family: Family, key: str) -> dict[str, object]:
@@ -99,33 +124,41 @@ def _share(rope: RopeConfig, family: Family, key: str) -> dict[str, object]:
     return {key: share if int(rope.head_dim * share) == width else math.nextafter(share, 1.0)}
 
 
-def _single_v4(rope: RopeConfig, family: Family) -> dict[str, object]:
-    keys = {family.base_keys[0]: rope.base, **_share(rope, family, family.partial_keys[0]), **_scaling_v4(rope, family)}
+def _single_v4(model: ModelRope, family: Family) -> dict[str, object]:
+    rope = model.ropes["default"]
+    keys = {_plain(family.base_keys): rope.base, **_scaling_v4(model, "default", family)}
+    if family.partial_keys:
+        keys |= _share(rope, family, family.partial_keys[0])
     if isinstance(rope.scaling, LongRope) and rope.scaling.original_max_position_embeddings is not None:
         keys["original_max_position_embeddings"] = rope.scaling.original_max_position_embeddings
     return keys
 
 
-def _scaling_v4(rope: RopeConfig, family: Family) -> dict[str, Any]:
-    block = _scaling(rope, family)
-    if block == {"rope_type": "default"}:
+def _plain(keys: tuple[str, ...]) -> str:
+    return next(key for key in keys if "." not in key)
+
+
+def _scaling_v4(model: ModelRope, key: str, family: Family) -> dict[str, Any]:
+    block = _scaling(model, key, family)
+    if block == {"rope_type": "default"} and not family.block:
         return {"rope_scaling": None}
     # Old readers know the type under one of two names: some ask for the one, some for the other.
     return {"rope_scaling": {"type": block["rope_type"], **block}}
 
 
 def _several_v4(model: ModelRope, family: Family) -> dict[str, object]:
-    if not set(model.ropes) <= set(family.ropes):
+    named = {key: family.ropes.get(key) for key in model.ropes}
+    if not all(named.values()):
         raise RopeConfigError(
             f"the v4 spelling of {model.model_type!r} has no words for several ropes "
             f"({', '.join(model.ropes)}); use 'v5'"
         )
     keys: dict[str, object] = {"rope_scaling": None}
-    for key, rope in model.ropes.items():
-        defaults = family.ropes[key]
-        keys[defaults.base_keys[0]] = rope.base
-        if defaults.scaled:
-            keys |= _scaling_v4(rope, family) | _share(rope, family, family.partial_keys[0])
+    for key, defaults in named.items():
+        if defaults is not None:
+            keys[_plain(defaults.base_keys)] = model.ropes[key].base
+            if defaults.scaled:
+                keys |= _scaling_v4(model, key, family) | _share(model.ropes[key], family, "partial_rotary_factor")
     return keys
 
 
@@ -136,9 +169,8 @@ def _require_same(model: ModelRope, fragment: Mapping[str, object], spelling: Sp
             warnings.simplefilter("ignore", RopeWarning)
             again = read(dict(fragment))
     except RopeConfigError as error:
-        raise RopeConfigError(
-            f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems
-        ) from error
+        problems = [f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems]
+        raise RopeConfigError(problems) from error
     problems = [
         f"the {spelling} spelling of {model.model_type!r} cannot express {what}: {ours!r} would read back as {theirs!r}"
         for what, ours, theirs in _differences(model, again)
@@ -154,6 +186,7 @@ def _differences(model: ModelRope, again: ModelRope) -> list[tuple[str, object, 
     for key in set(model.ropes) & set(again.ropes):
         ours, theirs = vars(model.ropes[key]), vars(again.ropes[key])
         differences += [(f"{name} of {key!r}", ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]]
-    if model.layers != again.layers:
-        differences.append(("these layers", model.layers, again.layers))
+    for name in ("layers", "softmax_scale", "query_scales"):
+        if getattr(model, name) != getattr(again, name):
+            differences.append((name, getattr(model, name), getattr(again, name)))
     return differences
