@@ -11,6 +11,7 @@ import tightrope
 from tightrope.commands.convert import convert
 from tightrope.commands.inspect import inspect
 from tightrope.commands.parity import parity
+from tightrope.commands.precision import precision
 from tightrope.commands.validate import validate
 from tightrope.rope.errors import RopeError
 
@@ -35,5 +36,5 @@ def main(traceback: bool) -> None:
     _ = traceback  # read by _Commands
 
 
-for _command in (parity, inspect, validate, convert):
+for _command in (parity, precision, inspect, validate, convert):
     main.add_command(_command)

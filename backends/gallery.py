@@ -5,6 +5,12 @@ Both spellings, every rope type in use, partial and tail rotation, both layouts,
 
 from typing import Any, Final
 
+# What the figures in the documentation are measured on: the base of Llama 3, without its scaling.
+LLAMA_3: Final[dict[str, Any]] = {
+    "model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 32,
+    "max_position_embeddings": 8192, "rope_theta": 500000.0,
+}  # fmt: skip
+
 GALLERY: Final[dict[str, dict[str, Any]]] = {
     "mistral-7b-v0.3": {
         "model_type": "mistral", "hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 32,

@@ -1,6 +1,7 @@
 """What several commands share: options, the console, files."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tightrope import backends
+from tightrope.rope.errors import RopeWarning
 from tightrope.rope.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from tightrope.rope.config import ModelRope
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Item = TypeVar("_Item")
@@ -51,6 +55,16 @@ def backends_option(command: _Command) -> _Command:
     return click.option(
         "--backends", "wanted", metavar="NAMES", callback=_backend_names, help="Such as torch:cpu,mlx:cpu."
     )(command)
+
+
+def read_model(source: object, block: dict[str, Any] | None, layer_type: str | None) -> "ModelRope":
+    """Return the ropes of a configuration, with one of them replaced by a rope block."""
+    from tightrope.rope.reading import read
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RopeWarning)  # the notes say the same
+        model = read(source)
+    return model if block is None else model.replace(layer_type, scaling=block)
 
 
 def console(*, stderr: bool = False) -> "Console":

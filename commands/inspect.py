@@ -1,11 +1,10 @@
 """`tightrope inspect`."""
 
-import warnings
 from typing import Any
 
 import click
 
-from tightrope.commands.common import as_json, console, examples, rope_options, write
+from tightrope.commands.common import as_json, console, examples, read_model, rope_options, write
 
 
 @click.command(
@@ -21,16 +20,10 @@ def inspect(source: str, block: dict[str, Any] | None, layer_type: str | None, a
 
     SOURCE is a config.json or a folder that has one.
     """
-    from tightrope.rope.errors import RopeWarning
-    from tightrope.rope.reading import read
     from tightrope.viewing.facts import facts
     from tightrope.viewing.tables import print_facts
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RopeWarning)  # the notes say the same
-        model = read(source)
-    if block is not None:
-        model = model.replace(layer_type, scaling=block)
+    model = read_model(source, block, layer_type)
     if as_object:
         write("-", as_json(facts(model)))
     else:

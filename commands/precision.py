@@ -1,0 +1,35 @@
+"""`tightrope precision`."""
+
+from typing import Any
+
+import click
+
+from tightrope.commands.common import backends_option, examples, read_model, rope_options
+
+
+@click.command(
+    epilog=examples(
+        "tightrope precision",
+        "tightrope precision path/to/config.json --backends mlx",
+    )
+)
+@click.argument("source", required=False)
+@backends_option
+@rope_options
+def precision(source: str | None, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None) -> None:
+    """Print how far cos and sin are off, by position and precision.
+
+    "exact" has phases without rounding; "float32" is transformers' arithmetic, which loses the phase as positions grow.
+    SOURCE is a config.json or a folder that has one; none: Llama 3's base, 500,000, on 128 channels.
+    """
+    from tightrope.backends import parity as library
+    from tightrope.rope.errors import RopeConfigError
+
+    model = read_model(source or library.LLAMA_3, block, layer_type)
+    if not model.ropes:
+        raise RopeConfigError("this model has no rotary positions", source=source)
+    subjects, _ = library.choose(wanted)
+    for key, rope in model.ropes.items():
+        if len(model.ropes) > 1:
+            click.echo(key)
+        click.echo("\n".join(library.precision_table(rope, subjects)))
