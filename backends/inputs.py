@@ -9,9 +9,11 @@ import numpy as np
 from tightrope.backends.ops import Array, Ops
 from tightrope.rope.config import LAYOUTS, SIDES, RopeConfig
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import Precision
 
 Order = Literal["bhsd", "bshd", "thd"]
 ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
 Lengths = int | Sequence[int] | Array
 """Tokens in context: one number for all rows, or one per row."""
@@ -37,6 +39,11 @@ class Positions:
 def check_order(order: str) -> None:
     """Raise where order is not one of `ORDERS`."""
     _check_choice("order", order, ORDERS)
+
+
+def check_precision(precision: str) -> None:
+    """Raise where precision is not one of `PRECISIONS`."""
+    _check_choice("precision", precision, PRECISIONS)
 
 
 def check_form(layout: str, side: str, order: str) -> None:

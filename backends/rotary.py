@@ -4,6 +4,7 @@ A framework's module inherits from `Rotary` and its own `Module`, and supplies `
 """
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any, ClassVar
 
 from tightrope.backends.inputs import (
@@ -13,6 +14,7 @@ from tightrope.backends.inputs import (
     check_fit,
     check_form,
     check_order,
+    check_precision,
     check_rotatable,
     check_table,
     find_lengths,
@@ -88,6 +90,7 @@ class Rotary:
             raise RopeConfigError(
                 f"model must be a ModelRope (tightrope.read) or a RopeConfig, got {type(model).__name__}"
             )
+        check_precision(precision)
         self.precision = precision
         self.policy = policy
         self.switch = switch
@@ -101,12 +104,22 @@ class Rotary:
 
     def for_layer(self, index: int) -> "Rotary | None":
         """Return the rope of layer `index`, which needs no layer_type; None where the layer has no position."""
-        key = self.model.layers[index]
-        if key is None:
+        layers = self.model.layers
+        if not 0 <= index < len(layers):
+            raise RopeConfigError(f"index must be one of the {len(layers)} layers, counted from 0, got {index}")
+        if layers[index] is None:
             return None
-        view = type(self)(self.model, self.precision, self.policy, self.switch)
-        view.layer_type, view._ropes = key, self._ropes
+        view = copy(self)  # shares the tables and the state
+        view.layer_type = layers[index]
         return view
+
+    def described(self) -> str:
+        """Return the ropes in a line, for `repr`."""
+        ropes = (
+            f"{key}: {rope.scaling.rope_type}, base={rope.base:g}, rotary_dim={rope.rotary_dim}, {rope.layout}"
+            for key, rope in self.model.ropes.items()
+        )
+        return "; ".join(ropes)
 
     def rotated(
         self, q: Array, k: Array | None = None, *, positions: Array | None = None, offset: int | Array | None = None,

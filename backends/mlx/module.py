@@ -18,6 +18,7 @@ class RotaryEmbedding(Rotary, nn.Module):
     ops: ClassVar[Ops] = MlxOps()
 
     __call__ = Rotary.rotated
+    _extra_repr = Rotary.described
 
     def cis(self, positions: mx.array, *, seq_len: Lengths | None = None, layer_type: str | None = None) -> mx.array:
         """Return cos + i sin, complex64 (batch, seq, rotary_dim // 2); see `cos_sin`."""

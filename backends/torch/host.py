@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.protocol import DTypeName
+from tightrope.backends.torch import native
 
 name: Final = "torch"
 version: Final[str] = torch.__version__
@@ -69,4 +70,4 @@ def synchronize(device: str) -> None:
 
 def path(device: str) -> str:
     """Return which code rotates there, in words."""
-    return "framework operations"
+    return native.path() if device == "cpu" else "framework operations"

@@ -17,6 +17,7 @@ class RotaryEmbedding(Rotary, torch.nn.Module):
     ops: ClassVar[Ops] = TorchOps()
 
     forward = Rotary.rotated
+    extra_repr = Rotary.described
 
     def rotate_(
         self, q: torch.Tensor, k: torch.Tensor | None = None, *, positions: torch.Tensor | None = None,

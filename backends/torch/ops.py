@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Values
-from tightrope.backends.torch import rotate
+from tightrope.backends.torch import native, operators, rotate
 from tightrope.rope.errors import RopeConfigError
 
 _INTEGERS: Final = frozenset(
@@ -93,6 +93,12 @@ class TorchOps:
         return trig.cos_sin(self, top)
 
     def table(self, phase: Phase) -> Table:
+        kernel = native.serving((), phase)
+        if kernel is not None:
+            return kernel.cos_sin(phase)
+        if torch.compiler.is_compiling() and operators.serve(phase.positions):
+            cos, sin = operators.cos_sin(phase.positions, phase.turns, phase.gains, phase.rows, phase.axes)
+            return Table(cos=cos, sin=sin)
         return trig.table(self, phase)
 
     def rotate(

@@ -1,0 +1,111 @@
+"""Tables of frequencies on devices: made from the configuration, kept for the next call, never loaded."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+
+import numpy as np
+
+from tightrope.backends.ops import Array, Ops, Values
+from tightrope.backends.store import Store
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.frequencies import Precision, frequencies
+from tightrope.rope.schedule import Plan
+
+# Plans of recent lengths: enough for the layers of a step and for a few steps in flight on several threads.
+_RECENT: Final = 64
+
+_Made = TypeVar("_Made")
+Lengths = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class HostRates:
+    """Tables of frequencies on the host.
+
+    Attributes:
+        turns: (tables, pairs): the bits of `rope.phase.turns` as int64; float32 inv_freq under precision "float32".
+        gains: (tables,) float32: the attention factor of each table.
+        unit: Every gain is 1.
+    """
+
+    turns: Values
+    gains: Values
+    unit: bool
+
+    @classmethod
+    def at(cls, config: RopeConfig, lengths: Lengths, precision: Precision) -> Self:
+        """Return one table per length; None stands for the length of a type that follows none."""
+        tables = [frequencies(config, length, precision=precision) for length in lengths]
+        turns = [table.turns.view(np.int64) if precision == "exact" else table.inv_freq for table in tables]
+        gains = np.array([table.attention_factor for table in tables], np.float32)
+        return cls(Values.of(np.stack(turns)), Values.of(gains), bool((gains == 1).all()))
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """`HostRates` on a device, and which table each batch row takes.
+
+    Attributes:
+        turns: See `HostRates`.
+        gains: See `HostRates`.
+        unit: See `HostRates`.
+        rows: (rows,) int32; None: all rows take the first.
+    """
+
+    turns: Array
+    gains: Array
+    unit: bool
+    rows: Array | None = None
+
+
+class RateTables:
+    """The tables of one rope on the devices where they were used.
+
+    Args:
+        ops: The framework.
+        config: The rope.
+        precision: See `HostRates`.
+        known: Tables that are there for good; a compiler takes them for constants.
+    """
+
+    def __init__(self, ops: Ops, config: RopeConfig, precision: Precision, known: list[Lengths]) -> None:
+        self._ops = ops
+        self._config = config
+        self._precision = precision
+        self._host = {lengths: HostRates.at(config, lengths, precision) for lengths in known}
+        pair_axes = config.mrope.pair_axes(config.pairs) if config.mrope else ()
+        self._axes = Values.of(np.array(pair_axes, np.int32))
+        self._kept: dict[Hashable, Any] = {}
+        self._recent: Store[Rates] = Store(_RECENT)
+
+    def known(self, lengths: Lengths, like: Array | None) -> Rates:
+        """Return tables that were known from the start."""
+        return self._keep(self._kept, lengths, like, lambda: self._placed(self._host[lengths], like))
+
+    def planned(self, plan: Plan, like: Array | None) -> Rates:
+        """Return the tables of a plan, and which row takes which."""
+        return self._keep(self._recent, plan, like, lambda: self._planned(plan, like))
+
+    def axes(self, like: Array | None) -> Array:
+        """Return (pairs,) int32: the position axis that turns each pair."""
+        return self._keep(self._kept, "axes", like, lambda: self._ops.array(self._axes, like))
+
+    def _planned(self, plan: Plan, like: Array | None) -> Rates:
+        host = HostRates.at(self._config, plan.lengths, self._precision)
+        rows = None if plan.rows is None else self._ops.array(Values.of(np.array(plan.rows, np.int32)), like)
+        return self._placed(host, like, rows)
+
+    def _placed(self, host: HostRates, like: Array | None, rows: Array | None = None) -> Rates:
+        return Rates(self._ops.array(host.turns, like), self._ops.array(host.gains, like), host.unit, rows)
+
+    def _keep(
+        self, kept: dict[Hashable, Any] | Store[Any], key: Hashable, like: Array | None, make: Callable[[], _Made]
+    ) -> _Made:
+        place = self._ops.place(like)
+        if place is None:
+            return make()
+        found: _Made | None = kept.get((key, place))
+        if found is None:
+            found = kept[key, place] = make()
+        return found
