@@ -3,7 +3,12 @@
 from setuptools import Extension, setup
 
 KERNELS = "backends/kernels"
-VARIANTS = ("avx512bf16", "avx512", "avx2", "neon")  # each compiles to nothing on another architecture; the processor chooses at run time
+VARIANTS = (
+    "avx512bf16",
+    "avx512",
+    "avx2",
+    "neon",
+)  # each compiles to nothing on another architecture; the processor chooses at run time
 
 setup(
     ext_modules=[

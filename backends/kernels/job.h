@@ -29,20 +29,18 @@ typedef struct {
     int64_t cos_batch, cos_seq, sin_batch, sin_seq;
 } Table;
 
-/* cos and sin, to be computed from positions (precision "exact").
+/* cos and sin, to be computed from positions (precision "exact"): phase = turns[row, pair] · position[axis, b, s] mod 2⁶⁴.
  *
- *     position = first + step · s + positions[axis, b, s]          phase = turns[row, pair] · position mod 2⁶⁴
- *
- * Everything optional is NULL where it is not needed. Strides in bytes. */
+ * Strides in bytes; 0 where one entry serves the whole batch. */
 typedef struct {
     const char *positions; /* int64 if wide, else int32 */
     bool wide;
     int64_t axis, batch, seq;
-    int64_t first, step;
     const uint64_t *turns; /* (tables, pairs), in 2⁻⁶⁴ of a turn per position */
     const float *gains;    /* (tables,), the attention factor of each */
-    const int64_t *rows;   /* (batch,), the table of each batch row; NULL: table 0 */
-    const int64_t *axes;   /* (pairs,), the position axis of each pair; NULL: axis 0 */
+    const char *rows;      /* (batch,) int32, the table of each batch row; NULL: the first */
+    int64_t rows_batch;
+    const int32_t *axes; /* (pairs,), the position axis of each pair; NULL: the first */
 } Phase;
 
 typedef struct Job Job;

@@ -41,10 +41,10 @@ static bool parse_table(PyObject *tuple, Table *t) {
 
 static bool parse_phase(PyObject *tuple, Phase *p) {
     unsigned long long positions, turns, gains, rows, axes;
-    long long axis, batch, seq, first, step;
+    long long axis, batch, seq, rows_batch;
     int wide;
-    if (!PyArg_ParseTuple(tuple, "KpLLLLLKKKK;phase", &positions, &wide, &axis, &batch, &seq, &first, &step, &turns, &gains,
-                          &rows, &axes))
+    if (!PyArg_ParseTuple(tuple, "KpLLLKKKLK;phase", &positions, &wide, &axis, &batch, &seq, &turns, &gains, &rows,
+                          &rows_batch, &axes))
         return false;
     const int64_t size = wide ? 8 : 4;
     *p = (Phase){.positions = (const char *)(uintptr_t)positions,
@@ -52,12 +52,11 @@ static bool parse_phase(PyObject *tuple, Phase *p) {
                  .axis = size * axis,
                  .batch = size * batch,
                  .seq = size * seq,
-                 .first = first,
-                 .step = step,
                  .turns = (const uint64_t *)(uintptr_t)turns,
                  .gains = (const float *)(uintptr_t)gains,
-                 .rows = (const int64_t *)(uintptr_t)rows,
-                 .axes = (const int64_t *)(uintptr_t)axes};
+                 .rows = (const char *)(uintptr_t)rows,
+                 .rows_batch = 4 * rows_batch,
+                 .axes = (const int32_t *)(uintptr_t)axes};
     return true;
 }
 

@@ -195,14 +195,10 @@ INLINE void sincos_phase(uint32_t phase, float *cos, float *sin) {
     memcpy(sin, &s, 4), memcpy(cos, &c, 4);
 }
 
+/* Unsigned: a negative position wraps to the same product modulo 2⁶⁴. */
 INLINE uint64_t position_of(const Phase *p, int64_t axis, int64_t batch, int64_t s) {
-    /* Unsigned: a negative position, or one that overflows, wraps to the same product modulo 2⁶⁴. */
-    uint64_t position = (uint64_t)p->first + (uint64_t)p->step * (uint64_t)s;
-    if (p->positions) {
-        const char *at = p->positions + axis * p->axis + batch * p->batch + s * p->seq;
-        position += p->wide ? (uint64_t)(*(const int64_t *)at) : (uint64_t)(int64_t)(*(const int32_t *)at);
-    }
-    return position;
+    const char *at = p->positions + axis * p->axis + batch * p->batch + s * p->seq;
+    return p->wide ? (uint64_t)(*(const int64_t *)at) : (uint64_t)(int64_t)(*(const int32_t *)at);
 }
 
 /* The position that turns each of the `count` pairs from `start` on. */
@@ -219,7 +215,7 @@ enum { BLOCK = 64 };
 
 /* cos and sin of one token, attention factor in. */
 static void angles_of(const Phase *p, Tile tile, int64_t s, int64_t pairs, float *cos, float *sin) {
-    const int64_t row = p->rows ? p->rows[tile.batch] : 0;
+    const int64_t row = p->rows ? *(const int32_t *)(p->rows + tile.batch * p->rows_batch) : 0;
     const uint64_t *turns = p->turns + row * pairs;
     const float gain = p->gains[row];
     for (int64_t start = 0; start < pairs; start += BLOCK) {

@@ -2,6 +2,7 @@
 
 import torch
 
+from tightrope.backends.inputs import Order
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.reference import pair_slices
 
@@ -55,3 +56,10 @@ def rotated(
     if width == 2 * pairs:
         return turned
     return torch.cat((turned, x[..., 2 * pairs :]) if side == "head" else (x[..., : width - 2 * pairs], turned), -1)
+
+
+def beside(part: torch.Tensor, order: Order) -> torch.Tensor:
+    """Return cos or sin (batch, seq, pairs) so that it broadcasts against q and k."""
+    if order == "thd":
+        return part.reshape(-1, 1, part.shape[-1])
+    return part.unsqueeze(1 if order == "bhsd" else 2)

@@ -97,8 +97,7 @@ class TorchOps:
         if kernel is not None:
             return kernel.cos_sin(phase)
         if torch.compiler.is_compiling() and operators.serve(phase.positions):
-            cos, sin = operators.cos_sin(phase.positions, phase.turns, phase.gains, phase.rows, phase.axes)
-            return Table(cos=cos, sin=sin)
+            return operators.table(phase)
         return trig.table(self, phase)
 
     def rotate(

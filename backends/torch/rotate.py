@@ -1,6 +1,6 @@
 """Which code rotates, and the gradient. A kernel is entered here and nowhere else."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -8,8 +8,9 @@ import torch
 from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Ops
-from tightrope.backends.torch import eager
+from tightrope.backends.torch import eager, native, operators
 from tightrope.rope.config import Layout, Side
+from tightrope.rope.errors import RopeConfigError
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,40 @@ class How:
 def rotate_pair(
     ops: Ops, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table, *, in_place: bool = False, **how: Any
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return q and k rotated; see `Ops.rotate`. In place, q and k themselves hold the result."""
+    """Return q and k rotated; see `Ops.rotate`. In place, q and k themselves hold the result.
+
+    Raises:
+        RopeConfigError: In place, and elements of q or k share memory.
+    """
     xs = (q,) if k is None else (q, k)
-    table = angles if isinstance(angles, Table) else ops.table(angles)
-    turned = _rotated(xs, table, How(**how), in_place=in_place)
+    if in_place:
+        _check_apart(xs)
+    kernel = native.serving(xs, angles)
+    if kernel is not None:
+        turned = _launched(kernel, xs, angles, in_place=in_place, **how)
+    else:
+        table = angles if isinstance(angles, Table) else ops.table(angles)
+        turned = _rotated(xs, table, How(**how), in_place=in_place)
     return turned[0], turned[1] if k is not None else None
+
+
+def _check_apart(xs: tuple[torch.Tensor, ...]) -> None:
+    for name, x in zip("qk", xs, strict=False):
+        if not x.is_contiguous() and native.overlaps(x):
+            raise RopeConfigError(
+                f"{name} cannot be rotated in place: its elements share memory (shape {tuple(x.shape)}, strides "
+                f"{x.stride()}); rotate before expand, or a copy"
+            )
+
+
+def _launched(
+    kernel: native.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, *, in_place: bool, **how: Any
+) -> tuple[torch.Tensor, ...]:
+    outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
+    kernel.rotate(xs, outs, angles, **how)
+    if in_place:  # unseen by autograd, which may have kept q or k for a gradient: it must notice
+        torch.autograd.graph.increment_version(xs)
+    return outs
 
 
 def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: bool) -> tuple[torch.Tensor, ...]:
@@ -38,6 +68,9 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
         return tuple(x.copy_(y) for x, y in zip(xs, _rotated(xs, table, how, in_place=False), strict=True))
     if torch.is_grad_enabled() and (table.cos.requires_grad or table.sin.requires_grad):
         return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
+    if torch.compiler.is_compiling() and operators.serve(*xs, table.cos):
+        ys = tuple(operators.rotate(x, table.cos, table.sin, **asdict(how)) for x in xs)
+        return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     if differentiable:
         return Rotation.apply(how, table.cos, table.sin, *xs)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
     return _computed(xs, table.cos, table.sin, how, in_place=in_place)
@@ -72,6 +105,10 @@ def _computed(
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         ys = tuple(_traced(x, cos, sin, how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
+    table = Table(cos=cos, sin=sin)
+    kernel = native.serving(xs, table)
+    if kernel is not None:
+        return _launched(kernel, xs, table, in_place=in_place, **asdict(how))
     outs = xs if in_place else tuple(torch.empty_like(x) for x in xs)
     for x, out in zip(xs, outs, strict=True):
         _write(x, out, cos, sin, how)
@@ -79,17 +116,10 @@ def _computed(
 
 
 def _traced(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> torch.Tensor:
-    cos, sin = (_beside(part, how.order) for part in (cos, sin))
+    cos, sin = (eager.beside(part, how.order) for part in (cos, sin))
     return eager.rotated(x, cos, sin, layout=how.layout, side=how.side, transpose=how.transpose)
 
 
 def _write(x: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> None:
-    cos, sin = (_beside(part, how.order) for part in (cos, sin))
+    cos, sin = (eager.beside(part, how.order) for part in (cos, sin))
     eager.write(x, out, cos, sin, layout=how.layout, side=how.side, transpose=how.transpose)
-
-
-def _beside(part: torch.Tensor, order: Order) -> torch.Tensor:
-    """Return cos or sin (batch, seq, pairs) so that it broadcasts against q and k."""
-    if order == "thd":
-        return part.reshape(-1, 1, part.shape[-1])
-    return part.unsqueeze(1 if order == "bhsd" else 2)
