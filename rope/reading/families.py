@@ -93,7 +93,7 @@ FAMILIES: dict[str, Family] = {
     "gpt_neox": _NeoX(partial=0.25),
     "gpt_neox_japanese": _NeoX(partial=1.0, rounds_up=False),
     "minimax_m2": _RotaryDim(head_dim=128, base=5e6),
-    "minimax_m3_vl_text": Family(head_dim=128, base=5e6, partial=1.0),
+    "minimax_m3_vl_text": Family(head_dim=128, base=5e6, partial=1.0, decoys=("rotary_dim",)),
     "nemotron": Family(partial=0.5),
     "persimmon": Family(partial=0.5, rounds_up=False),
     "phi": Family(partial=0.5, rounds_up=False),

@@ -18,7 +18,7 @@ GEMMA4 = {
     ),
 }
 EMBEDDING_GEMMA2 = {
-    SLIDING: LayerRope(scaled=False),
+    SLIDING: LayerRope(base_keys=(), scaled=False),
     FULL: LayerRope(base=1e6, widths={"head_dim": ("global_head_dim", 512)}),
 }
 OLMO3 = {SLIDING: LayerRope(base=500_000.0, scaled=False), FULL: LayerRope(base=500_000.0)}
@@ -26,12 +26,12 @@ MODERNBERT = {
     FULL: LayerRope(base=160_000.0, base_keys=("global_rope_theta",)),
     SLIDING: LayerRope(base_keys=("local_rope_theta",)),
 }
-ULTRABERT = {SLIDING: LayerRope(scaled=False), FULL: LayerRope(base=2_560_000.0)}
+ULTRABERT = {SLIDING: LayerRope(base_keys=(), scaled=False), FULL: LayerRope(base=2_560_000.0)}
 LAGUNA = {
     FULL: LayerRope(base=500_000.0, block={"partial_rotary_factor": 0.5}),
-    SLIDING: LayerRope(scaled=False),
+    SLIDING: LayerRope(base_keys=(), scaled=False),
 }
-MELLUM = {FULL: LayerRope(base=500_000.0), SLIDING: LayerRope(scaled=False)}
+MELLUM = {FULL: LayerRope(base=500_000.0), SLIDING: LayerRope(base_keys=(), scaled=False)}
 NEOMME = {FULL: LayerRope(base=1e6, partial=0.25), SLIDING: LayerRope(scaled=False)}
 MIMO_V2 = {
     FULL: LayerRope(base=5e6),
@@ -39,10 +39,10 @@ MIMO_V2 = {
 }
 ZAYA = {
     "hybrid": LayerRope(base=5e6, block={"partial_rotary_factor": 0.5}),
-    "hybrid_sliding": LayerRope(block={"partial_rotary_factor": 0.5}, scaled=False),
+    "hybrid_sliding": LayerRope(base_keys=(), block={"partial_rotary_factor": 0.5}, scaled=False),
 }
 LFM3 = {
-    SLIDING: LayerRope(scaled=False),
+    SLIDING: LayerRope(base_keys=(), scaled=False),
     FULL: LayerRope(base=1e6, block={"rope_type": "proportional", "partial_rotary_factor": 0.5}),
 }
 BEAM = {SLIDING: LayerRope(), FULL: None}

@@ -13,7 +13,7 @@ from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.family import Family
 from tightrope.rope.reading.ropes import read_rope
 from tightrope.rope.reading.scales import softmax_scale
-from tightrope.rope.reading.sheet import Findings, Sheet
+from tightrope.rope.reading.sheet import Findings, Sheet, shortened
 from tightrope.rope.reading.source import load
 
 # Where a model of several parts keeps the part that writes text.
@@ -101,6 +101,9 @@ def _model(sheet: Sheet, family: Family, types: Sequence[str], model_type: str) 
     ropes = {key: rope for key, rope in read_ropes.items() if rope is not None}
     if findings.problems or len(ropes) < len(stated):
         return None
+    for key in family.decoys:
+        if sheet.values.get(key) is not None:
+            findings.note(f"{sheet.where(key)} {shortened(sheet.values[key])} has no effect in this family")
     if family.note:
         findings.note(family.note)
     softmax = max((softmax_scale(rope, family) for rope in ropes.values()), default=1.0)

@@ -102,7 +102,7 @@ def _base(sheet: Sheet, block: Block, family: Family) -> float | int | None:
         base = owner.number(*keys, above=0)
     else:
         base = block.defaults.base
-        sheet.findings.note(f"no {keys[0]} for {block.key}; the family's default {base:g} is used")
+        sheet.findings.note(f"no {(*keys, 'rope_theta')[0]} for {block.key}; the family's default {base:g} is used")
     factor = sheet.number(family.base_factor_key, above=0) if family.base_factor_key else None
     return base if base is None or factor is None else base * factor
 

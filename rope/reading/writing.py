@@ -126,7 +126,7 @@ def _share(rope: RopeConfig, family: Family, key: str) -> dict[str, object]:
 
 def _single_v4(model: ModelRope, family: Family) -> dict[str, object]:
     rope = model.ropes["default"]
-    keys = {_plain(family.base_keys): rope.base, **_scaling_v4(model, "default", family)}
+    keys = {**_base(rope, family.base_keys), **_scaling_v4(model, "default", family)}
     if family.partial_keys:
         keys |= _share(rope, family, family.partial_keys[0])
     if isinstance(rope.scaling, LongRope) and rope.scaling.original_max_position_embeddings is not None:
@@ -134,8 +134,9 @@ def _single_v4(model: ModelRope, family: Family) -> dict[str, object]:
     return keys
 
 
-def _plain(keys: tuple[str, ...]) -> str:
-    return next(key for key in keys if "." not in key)
+def _base(rope: RopeConfig, keys: tuple[str, ...]) -> dict[str, object]:
+    plain = [key for key in keys if "." not in key]
+    return {plain[0]: rope.base} if plain else {}
 
 
 def _scaling_v4(model: ModelRope, key: str, family: Family) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def _several_v4(model: ModelRope, family: Family) -> dict[str, object]:
     keys: dict[str, object] = {"rope_scaling": None}
     for key, defaults in named.items():
         if defaults is not None:
-            keys[_plain(defaults.base_keys)] = model.ropes[key].base
+            keys |= _base(model.ropes[key], defaults.base_keys)
             if defaults.scaled:
                 keys |= _scaling_v4(model, key, family) | _share(model.ropes[key], family, "partial_rotary_factor")
     return keys
