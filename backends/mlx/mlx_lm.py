@@ -11,8 +11,8 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from tightrope.backends.mlx import host
-from tightrope.backends.mlx.mlx_rope import MLXRope
 from tightrope.backends.mlx.mlx_lm_loading import load_mlx
+from tightrope.backends.mlx.mlx_rope import MLXRope
 from tightrope.backends.patching import Options, Plan, Swap, own_config
 from tightrope.backends.reports import PartReport, PatchReport, in_words
 from tightrope.rope.config import Layout, ModelRope, RopeConfig
@@ -130,10 +130,15 @@ def _serve(place: Place, index: int, rope: ModelRope, options: Options) -> tuple
     if config is None:
         return [], replace(part, why="this layer has no position embedding")
     if kernels := _OWN_KERNELS & set(_called(place.owner)):
-        raise RopeConfigError(f"{type(place.owner).__module__} turns by a kernel of its own ({min(kernels)}). {_UNTOUCHED}")
+        raise RopeConfigError(
+            f"{type(place.owner).__module__} turns by a kernel of its own ({min(kernels)}). {_UNTOUCHED}"
+        )
     config, was = _fitted(place, config)
     new = MLXRope(config, **options.rotary())
-    swaps = [Swap(place.owner, place.name, new.train(place.rope.training), place.rope), *_scale_swaps(place, config, rope)]
+    swaps = [
+        Swap(place.owner, place.name, new.train(place.rope.training), place.rope),
+        *_scale_swaps(place, config, rope),
+    ]
     why = "; ".join(filter(None, (was, "softmax scale mended" if len(swaps) > 1 else "")))
     path = host.path(host.devices()[0])
     return swaps, replace(part, rope=in_words(config), action="rope", path=path, why=why)
@@ -146,8 +151,9 @@ def _called(owner: nn.Module) -> tuple[str, ...]:
 
 def _fitted(place: Place, config: RopeConfig) -> tuple[RopeConfig, str]:
     """Return the configuration for this rope, and what the rope itself does otherwise."""
-    width = max(config.head_dim, getattr(place.rope, "dims", 0))
-    layout, rotated = pairing(place.rope, width)
+    # As wide as what attention hands to it: MLA turns only the part that it keeps apart.
+    width = config.head_dim if config.side == "head" else config.rotary_dim
+    layout, rotated = pairing(place.rope, max(width, getattr(place.rope, "dims", 0)))
     layout = config.layout if rotated == 2 else layout  # one pair is (0, 1) either way
     if "indexer" in type(place.owner).__name__.lower():
         # DeepSeek's sparse attention: an indexer turns by the same angles, in a layout of its own.
@@ -165,7 +171,10 @@ def pairing(rope: nn.Module, width: int) -> tuple[Layout, int]:
     Raises:
         RopeConfigError: It turns nothing, or not pair by pair.
     """
-    turned = rope(mx.eye(width)[None, :, None], offset=1)[0, :, 0]
+    try:
+        turned = rope(mx.eye(width)[None, :, None], offset=1)[0, :, 0]
+    except (TypeError, ValueError) as error:
+        raise RopeConfigError(f"{type(rope).__name__} does not take (x, offset=1): {error}. {_UNTOUCHED}") from error
     moved = mx.abs(turned) * (1 - mx.eye(width)) > 0
     partners = [channel for channel, moves in enumerate(moved[0].tolist()) if moves]
     if len(partners) != 1:

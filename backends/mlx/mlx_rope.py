@@ -72,7 +72,9 @@ class MLXRope(nn.Module):
             # cos and sin hold the attention factor g, so (g R)⁻¹ = (g R)ᵀ / g².
             gain = frequencies(self._config, self._config.original_length).attention_factor ** 2
             cos, sin = cos / gain, sin / gain
-        turned: mx.array = rotate(x, cos=cos, sin=sin, layout=self._config.layout, side=self._config.side, transpose=inverse)
+        turned: mx.array = rotate(
+            x, cos=cos, sin=sin, layout=self._config.layout, side=self._config.side, transpose=inverse
+        )
         return turned
 
     def _extra_repr(self) -> str:

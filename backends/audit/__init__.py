@@ -1,0 +1,7 @@
+"""Does a library rotate a model as its configuration says?"""
+
+from tightrope.backends.audit.peers import PEERS, installed
+from tightrope.backends.audit.report import Audit, PeerAudit, RopeAudit, count
+from tightrope.backends.audit.run import audit
+
+__all__ = ["PEERS", "Audit", "PeerAudit", "RopeAudit", "audit", "count", "installed"]
