@@ -19,7 +19,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one object per case")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = [verdict for family in options.families for verdict in verdicts(family)] if options.families else all_verdicts()
+    found = (
+        [verdict for family in options.families for verdict in verdicts(family)] if options.families else all_verdicts()
+    )
     print(json.dumps([asdict(verdict) for verdict in found], indent=1) if options.json else table(found))
     return int(any(verdict.status == "differs" for verdict in found))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from sweep.cases import Case
+from sweep.cases import Case, heads
 
 import tightrope
 from tightrope.rope import reference
@@ -50,16 +50,15 @@ def by_backend(name: str) -> Rotate:
     device = next(device for device in backend.devices() if "cpu" in device)
 
     @lru_cache(maxsize=4096)
-    def cached(config, positions, shape, width):
+    def cached(config, positions, dtype, shape, width):
         module = backend.RotaryEmbedding(config, precision="float32", policy="transformers")
-        positions = np.frombuffer(positions, np.int64).reshape(shape)
-        q, k = Case.heads(None, width, positions)
-        q, k = (backend.asarray(x, "float32", device) for x in (q, k))
-        rotated = module(q, k, positions=backend.asarray(positions, "int64", device))
+        positions = np.frombuffer(positions, dtype).reshape(shape)
+        q, k = (backend.asarray(x, "float32", device) for x in heads(width, positions))
+        rotated = module(q, k, positions=backend.asarray(positions, dtype, device))
         return tuple(backend.to_numpy(x) for x in rotated)
 
     def rotate(config, q, k, positions):
-        return cached(config, positions.tobytes(), positions.shape, q.shape[-1])
+        return cached(config, positions.tobytes(), positions.dtype.name, positions.shape, q.shape[-1])
 
     return rotate
 
@@ -84,21 +83,21 @@ def compare(case: Case, config: tightrope.RopeConfig, rotations: dict[str, Rotat
 
 
 def _structure(case: Case, config: tightrope.RopeConfig) -> Disagreement | None:
-    for name, expected in (("head_dim", case.head_dim), ("axes", case.rope.axes)):
-        got = getattr(config, name)
-        if got != expected:
-            return Disagreement("structure", f"{name} must be {expected}, read {got}")
+    expected = {"head_dim": case.head_dim} | ({"axes": case.rope.axes} if case.content != "text" else {})
+    for name, value in expected.items():
+        if (got := getattr(config, name)) != value:
+            return Disagreement("structure", f"{name} must be {value}, read {got}")
     return None
 
 
 def _at(case, config, rotations, positions) -> Disagreement | None:
-    length = int(positions.max()) + 1
-    freqs = tightrope.frequencies(config, length, precision="float32")
-    inv_freq = in_order_of(freqs.inv_freq, case.rope.inv_freq(positions), axes=case.rope.axes)
+    freqs = tightrope.frequencies(config, int(positions.max()) + 1, precision="float32")
+    theirs = case.for_family(positions)
+    inv_freq = in_order_of(freqs.inv_freq, case.rope.inv_freq(theirs), axes=case.rope.axes)
     if found := _frequencies(inv_freq, freqs.inv_freq * config.direction):
         return found
-    q, k = case.heads(case.head_dim, positions)
-    expected = case.rope.rotate(q, k, positions)
+    q, k = heads(case.head_dim, positions)
+    expected = case.rope.rotate(q, k, theirs)
     error = allowed(config, freqs, inv_freq, positions)
     for name, rotate in rotations.items():
         for what, x, wanted, got in zip("qk", (q, k), expected, rotate(config, q, k, positions), strict=True):
@@ -134,7 +133,9 @@ def _frequencies(expected: np.ndarray | None, got: np.ndarray) -> Disagreement |
     worst = int(ulps.argmax())
     if ulps[worst] <= ULPS:
         return None
-    return Disagreement("inv_freq", f"[{worst}] must be {expected[worst]:.8g}, got {got[worst]:.8g} ({ulps[worst]:.3g} ulp)")
+    return Disagreement(
+        "inv_freq", f"[{worst}] must be {expected[worst]:.8g}, got {got[worst]:.8g} ({ulps[worst]:.3g} ulp)"
+    )
 
 
 def _rotation(config, error, x, expected, got) -> str | None:
@@ -155,6 +156,4 @@ def _by_pair(config, positions: np.ndarray) -> np.ndarray:
     """Return the position that turns each pair: (batch, seq, pairs)."""
     if positions.ndim == 2:
         return positions[..., None]
-    if config.mrope is None:
-        return positions.max(0)[..., None]
     return np.moveaxis(positions[list(config.mrope.pair_axes(config.pairs))], 0, -1)

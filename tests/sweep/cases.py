@@ -14,6 +14,7 @@ from sweep.discovery import RotaryClass, rotary_classes
 from sweep.driving import Rope, attribute, block_of, config_of_layer, head_dim, nested_keys, ropes_of
 from sweep.settings import CONFIGS, CONFIGURATIONS, NOT_ROTATED, SWITCHED_ON
 from sweep.special import SPECIAL, WITHOUT_CLASS, stand_in
+from sweep.vision import AxialRope, axial_rope, is_axial
 
 # transformers warns about defaults that it then ignores; the sweep is about what it computes.
 logging.getLogger("transformers").setLevel(logging.CRITICAL)
@@ -52,12 +53,14 @@ class Case:
         config: The configuration as a file would hold it.
         configuration: "default" or a label of settings.CONFIGURATIONS.
         variant: "default" or a label of `ROPE_TYPES`.
+        content: What the positions are of: "text", all axes alike; a "picture" within text; the "patches" of one.
     """
 
     rope: Rope
     config: object
     configuration: str
     variant: str
+    content: str = "text"
 
     @property
     def family(self) -> str:
@@ -66,29 +69,29 @@ class Case:
     @cached_property
     def name(self) -> str:
         rope = self.rope
-        parts = [type(self.config).__name__, self.configuration, self.variant, rope.label]
+        content = self.content if self.content != "text" else ""
+        parts = [type(self.config).__name__, self.configuration, self.variant, rope.label, content]
         return f"{self.family}/{rope.rotary.cls.__name__}/" + "/".join(filter(None, parts))
 
     @cached_property
     def head_dim(self) -> int:
         return self.rope.head_dim
 
-    def heads(self, width: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return q and k for these positions, the same for every case of this width."""
-        batch, seq = positions.shape[-2:]
-        values = np.random.default_rng(width).standard_normal((2, batch, 1, seq, width), dtype=np.float32)
-        return values[0], values[1]
-
     def positions(self) -> list[np.ndarray]:
-        """Return (batch, seq) or (axes, batch, seq): short, 4 k, 32 k, 131 k, the lengths at which frequencies change,
-        and for several axes a picture within text."""
+        """Return (batch, seq), or (axes, batch, seq) where the axes differ."""
+        if self.content == "patches":
+            return self.rope.grids()
+        if self.content == "picture":
+            return [_picture(self.rope.axes, start) for start in (0, 32760)]
         starts = [start for start in (0, 4088, 32760, 131064) if start < self.rope.reach]
-        plain = [_runs([start]) for start in starts] if self.follows_length else [_runs(starts)]
-        if self.follows_length:
-            plain += [_runs([0, 1000, 5003]), *(_runs([max(edge - 16, 0), edge - 15]) for edge in self._edges())]
-        if self.rope.axes == 1:
-            return plain
-        return [np.stack([rows] * self.rope.axes) for rows in plain] + [_picture(self.rope.axes, s) for s in (0, 32760)]
+        if not self.follows_length:
+            return [_runs(starts)]
+        edges = [_runs([max(edge - 16, 0), edge - 15]) for edge in self._edges()]
+        return [*(_runs([start]) for start in starts), _runs([0, 1000, 5003]), *edges]
+
+    def for_family(self, positions: np.ndarray) -> np.ndarray:
+        """Return the positions as the family's module takes them."""
+        return np.stack([positions] * self.rope.axes) if positions.ndim < 3 and self.rope.axes > 1 else positions
 
     @property
     def is_switched_off(self) -> bool:
@@ -104,6 +107,13 @@ class Case:
         longest = attribute(self.config, "max_position_embeddings") or 2048
         original = self.rope.block.get("original_max_position_embeddings", longest)
         return [longest, 2 * longest] if self.rope.rope_type == "dynamic" else [original]
+
+
+def heads(width: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return q and k for these positions, the same for every case of this width."""
+    batch, seq = positions.shape[-2:]
+    values = np.random.default_rng(width).standard_normal((2, batch, 1, seq, width), dtype=np.float32)
+    return values[0], values[1]
 
 
 def _runs(starts: list[int]) -> np.ndarray:
@@ -128,11 +138,10 @@ class Sweep:
 
 
 def token_classes() -> Iterator[RotaryClass]:
-    """Yield the rotary classes that turn by a token's position, stand-ins included."""
+    """Yield the rotary classes that turn by the position of a token or of a patch, stand-ins included."""
     for rotary in rotary_classes():
-        by_position = "position_ids" in rotary.arguments or rotary.cls.__name__ in SPECIAL
-        axial = hasattr(rotary.cls, "compute_axial_rope_parameters")
-        if by_position and not axial and rotary.family not in NOT_ROTATED:
+        by_position = "position_ids" in rotary.arguments or rotary.cls.__name__ in SPECIAL or is_axial(rotary)
+        if by_position and rotary.family not in NOT_ROTATED:
             yield replace(rotary, configs=_named_configs(rotary))
     for family, (_, config_name) in WITHOUT_CLASS.items():
         yield stand_in(family, config_name)
@@ -178,11 +187,12 @@ def _try(found: Sweep, rotary: RotaryClass, cls: type, configuration: str, varia
     name = f"{rotary.key}/{cls.__name__}/{configuration}/{variant}"
     try:
         config = build()
-        cases = [Case(rope, config, configuration, variant) for rope in _ropes(rotary, config)]
+        ropes = _ropes(rotary, config)
+        cases = [Case(rope, config, configuration, variant, content) for rope in ropes for content in _contents(rope)]
         for case in cases:
             positions = case.positions()[-1]
-            q, k = case.heads(case.head_dim, positions)
-            case.rope.rotate(q, k, positions)
+            q, k = heads(case.head_dim, positions)
+            case.rope.rotate(q, k, case.for_family(positions))
     except Exception as error:  # noqa: BLE001: whatever transformers raises is the reason
         found.skipped.append((name, f"{type(error).__name__}: {str(error).strip()[:160]}"))
         return []
@@ -195,7 +205,15 @@ def _ropes(rotary: RotaryClass, config) -> list[Rope]:
         return [WITHOUT_CLASS[rotary.family][0](rotary, config)]
     if rotary.cls.__name__ in SPECIAL:
         return [SPECIAL[rotary.cls.__name__](rotary, config)]
+    if is_axial(rotary):
+        return [axial_rope(rotary, config)]
     return list(ropes_of(rotary, config))
+
+
+def _contents(rope: Rope) -> tuple[str, ...]:
+    if isinstance(rope, AxialRope):
+        return ("patches",)
+    return ("text", "picture") if rope.axes > 1 else ("text",)
 
 
 def takes_rope_types(rotary: RotaryClass) -> bool:
@@ -237,7 +255,9 @@ def with_rope_scaling(cls: type, options: dict, spec: dict) -> object:
         ValueError: No layer type got the rope type.
     """
     plain = {key: value for key, value in cls(**copy.deepcopy(options)).to_dict().items() if key != "rope_parameters"}
-    config = cls.from_dict({**plain, "rope_scaling": dict(spec)})
+    original = {"original_max_position_embeddings": max(plain["max_position_embeddings"] // 8, 64)}
+    block = spec | (original if spec["rope_type"] != "linear" else {})
+    config = cls.from_dict({**plain, "rope_scaling": block})
     if all((block_of(config, key) or {}).get("rope_type") != spec["rope_type"] for key in nested_keys(config)):
         raise ValueError("the configuration class does not read rope_scaling")
     return config

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from known_differences import known_difference
 from sweep.agreement import Disagreement, Rotate, compare, rope_of
 from sweep.cases import Case
 from sweep.spelling import spellings
@@ -50,7 +51,8 @@ class Judge:
                 return Verdict(case.name, case.family, "unsupported", f"{spelling}: {model}")
             config = rope_of(model, case)
             if config not in seen and (found := self._compare(case, config)):
-                return Verdict(case.name, case.family, "differs", f"{spelling}: {found}", repr(config))
+                status = "known difference" if known_difference(case.family, case.variant) else "differs"
+                return Verdict(case.name, case.family, status, f"{spelling}: {found}", repr(config))
             seen.append(config)
         return Verdict(case.name, case.family, "agree")
 

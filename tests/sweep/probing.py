@@ -26,7 +26,7 @@ def describe(case: Case) -> dict:
 def _partners(case: Case) -> list[int | None]:
     """Return for each channel the one that its unit vector leaks into, negative where the sine is; None for none."""
     width = case.head_dim
-    positions = np.ones((1, 1) if case.rope.axes == 1 else (case.rope.axes, 1, 1), np.int64)
+    positions = case.for_family(np.ones((1, 1), np.int64))
     unit = np.eye(width, dtype=np.float32)[None, :, None, :]
     rotated = _rotate_heads(case, unit, positions)
     np.fill_diagonal(rotated, 0)

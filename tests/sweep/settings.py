@@ -9,6 +9,7 @@ DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 1e4}
 
 # Families with rotary code that rotate no query or key by its token's position.
 NOT_A_ROTATION = {
+    "esmfold2": "turns atoms by their coordinates in space, not tokens by their position",
     "lightglue": "angles come from a learned projection of keypoints, not from the configuration",
     "neucodec": "rotates by the index of the head, not of the token",
     "pp_doclayout_v2": "frequencies of a bias between boxes; nothing is rotated",

@@ -58,7 +58,9 @@ def legacy(config) -> dict | None:
     if not isinstance(blocks, dict) or not blocks:
         return None
     by_key = {key: blocks[key] or {} for key in nested_keys(config)} or {None: blocks}
-    values = {key: value for key, value in config.to_dict().items() if key != "rope_parameters"} | _at_top(config, by_key)
+    values = {key: value for key, value in config.to_dict().items() if key != "rope_parameters"} | _at_top(
+        config, by_key
+    )
     candidates = ({**values, "rope_scaling": scaling} for scaling in _scalings(by_key))
     return next((spelled for spelled in candidates if _reads_back(config, spelled)), None)
 

@@ -79,7 +79,11 @@ def owners(rotary: RotaryClass, config: type) -> list[type]:
         if inspect.isclass(cls) and issubclass(cls, torch.nn.Module) and "__init__" in vars(cls):
             init = inspect.unwrap(cls.__init__)
             annotation = inspect.signature(init).parameters.get("config")
-            if rotary.cls.__name__ in init.__code__.co_names and annotation and annotation.annotation in (config, config.__name__):
+            if (
+                rotary.cls.__name__ in init.__code__.co_names
+                and annotation
+                and annotation.annotation in (config, config.__name__)
+            ):
                 found.append(cls)
     return found
 
