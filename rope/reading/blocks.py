@@ -112,7 +112,7 @@ def _defaults(key: str, family: Family) -> LayerRope:
 def type_name(block: Block, family: Family) -> str:
     """Return the rope type a block asks for, by its name in this package."""
     sheet, findings = block.sheet, block.sheet.findings
-    aliases = TYPE_ALIASES | family.type_aliases
+    aliases = {**TYPE_ALIASES, **family.type_aliases}
     new, old = sheet.text("rope_type"), sheet.text("type")
     if new is not None and old is not None and aliases.get(new, new) != aliases.get(old, old):
         findings.note(f"{sheet.where('rope_type')} {new!r} counts; {sheet.where('type')} {old!r} contradicts it")

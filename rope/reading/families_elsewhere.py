@@ -4,11 +4,12 @@ from functools import partial
 
 from tightrope.rope.reading import family_parts as part
 from tightrope.rope.reading import layers as rule
-from tightrope.rope.reading import rewrites
+from tightrope.rope.reading import rewrites, scales
 from tightrope.rope.reading.family import Family
 
 _Mla = partial(Family, layout="interleaved", softmax=True)
 _MlaChoice = partial(_Mla, layout_key="rope_interleave")
+_Temperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
 _RotaryDim = partial(Family, partial=1.0, rotary_dim_keys=("rotary_dim",))
 
 _PLAIN = """
@@ -59,7 +60,9 @@ ELSEWHERE: dict[str, Family] = {
     "youtu_llm": _MlaChoice(mla=(128, 64), base=1.6e6),
     # Native checkpoints of Meta and Mistral (params.json): their weights pair neighbouring channels.
     "meta_params": Family(layout="interleaved"),
-    "mistral_params": Family(layout="interleaved"),
+    "meta_params_nope": Family(layout="interleaved", no_position=part.NOPE_4),
+    "mistral_params": _Temperature(layout="interleaved"),
+    "mistral_params_mla": _Temperature(layout="interleaved", mla=(128, 64)),
     **dict.fromkeys(_OTHERWISE.split(), Family(without=part.OTHER_POSITIONS)),
 }
 # fmt: on

@@ -121,9 +121,8 @@ def _rotated(sheet: Sheet, block: Block, family: Family, head_dim: int) -> int |
     if family.rotary_dim is not None:
         sheet.findings.note(f"no {family.rotary_dim_keys[0]}; the family's default {family.rotary_dim} is used")
         return family.rotary_dim
-    owner, keys = (block.sheet, ("partial_rotary_factor",))
-    if owner.find(*keys) is None:
-        owner, keys = sheet, family.partial_keys
+    inside = block.sheet.find("partial_rotary_factor") is not None
+    owner, keys = (block.sheet, ("partial_rotary_factor",)) if inside else (sheet, family.partial_keys)
     if owner.find(*keys) is not None:
         share = owner.number(*keys, above=0, at_most=1)
         return None if share is None else _share_of(share, owner, keys[0], family, head_dim)

@@ -11,6 +11,7 @@ from tightrope.rope.reading.assign import assign, layer_types, sheet_of
 from tightrope.rope.reading.blocks import Block, filled, read_blocks
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.family import Family
+from tightrope.rope.reading.native import in_usual_words, is_native
 from tightrope.rope.reading.ropes import read_rope
 from tightrope.rope.reading.scales import softmax_scale
 from tightrope.rope.reading.sheet import Findings, Sheet, shortened
@@ -37,7 +38,8 @@ def read(source: object, strict: bool = False) -> ModelRope:
 
     Args:
         source: The path of a config.json or of its folder, a configuration as a dict, or a transformers configuration.
-            Both spellings are read: rope_theta with rope_scaling, and rope_parameters, flat or per layer type.
+            Both spellings are read: rope_theta with rope_scaling, and rope_parameters, flat or per layer type; also
+            the params.json of Meta's and Mistral's own checkpoints.
         strict: Raise for unknown keys in a rope block and for an unknown model_type, instead of warning and noting.
 
     Raises:
@@ -48,7 +50,9 @@ def read(source: object, strict: bool = False) -> ModelRope:
     """
     config, name = load(source)
     findings = Findings()
-    model = _read_sheet(_text_part(Sheet(config, findings)), findings, strict)
+    sheet = Sheet(config, findings)
+    sheet = in_usual_words(sheet) if is_native(config) else _text_part(sheet)
+    model = _read_sheet(sheet, findings, strict)
     if strict:
         findings.problems.extend(findings.unknown)
     if findings.problems or model is None:

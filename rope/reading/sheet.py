@@ -57,7 +57,8 @@ class Sheet:
 
     def number(self, *keys: str, above: float = -math.inf, at_most: float = LARGEST) -> float | int | None:
         """Return a finite number."""
-        return self._checked(keys, "a finite number", _is_number, above, at_most)
+        value: float | int | None = self._checked(keys, "a finite number", _is_number, above, at_most)
+        return value
 
     def integer(self, *keys: str, above: float = 0, at_most: float = LARGEST) -> int | None:
         """Return a whole number; 64.0 counts as one."""

@@ -11,6 +11,9 @@ from tightrope.rope.errors import RopeConfigError
 # The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.
 MAX_BYTES = 16 * 2**20
 
+# What a model folder holds: Hugging Face's and MLX's have the first, Meta's and Mistral's own the second.
+FILE_NAMES = ("config.json", "params.json")
+
 
 def load(source: object) -> tuple[dict[str, Any], str | None]:
     """Return the configuration as a JSON object, and its name for messages (None for a dict).
@@ -56,7 +59,7 @@ def _from_object(source: Any) -> dict[str, Any]:
 def _file(path: Path) -> Path:
     try:
         if path.is_dir():
-            path = path / "config.json"
+            path = next((path / name for name in FILE_NAMES if (path / name).is_file()), path / FILE_NAMES[0])
         if not path.is_file():
             raise RopeConfigError("no such file; give the path of a config.json or of its folder", source=str(path))
         size = path.stat().st_size
