@@ -7,20 +7,27 @@ import numpy as np
 from tightrope.backends.parity.subjects import arrange, restore
 from tightrope.rope import reference
 from tightrope.rope.config import RopeConfig
+from tightrope.rope.schedule import FrequencySchedule
 
 
 class Module:
     """A rotary module that rotates bit for bit as defined, unless it has a fault.
 
-    Faults are functions: `rope` changes the configuration, `cos_sin` the angles, `result` what is returned.
+    Faults are functions: `rope` changes the configuration, `memory` the policy, `cos_sin` the angles, `result` what
+    is returned.
     """
 
     def __init__(self, config, precision="exact", policy="row", **faults):
         self.rope = faults.get("rope", lambda rope: rope)(config)
         self.precision = precision
         self.faults = faults
+        self.schedule = FrequencySchedule(self.rope, faults.get("memory", lambda policy: policy)(policy))
+        self.state = self.schedule.start
 
     def cos_sin(self, positions, *, seq_len=None):
+        if self.schedule.policy == "transformers":
+            plan, self.state = self.schedule.plan([int(np.max(positions)) + 1], self.state)
+            seq_len = plan.lengths[0]
         if self.precision == "exact":
             parts = reference.cos_sin_bits(self.rope, positions, seq_len=seq_len)
         else:
@@ -63,7 +70,7 @@ class NumpyBackend:
     def __init__(self, name="numpy", *, gradient=lambda gradients: gradients, **faults):
         self.name = name
         self.gradient = gradient
-        self.RotaryEmbedding = lambda rope, precision="exact": Module(rope, precision, **faults)
+        self.RotaryEmbedding = lambda rope, precision="exact", policy="row": Module(rope, precision, policy, **faults)
 
     def devices(self):
         return ("cpu",)

@@ -13,6 +13,7 @@ from tightrope.rope import reference
 from tightrope.rope.config import ModelRope
 from tightrope.rope.frequencies import frequencies
 from tightrope.rope.mrope import MRope
+from tightrope.rope.schedule import POLICIES
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}
 LONGROPE = {
@@ -100,6 +101,8 @@ FAULTS = {
     "NaN": (llama(), {"result": with_nan}, "rotation"),
     "a passive channel touched": (ROPES["partial"], {"result": touched}, "rotation"),
     "one token short": (llama(), {"result": lambda y, x: y[:, :, 1:]}, "rotation"),
+    "no memory": (ROPES["dynamic"], {"memory": lambda policy: "row"}, "trajectory"),
+    "batch mates": (ROPES["longrope"], {"memory": lambda policy: "transformers"}, "trajectory"),
     "gradient not turned back": (llama(), {"gradient": lambda gradients: [-g for g in gradients]}, "gradient"),
 }
 
@@ -136,6 +139,20 @@ def test_short_and_long_frequencies_are_both_compared():
     failing = {one.call for one in report(ROPES["longrope"], NumpyBackend(**mixed_up)).failures}
     assert {"below 1,025", "rows of different lengths", "seq_len 1,025"} <= failing
     assert not {"below 1,024", "seq_len 1,024"} & failing
+
+
+@pytest.mark.parametrize("name", ["dynamic", "longrope"])
+def test_a_rope_that_follows_the_length_is_followed_under_both_policies(name):
+    found = [one for one in report(ROPES[name], NumpyBackend()).comparisons if one.kind == "trajectory"]
+    steps = {
+        policy: [one.call for one in found if (one.numbers, one.right) == (policy, "exact")] for policy in POLICIES
+    }
+    assert steps["row"] == steps["transformers"]
+    assert {"decode past it", "a new sequence", "a batch of short and long rows"} <= set(steps["row"])
+
+
+def test_a_static_rope_has_no_trajectory():
+    assert "trajectory" not in {one.kind for one in report(llama(), NumpyBackend()).comparisons}
 
 
 def test_without_backends_nothing_agrees():

@@ -35,6 +35,7 @@ class Call:
         order: The order of axes of q and k.
         form: `"both"` q and k; `"alone"` q without k; `"angles"` with angles that were computed before.
         group: Under which a table lists it.
+        length: The length whose frequencies hold for every row; by default what is said, or each row's own.
     """
 
     name: str
@@ -43,12 +44,13 @@ class Call:
     order: Order = "bhsd"
     form: Literal["both", "alone", "angles"] = "both"
     group: str = ""
+    length: int | None = None
 
     @property
     def seq_len(self) -> int | None:
-        """Tokens in context, where the call states them."""
-        seq_len: int | None = self.said.get("seq_len")
-        return seq_len
+        """The length whose frequencies hold for every row, None where it is each row's own."""
+        said: int | None = self.said.get("seq_len")
+        return said if self.length is None else self.length
 
 
 def lengths(rope: RopeConfig, max_position: int | None = None) -> tuple[int, ...]:

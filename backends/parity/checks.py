@@ -12,9 +12,11 @@ from tightrope.backends.parity.cases import Call
 from tightrope.backends.parity.figures import EPS, TURN
 from tightrope.backends.parity.subjects import Subject, Tensors
 from tightrope.backends.parity.tolerances import Kind, from_exact
+from tightrope.backends.parity.trajectory import trajectories
 from tightrope.rope.config import RopeConfig
 from tightrope.rope.frequencies import Precision, frequencies
 from tightrope.rope.reference import DType, pair_slices, round_to
+from tightrope.rope.schedule import Policy
 
 Array = NDArray[Any]
 
@@ -29,7 +31,7 @@ class Check:
 
     Attributes:
         kind: The quantity.
-        numbers: The precision of the angles, or the tensors' dtype.
+        numbers: The precision of the angles, the tensors' dtype, or the policy.
         call: The call.
         run: From a subject and a rope to arrays.
         norm: From the exact arrays to the norm of each value's pair.
@@ -39,7 +41,7 @@ class Check:
     """
 
     kind: Kind
-    numbers: Precision | DType
+    numbers: Precision | DType | Policy
     call: Call
     run: Callable[[Subject, RopeConfig], tuple[Array, ...]]
     norm: Callable[[tuple[Array, ...]], tuple[Array, ...]]
@@ -61,6 +63,8 @@ def checks(rope: RopeConfig, max_position: int | None, dtypes: Sequence[DType]) 
     for dtype in dtypes:
         for call in cases.rotation_calls(rope, lengths):
             yield from _rotation_checks(rope, call, dtype, scaled)
+    for policy, calls in trajectories(rope, max_position):
+        yield _trajectory_check(calls, policy, scaled)
 
 
 def _frequency_check(call: Call, precision: Precision) -> Check:
@@ -91,6 +95,15 @@ def _angle_check(call: Call, precision: Precision, scaled: bool) -> Check:
         norm=lambda exact: (np.hypot(*exact),) * 2,
         eps=EPS["float32"], tolerance=from_exact("angles", precision=precision, scaled=scaled),
         defined=precision == "exact",
+    )  # fmt: skip
+
+
+def _trajectory_check(calls: Sequence[Call], policy: Policy, scaled: bool) -> Check:
+    return Check(
+        "trajectory", policy, calls[-1],
+        run=lambda subject, rope: subject.trajectory(rope, calls, policy),
+        norm=lambda exact: (np.hypot(*exact),) * 2,
+        eps=EPS["float32"], tolerance=from_exact("trajectory", scaled=scaled), defined=True,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ class Comparison:
     Attributes:
         rope: Key of the model's ropes.
         kind: What was compared.
-        numbers: In which arithmetic: the precision of the angles, or the tensors' dtype.
+        numbers: The precision of the angles, the tensors' dtype, or the policy.
         call: The call, in words.
         group: Under which a table lists the call.
         left, right: Names of the subjects.

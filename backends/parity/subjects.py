@@ -1,7 +1,7 @@
 """Who is compared: a backend on a device, exact arithmetic, and the bit-exact definition, behind one interface."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
@@ -15,6 +15,7 @@ from tightrope.rope import reference
 from tightrope.rope.config import RopeConfig
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.reference import DType
+from tightrope.rope.schedule import Policy
 
 Array = NDArray[Any]
 
@@ -45,6 +46,9 @@ class Subject(Protocol):
     def gradient(self, rope: RopeConfig, call: Call, tensors: Tensors) -> tuple[Array, ...]:
         """Return the gradients with respect to q and k."""
 
+    def trajectory(self, rope: RopeConfig, calls: Sequence[Call], policy: Policy) -> tuple[Array, Array]:
+        """Return cos and sin of the last of these calls of one module."""
+
 
 class _Numpy(ABC):
     """A reference: what is common to the two of them."""
@@ -63,6 +67,9 @@ class _Numpy(ABC):
     def gradient(self, rope: RopeConfig, call: Call, tensors: Tensors) -> tuple[Array, ...]:
         cotangents = _present(call, tensors.q_cotangent, tensors.k_cotangent)
         return self._apply(rope, call, cotangents, tensors.dtype, transpose=True)
+
+    def trajectory(self, rope: RopeConfig, calls: Sequence[Call], policy: Policy) -> tuple[Array, Array]:
+        return self.cos_sin(rope, calls[-1], "exact")
 
     def _apply(
         self, rope: RopeConfig, call: Call, arrays: tuple[Array, ...], dtype: DType, *, transpose: bool
@@ -111,7 +118,7 @@ class OnDevice:
 
     def cos_sin(self, rope: RopeConfig, call: Call, precision: Precision) -> tuple[Array, Array]:
         with self.backend.on(self.device):
-            arguments = {"positions": call.positions, "seq_len": call.seq_len}
+            arguments = {"positions": call.positions, "seq_len": call.said.get("seq_len")}
             cos, sin = self._module(rope, precision).cos_sin(**self._arguments(arguments))
             return self.backend.to_numpy(cos), self.backend.to_numpy(sin)
 
@@ -125,6 +132,12 @@ class OnDevice:
             inputs = self._inputs(call, tensors.q, tensors.k, tensors.dtype)
             cotangents = self._inputs(call, tensors.q_cotangent, tensors.k_cotangent, tensors.dtype)
             return self._results(call, self.backend.vjp(self._function(rope, call), inputs, cotangents))
+
+    def trajectory(self, rope: RopeConfig, calls: Sequence[Call], policy: Policy) -> tuple[Array, Array]:
+        with self.backend.on(self.device):
+            module = self.backend.RotaryEmbedding(rope, policy=policy)
+            cos, sin = [module.cos_sin(**self._arguments(call.said)) for call in calls][-1]
+            return self.backend.to_numpy(cos), self.backend.to_numpy(sin)
 
     def _build(self, rope: RopeConfig, precision: Precision) -> Any:
         return self.backend.RotaryEmbedding(rope, precision=precision)

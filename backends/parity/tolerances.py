@@ -10,7 +10,7 @@ from tightrope.backends.parity.figures import EPS
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.reference import DType
 
-Kind = Literal["frequencies", "angles", "rotation", "gradient"]
+Kind = Literal["frequencies", "angles", "rotation", "gradient", "trajectory"]
 
 # Of cos and sin, absolute. Exact: over all 2³² phases the shared polynomial is off by at most 7.6e-8, a framework's own
 # cos and sin of the folded angle by 9.1e-8; 1e-7 is what is promised.
@@ -43,7 +43,7 @@ def from_exact(kind: Kind, *, precision: Precision = "exact", dtype: DType = "fl
     if kind == "frequencies":
         return 0.0
     angle = _ANGLE[precision] / EPS["float32"] + (_ATTENTION_FACTOR if scaled else 0.0)
-    if kind == "angles":
+    if kind in ("angles", "trajectory"):
         return angle
     return (_PAIR * angle + _ROTATION) * EPS["float32"] / EPS[dtype] + _STORE[dtype]
 
