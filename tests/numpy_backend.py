@@ -67,8 +67,9 @@ class NumpyBackend:
 
     version = np.__version__
 
-    def __init__(self, name="numpy", *, gradient=lambda gradients: gradients, **faults):
+    def __init__(self, name="numpy", *, path="numpy", gradient=lambda gradients: gradients, **faults):
         self.name = name
+        self.path = lambda device: path
         self.gradient = gradient
         self.RotaryEmbedding = lambda rope, precision="exact", policy="row": Module(rope, precision, policy, **faults)
 
@@ -91,9 +92,6 @@ class NumpyBackend:
         for cotangent in cotangents:
             cotangent.is_cotangent = True
         return self.gradient(function(*cotangents))
-
-    def path(self, device):
-        return "numpy"
 
 
 def llama(**changes):

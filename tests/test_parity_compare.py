@@ -125,6 +125,25 @@ def test_a_fault_is_found_between_two_backends(rope, fault, kind):
     )
 
 
+def one_ulp_off(y, x):
+    return np.nextafter(y, np.float32(np.inf)) if x.dtype_name == "float32" else y
+
+
+def test_framework_operations_may_be_an_ulp_off():
+    found = report(llama(), NumpyBackend(path="framework operations", result=one_ulp_off))
+    assert found.verdict == "agree"
+
+
+def test_a_kernel_must_give_the_bits_of_the_definition():
+    found = report(llama(), NumpyBackend(path="C (avx2)", result=one_ulp_off))
+    assert {one.right for one in found.failures} == {"definition"}
+
+
+def test_two_kernels_must_give_the_same_bits():
+    found = report(llama(), NumpyBackend("one"), NumpyBackend("other", result=one_ulp_off))
+    assert ("one:cpu", "other:cpu") in {(one.left, one.right) for one in found.failures}
+
+
 def test_a_backend_that_raises_does_not_stop_the_others():
     def fail(y, x):
         raise RuntimeError("out of registers")

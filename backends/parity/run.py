@@ -63,21 +63,20 @@ def _compare(key: str, rope: RopeConfig, check: Check, subjects: Sequence[Subjec
     results = {EXACT.name: exact, **{subject.name: _attempt(check, subject, rope) for subject in taking_part}}
     norm = check.norm(exact)
     blind = _blindness(check, rope, exact, norm)
-    for left, right, tolerance in _pairs(check, [subject.name for subject in subjects]):
+    for left, right, tolerance in _pairs(check, subjects):
         figure, problem = _outcome(results[left], results[right], norm, check.eps)
         where = (key, check.kind, check.numbers, check.call.name, check.call.group)
         yield Comparison(*where, left, right, tolerance, figure, problem or blind)
 
 
-def _pairs(check: Check, names: Sequence[str]) -> Iterator[tuple[str, str, float]]:
-    """Yield who is compared with whom, and how many ulps they may lie apart."""
-    both = between(check.tolerance, check.tolerance)
-    for name in names:
-        yield name, EXACT.name, check.tolerance
-        if check.defined:
-            yield name, DEFINITION.name, both
-    for left, right in combinations(names, 2):
-        yield left, right, both
+def _pairs(check: Check, subjects: Sequence[Subject]) -> Iterator[tuple[str, str, float]]:
+    """Yield who is compared with whom, and how many ulps they may lie apart: 0 where both promise the defined bits."""
+    for subject in subjects:
+        yield subject.name, EXACT.name, check.tolerance
+    pairs = [*((subject, DEFINITION) for subject in subjects if check.defined), *combinations(subjects, 2)]
+    for left, right in pairs:
+        same_bits = check.defined and left.promises_bits and right.promises_bits
+        yield left.name, right.name, 0.0 if same_bits else between(check.tolerance, check.tolerance)
 
 
 def _attempt(check: Check, subject: Subject, rope: RopeConfig) -> Arrays | Exception:

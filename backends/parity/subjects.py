@@ -37,6 +37,10 @@ class Subject(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def promises_bits(self) -> bool:
+        """Its results are the definition's, bit for bit."""
+
     def cos_sin(self, rope: RopeConfig, call: Call, precision: Precision) -> tuple[Array, Array]:
         """Return cos and sin (batch, seq, pairs), attention factor in."""
 
@@ -54,6 +58,7 @@ class _Numpy(ABC):
     """A reference: what is common to the two of them."""
 
     name: ClassVar[str]
+    promises_bits: ClassVar[bool]
 
     @abstractmethod
     def cos_sin(self, rope: RopeConfig, call: Call, precision: Precision) -> tuple[Array, Array]: ...
@@ -83,6 +88,7 @@ class Exact(_Numpy):
     """float64 on the rounded inputs."""
 
     name = "exact"
+    promises_bits = False
 
     def cos_sin(self, rope: RopeConfig, call: Call, precision: Precision) -> tuple[Array, Array]:
         return reference.cos_sin(rope, call.positions, seq_len=call.seq_len, precision=precision)
@@ -95,6 +101,7 @@ class Definition(_Numpy):
     """The rotation bit for bit, as every kernel must give it; precision "float32" has no such definition."""
 
     name = "definition"
+    promises_bits = True
 
     def cos_sin(self, rope: RopeConfig, call: Call, precision: Precision) -> tuple[Array, Array]:
         return reference.cos_sin_bits(rope, call.positions, seq_len=call.seq_len)
@@ -115,6 +122,11 @@ class OnDevice:
     @property
     def name(self) -> str:
         return f"{self.backend.name}:{self.device}"
+
+    @property
+    def promises_bits(self) -> bool:
+        # Every kernel does; a framework's own operations may be contracted and reordered.
+        return not self.backend.path(self.device).startswith("framework operations")
 
     def cos_sin(self, rope: RopeConfig, call: Call, precision: Precision) -> tuple[Array, Array]:
         with self.backend.on(self.device):

@@ -1,7 +1,8 @@
 """How far results may lie apart: the one table, each row with its derivation.
 
 Unit: ulps of the pair's norm (see `figures`); for angles the pair is (cos, sin) and its norm the attention factor.
-One rounding to nearest moves a member of the pair by at most ½ ulp of the pair's norm.
+One rounding to nearest moves a member of the pair by at most ½ ulp of the pair's norm. Kernels have no tolerance among
+themselves and against the definition: they promise its bits.
 """
 
 from typing import Final, Literal
