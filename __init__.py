@@ -1,6 +1,8 @@
 """Tightrope: rotary position embeddings, done once, the same on every machine."""
 
 from tightrope.backends import load as load_backend
+from tightrope.backends.loading import load_mlx
+from tightrope.backends.patching import patch, patched, unpatch
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.frequencies import Frequencies, frequencies
@@ -23,6 +25,10 @@ __all__ = [
     "__version__",
     "frequencies",
     "load_backend",
+    "load_mlx",
+    "patch",
+    "patched",
     "read",
     "rope_type",
+    "unpatch",
 ]

@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from tightrope.backends.mlx import host
-from tightrope.backends.mlx.mlx_lm_loading import load_mlx
+from tightrope.backends.loading import load_mlx
 from tightrope.backends.mlx.mlx_rope import MLXRope
 from tightrope.backends.patching import Options, Plan, Swap, own_config
 from tightrope.backends.reports import PartReport, PatchReport, in_words
@@ -55,23 +55,33 @@ def rope_modules(layer: nn.Module) -> Iterator[Place]:
 def plan(model: nn.Module, config: object, options: Options) -> Plan:
     """Return what `tightrope.patch` changes in an mlx-lm model; see `tightrope.backends.patching.patch`."""
     rope = own_config(config) if config is not None else _config_of(model)
-    layers = _layers(model)
-    if len(layers) != len(rope.layers):
-        raise RopeConfigError(f"the model has {len(layers)} layers, its configuration {len(rope.layers)}. {_UNTOUCHED}")
     swaps: list[Swap] = []
     parts: list[PartReport] = []
-    for index, layer in enumerate(layers):
-        for place in _required(rope_modules(layer), index, rope, layer):
-            path = f"layers.{index}.{place.path}"
-            made, part = _serve(place, index, rope, options)
-            swaps += made
-            parts.append(replace(part, module=path, layer=index))
+    for path, index, place in _indexed(model, rope):
+        made, part = _serve(place, index, rope, options)
+        swaps += made
+        parts.append(replace(part, module=path, layer=index))
     notes = rope.notes if config is not None else (*rope.notes, "the configuration is what mlx-lm kept of it")
     return Plan(tuple(swaps), PatchReport(_title(model), tuple(parts), notes))
 
 
 def _title(model: nn.Module) -> str:
     return f"{type(model).__module__.rpartition('.')[2]}.{type(model).__name__} (mlx-lm {metadata.version('mlx-lm')})"
+
+
+def _indexed(model: nn.Module, rope: ModelRope) -> Iterator[tuple[str, int, Place]]:
+    """Yield every rope of a model with its path and the index of its layer in the configuration."""
+    layers = _layers(model)
+    # LongCat's layers hold two attentions each, which its configuration counts one by one.
+    each = len(rope.layers) // max(len(layers), 1)
+    if each * len(layers) != len(rope.layers) or not layers:
+        raise RopeConfigError(f"the model has {len(layers)} layers, its configuration {len(rope.layers)}. {_UNTOUCHED}")
+    for number, layer in enumerate(layers):
+        places = _required(rope_modules(layer), number * each, rope, layer)
+        if each > 1 and len(places) != each:
+            raise RopeConfigError(f"layer {number} has {len(places)} ropes, its configuration {each}. {_UNTOUCHED}")
+        for order, place in enumerate(places):
+            yield f"layers.{number}.{place.path}", number * each + (order if each > 1 else 0), place
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:

@@ -1,6 +1,8 @@
 """mlx-lm's own ropes, for the audit: its model built without weights, its rope objects called."""
 
+import contextlib
 import importlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -80,10 +82,11 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
         except REFUSALS as error:
             names = _lacking(error)
             rotary = [name for name in names if _ROTARY.search(name)]
-            if rotary or not set(names) - config.keys():
+            completed = _with(config, {} if rotary else _values(names, error, module))
+            if completed == config:
                 reason = f"it needs {' and '.join(rotary)}" if rotary else f"{type(error).__name__}: {error}"
                 raise PeerRefuses(reason) from error
-            config = _with(config, _values(names, error, module))
+            config = completed
 
 
 def _module(config: Mapping[str, Any]) -> ModuleType:
@@ -93,8 +96,9 @@ def _module(config: Mapping[str, Any]) -> ModuleType:
         kind = getattr(utils, "MODEL_ARCHITECTURE_REMAPPING", {}).get((kind, architecture), kind)
     kind = getattr(utils, "MODEL_REMAPPING", {}).get(kind, kind)
     try:
-        module = importlib.import_module(f"mlx_lm.models.{kind}")
-    except ImportError as error:
+        with contextlib.redirect_stdout(io.StringIO()):
+            module = importlib.import_module(f"mlx_lm.models.{kind}")
+    except (ImportError, SystemExit) as error:  # one of its modules ends the process where a package is missing
         raise PeerLacks(f"it has no model_type {kind!r}") from error
     if not hasattr(module, "ModelArgs"):
         raise PeerLacks(f"it has no model_type {kind!r}")
