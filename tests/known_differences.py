@@ -75,8 +75,8 @@ KNOWN_DIFFERENCES: tuple[Difference, ...] = (
         "olmo3",
         ("rope_theta",),
         "sliding layers get the class's base, 500000, whatever rope_theta says",
-        "Olmo3Config.convert_rope_params_to_dict pops rope_theta for the full layers, so the sliding layers do not find "
-        "it; the published OLMo 3 files state one rope_theta, 500000, for the model",
+        "Olmo3Config.convert_rope_params_to_dict pops rope_theta for the full layers, so the sliding layers do not "
+        "find it; the published OLMo 3 files state one rope_theta, 500000, for the model",
     ),
     *entries(
         "dbrx",
