@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
@@ -50,8 +51,10 @@ class TorchOps:
         return torch.cat([torch.full((1,), number, dtype=torch.int64, device=_device(like)) for number in numbers])
 
     def place(self, like: torch.Tensor | None) -> Hashable:
-        # A tensor made while fake tensors or function transforms are active is theirs, and useless afterwards.
-        if torch.compiler.is_compiling() or isinstance(like, FakeTensor) or torch._C._are_functorch_transforms_active():
+        # What is made while a dispatch mode (fake tensors) or a function transform is active belongs to it.
+        if torch.compiler.is_compiling() or isinstance(like, FakeTensor):
+            return None
+        if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
             return None
         return _device(like)
 
@@ -74,10 +77,7 @@ class TorchOps:
 
     def numbers(self, array: torch.Tensor) -> list[int]:
         if torch.compiler.is_compiling():
-            raise RopeConfigError(
-                "the frequencies follow the length, which a compiled graph cannot read from positions: give seq_len, "
-                "or compute angles outside the graph and pass them in"
-            )
+            _refuse_to_read()
         return [int(number) for number in array.tolist()]
 
     def compiling(self) -> bool:
@@ -113,7 +113,18 @@ def _device(like: torch.Tensor | None) -> torch.device:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
 def _array(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    values = np.frombuffer(raw, dtype).reshape(shape)
+    if torch._C._len_torch_dispatch_stack() and not torch.compiler.is_compiling():
+        return torch.tensor(values.tolist(), dtype=getattr(torch, dtype), device=device)  # fake where tensors are fake
     # Not an inference tensor, even under inference_mode: it is kept, and may be used where gradients flow.
     with torch.inference_mode(False):
-        flat = torch.frombuffer(bytearray(raw), dtype=getattr(torch, dtype))
-        return flat.reshape(shape).to(device)
+        return torch.from_numpy(values.copy()).to(device)
+
+
+# A constant, so that it runs, and raises, while a graph is made.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
+def _refuse_to_read() -> None:
+    raise RopeConfigError(
+        "the frequencies follow the length, which a compiled graph cannot read from positions: give seq_len, "
+        "or compute angles outside the graph and pass them in"
+    )

@@ -66,12 +66,12 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
     differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (*xs, table.cos, table.sin))
     if in_place and differentiable:
         return tuple(x.copy_(y) for x, y in zip(xs, _rotated(xs, table, how, in_place=False), strict=True))
-    if torch.is_grad_enabled() and (table.cos.requires_grad or table.sin.requires_grad):
+    if differentiable and (table.cos.requires_grad or table.sin.requires_grad):
         return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
     if torch.compiler.is_compiling() and operators.serve(*xs, table.cos):
         ys = tuple(operators.rotate(x, table.cos, table.sin, **asdict(how)) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
-    if differentiable:
+    if differentiable and not _watched():
         return Rotation.apply(how, table.cos, table.sin, *xs)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
     return _computed(xs, table.cos, table.sin, how, in_place=in_place)
 
@@ -102,7 +102,7 @@ class Rotation(torch.autograd.Function):
 def _computed(
     xs: tuple[torch.Tensor, ...], cos: torch.Tensor, sin: torch.Tensor, how: How, *, in_place: bool
 ) -> tuple[torch.Tensor, ...]:
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if _watched():
         ys = tuple(_traced(x, cos, sin, how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     table = Table(cos=cos, sin=sin)
@@ -113,6 +113,15 @@ def _computed(
     for x, out in zip(xs, outs, strict=True):
         _write(x, out, cos, sin, how)
     return outs
+
+
+def _watched() -> bool:
+    """Say whether a compiler, a function transform or forward differentiation follows every operation."""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+    )
 
 
 def _traced(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> torch.Tensor:
