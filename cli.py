@@ -9,6 +9,7 @@ import click
 
 import tightrope
 from tightrope.commands.convert import convert
+from tightrope.commands.golden import golden
 from tightrope.commands.inspect import inspect
 from tightrope.commands.parity import parity
 from tightrope.commands.precision import precision
@@ -36,5 +37,5 @@ def main(traceback: bool) -> None:
     _ = traceback  # read by _Commands
 
 
-for _command in (parity, precision, inspect, validate, convert):
+for _command in (parity, precision, inspect, validate, convert, golden):
     main.add_command(_command)

@@ -67,6 +67,12 @@ def read_model(source: object, block: dict[str, Any] | None, layer_type: str | N
     return model if block is None else model.replace(layer_type, scaling=block)
 
 
+def name_of(source: str) -> str:
+    """Return the short name of a configuration: its file's, or its folder's where the file is called config.json."""
+    path = Path(source).resolve()
+    return path.parent.name if path.name == "config.json" else path.stem if path.is_file() else path.name
+
+
 def console(*, stderr: bool = False) -> "Console":
     """Return where to print; what goes into a file or a pipe is not cut to a terminal's width."""
     from rich.console import Console
