@@ -3,12 +3,8 @@
 from setuptools import Extension, setup
 
 KERNELS = "backends/kernels"
-VARIANTS = (
-    "avx512bf16",
-    "avx512",
-    "avx2",
-    "neon",
-)  # each compiles to nothing on another architecture; the processor chooses at run time
+# Each compiles to nothing on another architecture; among the others the processor chooses at run time.
+VARIANTS = ("avx512bf16", "avx512", "avx2", "neon")
 
 setup(
     ext_modules=[

@@ -1,11 +1,14 @@
 """Kernel texts that several hosts share, and the compiled C kernel where the installation could build it."""
 
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
+
+Numbers: TypeAlias = tuple[Any, ...]
+"""Addresses, shapes and strides (in elements) of a tensor or of its angles; see the parse functions of module.c."""
 
 
 class CpuKernel(Protocol):
-    """The C extension: addresses, shapes and strides (in elements) as plain integers; see module.c and job.h."""
+    """The C extension; see module.c."""
 
     variants: tuple[str, ...]
     """The instruction sets that run on this processor, the fastest first; empty where none does."""
@@ -13,23 +16,20 @@ class CpuKernel(Protocol):
     def rotate(
         self,
         variant: int,
-        dtype: int,
         layout: int,
+        tail: bool,
+        order: int,
         transpose: bool,
         threads: int,
-        shape: tuple[int, int, int],
-        table: tuple[int, ...] | None,
-        phase: tuple[int, ...] | None,
-        q: tuple[int, ...],
-        k: tuple[int, ...] | None,
+        table: Numbers | None,
+        phase: Numbers | None,
+        heads: tuple[Numbers, ...],
         /,
     ) -> None:
-        """Turn q and k by the angles of `table` or of `phase`; shape is (batch, seq, pairs)."""
+        """Turn one or two tensors by the angles of `table` or of `phase`."""
 
-    def cos_sin(
-        self, variant: int, threads: int, shape: tuple[int, int, int], phase: tuple[int, ...], table: tuple[int, ...], /
-    ) -> None:
-        """Write cos and sin of `phase` to the addresses in `table`."""
+    def cos_sin(self, variant: int, threads: int, phase: Numbers, table: Numbers, /) -> None:
+        """Write cos and sin of `phase` to `table`."""
 
 
 def load_cpu() -> CpuKernel | None:

@@ -16,10 +16,11 @@ typedef struct {
 
 /* q or k: where it is read and where it is written, both at the first channel of the first row. In place: the same. */
 typedef struct {
+    Dtype dtype;
     const char *x;
     char *y;
     Strides in, out;
-    int64_t heads;
+    int64_t batch, heads;
     int64_t before, after; /* channels that do not turn, on either side of those that do */
 } Heads;
 
@@ -55,13 +56,12 @@ typedef void Work(const Job *job, Tile tile, float *scratch);
 
 struct Job {
     Work *work;
-    Dtype dtype;
     Layout layout;
     uint32_t flip; /* the sign bit of sin: set to rotate by the transposed matrix */
     int64_t batch, seq, pairs;
     bool from_phase;
-    Table table; /* given angles, or where computed ones are written */
     Phase phase;
+    Table table; /* given angles, or where computed ones are written */
     Heads heads[2];
     int tensors;
     bool far;             /* larger than the caches: worth asking for rows ahead */

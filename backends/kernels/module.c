@@ -1,6 +1,6 @@
 /* The Python module: unpacks pointers, shapes and strides, and runs the job without the interpreter's lock.
  *
- * It knows no framework and checks nothing that its caller (backends/torch/native.py) has checked. Strides arrive in elements. */
+ * It knows no framework. Strides arrive in elements. */
 #define Py_LIMITED_API 0x030b0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -31,50 +31,82 @@ static void find_variants(void) {
 #endif
 }
 
-static bool parse_table(PyObject *tuple, Table *t) {
+static const void *address(unsigned long long number) { return (const void *)(uintptr_t)number; }
+
+/* (cos, sin, shape of both, strides of cos, strides of sin): each shape is (batch, seq, pairs), the pairs side by side. */
+static bool parse_table(PyObject *tuple, Job *job) {
     unsigned long long cos, sin;
-    long long cb, cs, sb, ss;
-    if (!PyArg_ParseTuple(tuple, "KLLKLL;table", &cos, &cb, &cs, &sin, &sb, &ss)) return false;
-    *t = (Table){(const char *)(uintptr_t)cos, (const char *)(uintptr_t)sin, 4 * cb, 4 * cs, 4 * sb, 4 * ss};
+    long long batch, seq, pairs, c[3], s[3];
+    if (!PyArg_ParseTuple(tuple, "KK(LLL)(LLL)(LLL);table", &cos, &sin, &batch, &seq, &pairs, &c[0], &c[1], &c[2], &s[0],
+                          &s[1], &s[2]))
+        return false;
+    job->batch = batch, job->seq = seq, job->pairs = pairs;
+    job->table = (Table){.cos = address(cos), .sin = address(sin), .cos_seq = 4 * c[1], .sin_seq = 4 * s[1]};
+    if (batch > 1) job->table.cos_batch = 4 * c[0], job->table.sin_batch = 4 * s[0];
     return true;
 }
 
-static bool parse_phase(PyObject *tuple, Phase *p) {
+/* (positions, whether they are int64, their shape (axes, batch, seq), their strides, pairs, turns, gains, rows, stride of
+ * rows, axes): see Phase. */
+static bool parse_phase(PyObject *tuple, Job *job) {
     unsigned long long positions, turns, gains, rows, axes;
-    long long axis, batch, seq, rows_batch;
+    long long shape[3], strides[3], pairs, rows_batch;
     int wide;
-    if (!PyArg_ParseTuple(tuple, "KpLLLKKKLK;phase", &positions, &wide, &axis, &batch, &seq, &turns, &gains, &rows,
-                          &rows_batch, &axes))
+    if (!PyArg_ParseTuple(tuple, "Kp(LLL)(LLL)LKKKLK;phase", &positions, &wide, &shape[0], &shape[1], &shape[2],
+                          &strides[0], &strides[1], &strides[2], &pairs, &turns, &gains, &rows, &rows_batch, &axes))
         return false;
     const int64_t size = wide ? 8 : 4;
-    *p = (Phase){.positions = (const char *)(uintptr_t)positions,
-                 .wide = wide,
-                 .axis = size * axis,
-                 .batch = size * batch,
-                 .seq = size * seq,
-                 .turns = (const uint64_t *)(uintptr_t)turns,
-                 .gains = (const float *)(uintptr_t)gains,
-                 .rows = (const char *)(uintptr_t)rows,
-                 .rows_batch = 4 * rows_batch,
-                 .axes = (const int32_t *)(uintptr_t)axes};
+    job->batch = shape[1], job->seq = shape[2], job->pairs = pairs, job->from_phase = true;
+    job->phase = (Phase){.positions = address(positions),
+                         .wide = wide,
+                         .axis = size * strides[0],
+                         .batch = shape[1] > 1 ? size * strides[1] : 0,
+                         .seq = size * strides[2],
+                         .turns = address(turns),
+                         .gains = address(gains),
+                         .rows = address(rows),
+                         .rows_batch = 4 * rows_batch,
+                         .axes = address(axes)};
     return true;
 }
 
-static bool parse_heads(PyObject *tuple, Dtype dtype, Heads *h) {
+typedef enum { BHSD, BSHD, THD } Order;
+
+static Strides strides_of(const long long *strides, Order order, int64_t seq, int64_t size) {
+    switch (order) {
+    case BHSD: return (Strides){size * strides[0], size * strides[1], size * strides[2], size * strides[3]};
+    case BSHD: return (Strides){size * strides[0], size * strides[2], size * strides[1], size * strides[3]};
+    default: return (Strides){size * seq * strides[0], size * strides[1], size * strides[0], size * strides[2]};
+    }
+}
+
+/* (dtype, input, output, shape of both, strides of the input, strides of the output); the angles are in the job already,
+ * and packed tokens are laid out as their angles are. */
+static bool parse_heads(PyObject *tuple, Order order, bool tail, const Job *job, Heads *h) {
+    int dtype;
     unsigned long long x, y;
-    long long heads, before, after, in[4], out[4];
-    if (!PyArg_ParseTuple(tuple, "KKLLLLLLLLLLL;heads", &x, &y, &heads, &before, &after, &in[0], &in[1], &in[2], &in[3],
-                          &out[0], &out[1], &out[2], &out[3]))
-        return false;
-    const int64_t size = dtype == FLOAT32 ? 4 : 2;
-    *h = (Heads){.x = (const char *)(uintptr_t)x,
-                 .y = (char *)(uintptr_t)y,
-                 .in = {size * in[0], size * in[1], size * in[2], size * in[3]},
-                 .out = {size * out[0], size * out[1], size * out[2], size * out[3]},
-                 .heads = heads,
-                 .before = before,
-                 .after = after};
-    return true;
+    long long shape[4], in[4], out[4];
+    const bool parsed =
+        order == THD ? PyArg_ParseTuple(tuple, "iKK(LLL)(LLL)(LLL);heads", &dtype, &x, &y, &shape[0], &shape[1], &shape[2],
+                                        &in[0], &in[1], &in[2], &out[0], &out[1], &out[2])
+                     : PyArg_ParseTuple(tuple, "iKK(LLLL)(LLLL)(LLLL);heads", &dtype, &x, &y, &shape[0], &shape[1], &shape[2],
+                                        &shape[3], &in[0], &in[1], &in[2], &in[3], &out[0], &out[1], &out[2], &out[3]);
+    if (!parsed) return false;
+    const int64_t size = dtype == FLOAT32 ? 4 : 2, still = shape[order == THD ? 2 : 3] - 2 * job->pairs;
+    const int64_t tokens = order == THD ? shape[0] : order == BHSD ? shape[2] : shape[1];
+    *h = (Heads){.dtype = (Dtype)dtype,
+                 .x = address(x),
+                 .y = (char *)address(y),
+                 .in = strides_of(in, order, job->seq, size),
+                 .out = strides_of(out, order, job->seq, size),
+                 .batch = order == THD ? job->batch : shape[0],
+                 .heads = shape[order == BSHD ? 2 : 1],
+                 .before = tail ? still : 0,
+                 .after = tail ? 0 : still};
+    const bool fits = order == THD ? tokens == job->batch * job->seq
+                                   : tokens == job->seq && (job->batch == 1 || job->batch == h->batch);
+    if (!fits || still < 0) PyErr_SetString(PyExc_ValueError, "the angles do not fit the tensor");
+    return fits && still >= 0;
 }
 
 static int64_t between(int64_t low, int64_t value, int64_t high) { return value < low ? low : value < high ? value : high; }
@@ -103,44 +135,45 @@ static const Variant *variant_at(int index) {
 }
 
 PyDoc_STRVAR(rotate_doc,
-             "rotate(variant, dtype, layout, transpose, threads, (batch, seq, pairs), table, phase, q, k)\n\n"
-             "Turn q, and k unless None. One of table and phase is None.");
+             "rotate(variant, layout, tail, order, transpose, threads, table, phase, heads)\n\n"
+             "Turn the one or two tensors of the tuple heads. One of table and phase is None.");
 
 static PyObject *py_rotate(PyObject *self, PyObject *arguments) {
     (void)self;
-    int variant, dtype, layout, transpose, threads;
-    long long batch, seq, pairs;
-    PyObject *table, *phase, *q, *k;
-    if (!PyArg_ParseTuple(arguments, "iiipi(LLL)OOOO;rotate", &variant, &dtype, &layout, &transpose, &threads, &batch, &seq,
-                          &pairs, &table, &phase, &q, &k))
+    int variant, layout, tail, order, transpose, threads;
+    PyObject *table, *phase, *heads;
+    if (!PyArg_ParseTuple(arguments, "iipipiOOO;rotate", &variant, &layout, &tail, &order, &transpose, &threads, &table,
+                          &phase, &heads))
         return NULL;
     const Variant *chosen = variant_at(variant);
     if (!chosen) return NULL;
-    Job job = {.work = chosen->rotate, .dtype = (Dtype)dtype, .layout = (Layout)layout, .flip = transpose ? 1u << 31 : 0,
-               .batch = batch, .seq = seq, .pairs = pairs, .from_phase = phase != Py_None, .tensors = k == Py_None ? 1 : 2};
-    if (!(job.from_phase ? parse_phase(phase, &job.phase) : parse_table(table, &job.table))) return NULL;
-    if (!parse_heads(q, job.dtype, &job.heads[0])) return NULL;
-    if (job.tensors == 2 && !parse_heads(k, job.dtype, &job.heads[1])) return NULL;
-    const int64_t size = job.dtype == FLOAT32 ? 4 : 2;
-    return run(&job, (job.heads[0].heads + job.heads[1].heads) * 2 * pairs * size, threads);
+    Job job = {.work = chosen->rotate, .layout = (Layout)layout, .flip = transpose ? 1u << 31 : 0};
+    if (!(phase != Py_None ? parse_phase(phase, &job) : parse_table(table, &job))) return NULL;
+    int64_t bytes = 0, batch = 0;
+    for (job.tensors = 0; job.tensors < (int)PyTuple_Size(heads) && job.tensors < 2; job.tensors++) {
+        Heads *h = &job.heads[job.tensors];
+        if (!parse_heads(PyTuple_GetItem(heads, job.tensors), (Order)order, tail, &job, h)) return NULL;
+        bytes += h->heads * 2 * job.pairs * (h->dtype == FLOAT32 ? 4 : 2);
+        batch = batch < h->batch ? h->batch : batch;
+    }
+    job.batch = batch;
+    return run(&job, bytes, threads);
 }
 
 PyDoc_STRVAR(cos_sin_doc,
-             "cos_sin(variant, threads, (batch, seq, pairs), phase, table)\n\n"
-             "Write cos and sin, attention factor in, to the addresses in table.");
+             "cos_sin(variant, threads, phase, table)\n\n"
+             "Write cos and sin of phase, attention factor in, to table, which is shaped as the phase's positions.");
 
 static PyObject *py_cos_sin(PyObject *self, PyObject *arguments) {
     (void)self;
     int variant, threads;
-    long long batch, seq, pairs;
     PyObject *phase, *table;
-    if (!PyArg_ParseTuple(arguments, "ii(LLL)OO;cos_sin", &variant, &threads, &batch, &seq, &pairs, &phase, &table))
-        return NULL;
+    if (!PyArg_ParseTuple(arguments, "iiOO;cos_sin", &variant, &threads, &phase, &table)) return NULL;
     const Variant *chosen = variant_at(variant);
     if (!chosen) return NULL;
-    Job job = {.work = chosen->cos_sin, .batch = batch, .seq = seq, .pairs = pairs};
-    if (!parse_phase(phase, &job.phase) || !parse_table(table, &job.table)) return NULL;
-    return run(&job, 2 * pairs * sizeof(float), threads);
+    Job job = {.work = chosen->cos_sin};
+    if (!parse_table(table, &job) || !parse_phase(phase, &job)) return NULL;
+    return run(&job, 2 * job.pairs * (int64_t)sizeof(float), threads);
 }
 
 static int add_variants(PyObject *module) {

@@ -257,9 +257,10 @@ static void rotate_tile(const Job *job, Tile tile, float *scratch) {
     const Angles angles =
         job->from_phase ? computed_angles(&job->phase, tile, job->pairs, scratch) : given_angles(&job->table, tile);
     for (const Heads *h = job->heads; h < job->heads + job->tensors; h++) {
+        if (tile.batch >= h->batch) continue;
 #define CASE(dtype, layout) \
     case 2 * dtype + layout: rotate_heads(dtype, layout, job, h, tile, angles); break;
-        switch (2 * (int)job->dtype + (int)job->layout) {
+        switch (2 * (int)h->dtype + (int)job->layout) {
             CASE(FLOAT32, HALF)
             CASE(FLOAT32, INTERLEAVED)
             CASE(BFLOAT16, HALF)

@@ -1,7 +1,7 @@
 """The C kernel on CPU tensors: bit for bit what `rope.reference` defines.
 
-It is called directly, past PyTorch's dispatcher, wherever nobody watches the call (`serving`); a traced graph holds it as
-operators (`tightrope.backends.torch.operators`).
+It is called directly, past PyTorch's dispatcher, wherever nobody watches the call (`serving`).
+A traced graph holds it as operators (`tightrope.backends.torch.operators`).
 """
 
 import os
@@ -10,19 +10,18 @@ from typing import Final
 
 import torch
 
-from tightrope.backends.inputs import Order, batch_and_seq
-from tightrope.backends.kernels import CpuKernel, load_cpu
-from tightrope.backends.kernels.angles import Phase, Table, rotated_start
+from tightrope.backends.inputs import Order
+from tightrope.backends.kernels import CpuKernel, Numbers, load_cpu
+from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 
-_VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 DTYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-_LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
-_PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
-Ints = tuple[int, ...]
-Shape = tuple[int, int, int]
+_VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
+_LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
+_ORDERS: Final[dict[Order, int]] = {"bhsd": 0, "bshd": 1, "thd": 2}
+_PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
 
 @dataclass(frozen=True)
@@ -48,34 +47,26 @@ class Kernel:
             order: What the axes of xs are.
             transpose: Rotate back: the sign of sin flipped.
         """
-        if isinstance(angles, Table):
-            angles = Table(cos=_readable(angles.cos), sin=_readable(angles.sin))
-            table, phase = _table(angles), None
+        table = phase = None
+        if isinstance(angles, Phase):
+            phase = _phase(angles)
         else:
-            table, phase = None, _phase(angles)
-        shapes = [_shape(x, angles, order) for x in xs]
-        heads = [_heads(x, out, shape, side, order) for x, out, shape in zip(xs, outs, shapes, strict=True)]
-        jobs = [(xs[0].dtype, shapes[0], heads[0], None)]
-        if len(xs) == 2 and (xs[0].dtype, shapes[0]) == (xs[1].dtype, shapes[1]):
-            jobs = [(xs[0].dtype, shapes[0], heads[0], heads[1])]
-        elif len(xs) == 2:
-            jobs.append((xs[1].dtype, shapes[1], heads[1], None))
-        threads = torch.get_num_threads()
-        for dtype, shape, q, k in jobs:
-            self.extension.rotate(
-                self.index, DTYPES[dtype], _LAYOUTS[layout], transpose, threads, shape, table, phase, q, k
-            )
+            cos, sin = angles.cos, angles.sin
+            if not (_readable(cos) and _readable(sin)):
+                cos, sin = (part.to(torch.float32).contiguous() for part in (cos, sin))
+            table = _table(cos, sin)
+        self.extension.rotate(
+            self.index, _LAYOUTS[layout], side == "tail", _ORDERS[order], transpose, torch.get_num_threads(),
+            table, phase, tuple(map(_heads, xs, outs)),
+        )  # fmt: skip
 
-    def cos_sin(self, angles: Phase) -> Table:
+    def cos_sin(self, phase: Phase) -> Table:
         """Return cos and sin, float32 (batch, seq, pairs), attention factor in."""
-        shape = *angles.positions.shape[1:], angles.pairs
-        device = angles.positions.device
-        table = Table(
-            cos=torch.empty(shape, dtype=torch.float32, device=device),
-            sin=torch.empty(shape, dtype=torch.float32, device=device),
-        )
-        self.extension.cos_sin(self.index, torch.get_num_threads(), shape, _phase(angles), _table(table))
-        return table
+        shape = *phase.positions.shape[1:], phase.pairs
+        like = {"dtype": torch.float32, "device": phase.positions.device}
+        cos, sin = torch.empty(shape, **like), torch.empty(shape, **like)
+        self.extension.cos_sin(self.index, torch.get_num_threads(), _phase(phase), _table(cos, sin))
+        return Table(cos=cos, sin=sin)
 
 
 def find_kernel(name: str | None = None) -> Kernel | None:
@@ -109,10 +100,15 @@ def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | Non
     """
     if torch.compiler.is_compiling() or kernel is None or _watched():
         return None
-    inputs = (angles.cos, angles.sin) if isinstance(angles, Table) else (angles.positions, angles.turns)
-    if all(x.dtype in DTYPES for x in xs) and all(map(_ordinary, (*xs, *inputs))):
-        return kernel
-    return None
+    first, second = (angles.cos, angles.sin) if isinstance(angles, Table) else (angles.positions, angles.turns)
+    differentiable = torch.is_grad_enabled()
+    for x in (*xs, first, second):
+        if not (x.is_cpu and type(x) in _PLAIN and not (differentiable and x.requires_grad)):
+            return None
+    for x in xs:
+        if x.dtype not in DTYPES or x.layout is not torch.strided or x.is_neg():
+            return None
+    return kernel
 
 
 def _watched() -> bool:
@@ -122,11 +118,6 @@ def _watched() -> bool:
         or torch.autograd.forward_ad._current_level >= 0
         or torch._C._get_tracing_state()
     )
-
-
-def _ordinary(x: torch.Tensor) -> bool:
-    differentiable = x.requires_grad and torch.is_grad_enabled()
-    return x.is_cpu and type(x) in _PLAIN and x.layout is torch.strided and not x.is_neg() and not differentiable
 
 
 def overlaps(x: torch.Tensor) -> bool:
@@ -139,57 +130,27 @@ def overlaps(x: torch.Tensor) -> bool:
     return False
 
 
-def _readable(part: torch.Tensor) -> torch.Tensor:
-    """Return cos or sin as float32 with its pairs side by side."""
-    if part.dtype is not torch.float32:
-        part = part.to(torch.float32)
-    return part if part.stride(-1) == 1 else part.contiguous()
+def _readable(part: torch.Tensor) -> bool:
+    """Say whether the C side can read cos or sin: float32 with the pairs side by side."""
+    return part.dtype is torch.float32 and part.stride(-1) == 1
 
 
-def _shape(x: torch.Tensor, angles: Phase | Table, order: Order) -> Shape:
-    """Return (batch, seq, pairs); packed tokens are laid out as their angles are."""
-    part = angles.cos if isinstance(angles, Table) else angles.positions[0]
-    batch, seq = part.shape[:2] if order == "thd" else batch_and_seq(x, order)
-    return batch, seq, angles.pairs
+def _heads(x: torch.Tensor, out: torch.Tensor) -> Numbers:
+    """Return what the C side calls Heads."""
+    return DTYPES[x.dtype], x.data_ptr(), out.data_ptr(), x.shape, x.stride(), out.stride()
 
 
-def _heads(x: torch.Tensor, out: torch.Tensor, shape: Shape, side: Side, order: Order) -> Ints:
-    """Return what the C side calls Heads, see kernels/job.h."""
-    _, seq, pairs = shape
-    width = x.shape[-1]
-    before = rotated_start(width, pairs, side)
+def _table(cos: torch.Tensor, sin: torch.Tensor) -> Numbers:
+    """Return what the C side calls Table."""
+    return cos.data_ptr(), sin.data_ptr(), cos.shape, cos.stride(), sin.stride()
+
+
+def _phase(phase: Phase) -> Numbers:
+    """Return what the C side calls Phase."""
+    positions, turns, rows, axes = phase.positions, phase.turns, phase.rows, phase.axes
     return (
-        x.data_ptr(), out.data_ptr(), x.shape[1 if order != "bshd" else 2], before, width - 2 * pairs - before,
-        *_strides(x, seq, order), *_strides(out, seq, order),
-    )  # fmt: skip
-
-
-def _strides(x: torch.Tensor, seq: int, order: Order) -> Ints:
-    """Return the strides by batch, head, token and channel."""
-    strides = x.stride()
-    if order == "bhsd":
-        return strides
-    if order == "bshd":
-        return strides[0], strides[2], strides[1], strides[3]
-    return seq * strides[0], strides[1], strides[0], strides[2]
-
-
-def _table(table: Table) -> Ints:
-    """Return what the C side calls Table; one row of angles serves the whole batch."""
-    cos, sin = table.cos, table.sin
-    one = cos.shape[0] == 1
-    cos_batch, cos_seq, _ = cos.stride()
-    sin_batch, sin_seq, _ = sin.stride()
-    return cos.data_ptr(), 0 if one else cos_batch, cos_seq, sin.data_ptr(), 0 if one else sin_batch, sin_seq
-
-
-def _phase(phase: Phase) -> Ints:
-    """Return what the C side calls Phase; one row of positions serves the whole batch."""
-    positions, rows, axes = phase.positions, phase.rows, phase.axes
-    axis, batch, seq = positions.stride()
-    return (
-        positions.data_ptr(), positions.dtype is torch.int64, axis, 0 if positions.shape[1] == 1 else batch, seq,
-        phase.turns.data_ptr(), phase.gains.data_ptr(),
+        positions.data_ptr(), positions.dtype is torch.int64, positions.shape, positions.stride(),
+        turns.shape[-1], turns.data_ptr(), phase.gains.data_ptr(),
         0 if rows is None else rows.data_ptr(), 0 if rows is None else rows.stride(0),
         0 if axes is None else axes.data_ptr(),
     )  # fmt: skip

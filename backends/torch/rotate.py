@@ -36,7 +36,7 @@ def rotate_pair(
         _check_apart(xs)
     kernel = native.serving(xs, angles)
     if kernel is not None:
-        turned = _launched(kernel, xs, angles, in_place=in_place, **how)
+        turned = _launched(kernel, xs, angles, how, in_place=in_place)
     else:
         table = angles if isinstance(angles, Table) else ops.table(angles)
         turned = _rotated(xs, table, How(**how), in_place=in_place)
@@ -53,7 +53,7 @@ def _check_apart(xs: tuple[torch.Tensor, ...]) -> None:
 
 
 def _launched(
-    kernel: native.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, *, in_place: bool, **how: Any
+    kernel: native.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: dict[str, Any], *, in_place: bool
 ) -> tuple[torch.Tensor, ...]:
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
     kernel.rotate(xs, outs, angles, **how)
@@ -108,7 +108,7 @@ def _computed(
     table = Table(cos=cos, sin=sin)
     kernel = native.serving(xs, table)
     if kernel is not None:
-        return _launched(kernel, xs, table, in_place=in_place, **asdict(how))
+        return _launched(kernel, xs, table, asdict(how), in_place=in_place)
     outs = xs if in_place else tuple(torch.empty_like(x) for x in xs)
     for x, out in zip(xs, outs, strict=True):
         _write(x, out, cos, sin, how)
