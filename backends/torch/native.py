@@ -151,6 +151,6 @@ def _phase(phase: Phase) -> Numbers:
     return (
         positions.data_ptr(), positions.dtype is torch.int64, positions.shape, positions.stride(),
         turns.shape[-1], turns.data_ptr(), phase.gains.data_ptr(),
-        0 if rows is None else rows.data_ptr(), 0 if rows is None else rows.stride(0),
+        0 if rows is None else rows.data_ptr(), 0 if rows is None or rows.shape[0] == 1 else rows.stride(0),
         0 if axes is None else axes.data_ptr(),
     )  # fmt: skip
