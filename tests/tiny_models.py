@@ -4,6 +4,8 @@ Sizes are the smallest that still tell architectures apart: two to four layers, 
 and a scaling that are not mlx-lm's defaults, sliding windows shorter than the prompts where the family has them.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 SIZES: dict[str, Any] = {
@@ -92,8 +94,49 @@ def build(name: str) -> Any:
     values = fields(name)
     torch.manual_seed(0)
     config = AutoConfig.for_model(values.pop("model_type"), **values)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="eager").eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return model.requires_grad_(False)
+
+
+def save(model: Any, folder: Path) -> None:
+    """Save a model as a user would, with the tokenizer without which mlx-lm loads nothing."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    model.save_pretrained(folder)
+    words = {f"<{token}>": token for token in range(SIZES["vocab_size"])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<0>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    if model.config.model_type == "gpt_oss":
+        _as_mlx_lm_converts(folder)
+    if model.config.model_type == "qwen3_moe":  # transformers 5.23 renames a key that mlx-lm 0.32 reads
+        path = folder / "config.json"
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps({**config, "num_experts": config["num_local_experts"]}))
+
+
+def _as_mlx_lm_converts(folder: Path) -> None:
+    """Rewrite the experts of gpt-oss, which mlx-lm reads only as published (MXFP4) or in its own layout."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    for key in [key for key in weights if ".experts." in key]:
+        value = weights.pop(key)
+        kind = "bias" if key.endswith("_bias") else "weight"
+        stem = key.removesuffix("_bias")
+        value = value if kind == "bias" else value.transpose(1, 2)
+        if "gate_up_proj" in key:
+            # Rows of gate and up alternate.
+            parts = {"gate_proj": value[:, ::2], "up_proj": value[:, 1::2]}
+        else:
+            parts = {"down_proj": value}
+        for name, part in parts.items():
+            weights[f"{stem.rpartition('.')[0]}.{name}.{kind}"] = part.contiguous()
+    save_file(weights, path, metadata={"format": "pt"})
