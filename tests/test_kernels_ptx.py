@@ -162,7 +162,7 @@ def test_a_kernel_that_does_nothing_would_be_seen(name):
 def test_a_write_beside_the_tensor_would_be_seen():
     from kernels.tensors import Call
 
-    call = Call(CASES["in_place,source=table,pairs=12,strides=mixed"])
+    call = Call(CASES["in_place table pairs=12 mixed"])
     assert call.k.difference(call.given.k) is None
     call.k.buffer[0, 0, 0, -1] = 0
     assert call.k.difference(call.given.k).startswith("1 of")

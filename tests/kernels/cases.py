@@ -48,7 +48,10 @@ class Case:
 
     def __str__(self):
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        return ",".join(name if value is True else f"{name}={value}" for name, value in changed.items())
+        return " ".join(
+            value if isinstance(value, str) else name if value is True else f"{name}={value:g}"
+            for name, value in changed.items()
+        )
 
 
 @dataclass(eq=False)

@@ -17,6 +17,10 @@ class Mutant(NamedTuple):
         """Return the text with the mistake in it."""
         if text.count(self.old) != 1:
             raise ValueError(f"{self.name}: {self.old!r} occurs {text.count(self.old)} times")
+        return self.replace(text)
+
+    def replace(self, text):
+        """Return the text with the mistake in it, if it has the place."""
         return text.replace(self.old, self.new)
 
 
@@ -47,3 +51,65 @@ TRITON = [
     Mutant("rest copied from the wrong side", "0 if START > 0", "0 if START >= 0"),
     Mutant("every head the first", "head * x_strides[2]", "head * 0 * x_strides[2]"),
 ]
+
+_WRONG_BITS = [
+    Mutant("sign", "-(x2 * angle.s)", "x2 * angle.s"),
+    Mutant("not fused", "metal::fma(x1, angle.s, x2 * angle.c)", "x1 * angle.s + x2 * angle.c"),
+    Mutant("quadrant of cos", "(quadrant + 1u) & 2u", "quadrant & 2u"),
+    Mutant("digit of the polynomial", "0.079675905f", "0.079675805f"),
+    Mutant("position cut to 32 bits", "int64_t(positions[at])", "int64_t(int(positions[at]))"),
+    Mutant("lower half of the product", "uint64_t(turns)) >> 32)", "uint64_t(turns)))"),
+    Mutant("gain on cos alone", "angle.s = angle.s * gains[table]", "angle.s = angle.s * 1.0f"),
+    Mutant("turns of the first table", "turns[table * PAIRS + pair]", "turns[pair]"),
+    Mutant("axis ignored", "axis * positions_strides[0]", "0 * axis"),
+    Mutant("row and step exchanged", "positions_strides[0] + row *", "positions_strides[0] + step *"),
+    Mutant("sin with a stride of cos", "row * sin_strides[0]", "row * cos_strides[0]"),
+    Mutant("not transposed", "angle.s = -angle.s", "angle.s = +angle.s"),
+    Mutant("bfloat cut off", "bits + 0x7fffu + ((bits >> 16) & 1u)", "bits"),
+    Mutant("bfloat ties away", "bits + 0x7fffu + ((bits >> 16) & 1u)", "bits + 0x8000u"),
+    Mutant("heads by the axis of tokens", "head * q_strides[HEAD_AXIS]", "head * q_strides[SEQ_AXIS]"),
+    Mutant("k with a stride of q", "step * k_strides[SEQ_AXIS]", "step * q_strides[SEQ_AXIS]"),
+    Mutant("k out with a stride of k", "step * k_out_strides[SEQ_AXIS]", "step * k_strides[SEQ_AXIS]"),
+    Mutant("one head too many", "first + HEADS_PER_THREAD : Q_HEADS;", "first + HEADS_PER_THREAD : Q_HEADS + 1;"),
+    Mutant("rest not copied", "rest < Q_REST_END", "rest < Q_REST"),
+    Mutant("rest of k not copied", "rest < K_REST_END", "rest < K_REST"),
+    Mutant("second member in the wrong place", "(INTERLEAVED ? 1 : PAIRS)", "(INTERLEAVED ? 1 : PAIRS - 1)"),
+]
+_NO_METAL = [
+    Mutant("double", "const float z = t * t", "const double z = t * t"),
+    Mutant("double in a number", "-0.0045922888f", "-0.0045922888"),
+    Mutant("std", "metal::fma(t,", "std::fma(t,"),
+    Mutant("unknown function", "metal::fma(t,", "metal::fused(t,"),
+    Mutant("undeclared name", "const float z = t * t", "const float z = t * u"),
+    Mutant("argument missing", "rope_turn(x1, x2, angle)", "rope_turn(x1, x2)"),
+    Mutant("as_type of another size", "as_type<uint>(value)", "as_type<ushort>(value)"),
+    Mutant("value not set", "y.first = metal::fma(x1, angle.c, -(x2 * angle.s));", "float a; y.first = a;"),
+    Mutant("nothing returned", "return angle;", ""),
+    Mutant("long long", "const int64_t pair", "const long long pair"),
+    Mutant("goto", "return angle;", "goto end; end: return angle;"),
+    Mutant("lambda", "const float z = t * t", "const auto f = [](float v) { return v * v; }; const float z = f(t)"),
+    Mutant("static variable", "rope_pair y;", "static rope_pair y;"),
+    Mutant("global variable", "struct rope_pair", "float shared_value = 1.0f;\nstruct rope_pair"),
+    Mutant("recursion", "return as_type<float>(", "return sign > 2u ? rope_flip(value, 0u) : as_type<float>("),
+    Mutant("pointer without an address space", "return angle;", "float* p = &angle.c; *p = 0.0f; return angle;"),
+]
+_MPS = [
+    Mutant("write to a constant", "  device float* q_out", "  const device float* q_out"),
+    Mutant("buffer twice", "[[buffer(1)]]", "[[buffer(0)]]"),
+    Mutant("unknown attribute", "[[thread_position_in_grid]]", "[[thread_position_in_gird]]"),
+]
+# Address spaces, which g++ does not know.
+_MPS_CLANG = [Mutant("address spaces mixed", "int(thread_position_in_grid.y);", "*(const device int*)q_strides;")]
+_MLX_CLANG = [Mutant("small input taken for a device's", "= angle.c * gains[table]", "= *(const device float*)gains")]
+# In CUDA alone a grid ends with whole blocks.
+_CUDA = [Mutant("threads past the last token", "if (token >= seq * uint(q_shape[0])) { return; }", "")]
+
+
+def shared(host, compiler):
+    """Return the mistakes that a host's proof must find with this compiler."""
+    clang = "clang" in compiler
+    return {
+        "mps": [*_WRONG_BITS, *_NO_METAL, *_MPS, *(_MPS_CLANG if clang else ())],
+        "mlx": _MLX_CLANG if clang else [],
+        "cuda": _CUDA,
+    }[host]

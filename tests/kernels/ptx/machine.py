@@ -86,8 +86,8 @@ class _Machine:
         if operand in self.registers:
             values = self.registers[operand][self.lanes]
             return values if kind == "pred" else values.astype(f"u{dtype.itemsize}").view(dtype)
-        if operand in self.program.parameters:
-            raise UnsupportedError("address of a parameter")
+        if operand in self.program.parameters:  # its address
+            return np.full(len(self.lanes), self.program.parameters[operand][0], dtype)
         return np.broadcast_to(immediate(operand, dtype), len(self.lanes))
 
     def _write(self, register, kind, values):
@@ -146,8 +146,8 @@ class _Machine:
         space = opcode[1]
         if space == "param":
             name, offset = split_address(address)
-            start = self.program.parameters[name][0] + offset
-            octets = np.broadcast_to(self.parameters[start : start + size], (len(self.lanes), size))
+            start = self._read(name, "b64").astype(np.int64) + offset
+            octets = self.parameters[start[:, None] + np.arange(size)]
         elif space == "global":
             octets = self.memory.load(self._at(address), size, self.thread[self.lanes], self.moment[self.lanes])
         else:

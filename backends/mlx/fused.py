@@ -1,0 +1,134 @@
+"""The kernel as a function that MLX can differentiate, batch and compile."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import mlx.core as mx
+
+from tightrope.backends.inputs import Order
+from tightrope.backends.kernels.angles import Phase, Table, rotated_start
+from tightrope.backends.kernels.body import angle_tensors
+from tightrope.backends.mlx import kernel
+from tightrope.backends.mlx.kernel import Call
+from tightrope.rope.config import Layout, Side
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.reference import pair_slices
+
+# The axis of each tensor of angles that counts rows; the others hold for every row.
+_BATCH_AXES = {"cos": 0, "sin": 0, "positions": 1, "rows": 0}
+
+
+def rotate(
+    q: mx.array, k: mx.array | None, angles: Phase | Table,
+    *, layout: Layout, side: Side, order: Order, transpose: bool,
+) -> tuple[mx.array, mx.array | None]:  # fmt: skip
+    """Return q and k rotated by one kernel; see `tightrope.backends.ops.Ops.rotate`."""
+    xs = [q] if k is None else [q, k]
+    packed = 0 if angles.batch == 1 else 1  # packed tokens are one row, or each a row of its own
+    if order == "thd":
+        xs = [mx.expand_dims(x, packed) for x in xs]
+    given = _spread(angle_tensors(angles), xs[0].shape[0])
+    call = Call(
+        heads=len(xs), angles=tuple(given), layout=layout, side=side, transpose=transpose,
+        seq_axis=2 if order == "bhsd" else 1,
+    )  # fmt: skip
+    turned = [*_function(call)(*xs, *given.values()), None]
+    if order == "thd":
+        turned = [x if x is None else mx.squeeze(x, packed) for x in turned]
+    return turned[0], turned[1]
+
+
+def _spread(given: dict[str, mx.array], batch: int) -> dict[str, mx.array]:
+    """Let every row have its angles."""
+
+    def wide(name: str, array: mx.array) -> mx.array:
+        axis = _BATCH_AXES.get(name)
+        if axis is None or array.shape[axis] == batch:
+            return array
+        return mx.broadcast_to(array, (*array.shape[:axis], batch, *array.shape[axis + 1 :]))
+
+    return {name: wide(name, array) for name, array in given.items()}
+
+
+@cache
+def _function(call: Call) -> Callable[..., Sequence[mx.array]]:
+    """Return the launch with its derivatives and its batching."""
+    function = mx.custom_function(lambda *arrays: kernel.launch(call, arrays))
+    function.vjp(lambda arrays, gradients, outputs: _vjp(call, arrays, gradients))
+    function.jvp(lambda arrays, tangents: _jvp(call, arrays, tangents))
+    function.vmap(lambda arrays, axes: _vmap(call, arrays, axes))
+    return function
+
+
+def _vjp(call: Call, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
+    """The gradient of a rotation is the transposed rotation; angles that were given have one too."""
+    xs, angles = arrays[: call.heads], arrays[call.heads :]
+    back = _function(replace(call, transpose=not call.transpose))(*gradients, *angles)
+    if call.angles != ("cos", "sin"):
+        return [*back, *map(mx.zeros_like, angles)]
+    # Computed only where they are asked for.
+    parts = [
+        _angle_gradients(call, x, gradient, angles[0].shape[-1]) for x, gradient in zip(xs, gradients, strict=True)
+    ]
+    return [*back, *(sum(part[1:], part[0]) for part in zip(*parts, strict=True))]
+
+
+def _angle_gradients(call: Call, x: mx.array, gradient: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
+    """Return the gradients of cos and sin: sums over the heads of one tensor."""
+    heads = 3 - call.seq_axis
+    (x1, x2), (g1, g2) = _members(call, x, pairs), _members(call, gradient, pairs)
+    sign = -1 if call.transpose else 1
+    return (x1 * g1 + x2 * g2).sum(axis=heads), sign * (x1 * g2 - x2 * g1).sum(axis=heads)
+
+
+def _members(call: Call, x: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
+    first, second = pair_slices(x.shape[-1], pairs, call.layout, call.side)
+    return x[..., first].astype(mx.float32), x[..., second].astype(mx.float32)
+
+
+def _jvp(call: Call, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]) -> list[mx.array]:
+    """The rotation is linear in q and k; a tangent of given angles turns the channels that turn."""
+    xs, angles = arrays[: call.heads], arrays[call.heads :]
+    moved = [mx.zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=False)]
+    along = _function(call)(*moved, *angles)
+    angle_tangents = tangents[call.heads :]
+    if call.angles != ("cos", "sin") or all(t is None for t in angle_tangents):
+        return list(along)
+    turning = [mx.zeros_like(a) if t is None else t for a, t in zip(angles, angle_tangents, strict=True)]
+    return [a + b for a, b in zip(along, _turning(call, xs, turning), strict=True)]
+
+
+def _turning(call: Call, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
+    """Return xs turned by these angles, 0 in the channels that do not turn."""
+    pairs = angles[0].shape[-1]
+
+    def only_turned(x: mx.array) -> mx.array:
+        channel = mx.arange(x.shape[-1]) - rotated_start(x.shape[-1], pairs, call.side)
+        return mx.where((channel >= 0) & (channel < 2 * pairs), x, mx.zeros_like(x))
+
+    return [only_turned(x) for x in _function(call)(*xs, *angles)]
+
+
+def _vmap(call: Call, arrays: Sequence[mx.array], axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
+    """Batch: the mapped axis becomes part of the batch."""
+    size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
+    names = [*["q", "k"][: call.heads], *call.angles]
+    merged = [_merged(name, *pair, size) for name, *pair in zip(names, arrays, axes, strict=True)]
+    outs = _function(call)(*merged)
+    return [out.reshape(size, -1, *out.shape[1:]) for out in outs], [0] * len(outs)
+
+
+def _merged(name: str, array: mx.array, axis: int | None, size: int) -> mx.array:
+    """Merge a mapped axis into the batch; an array that is not mapped is the same for all."""
+    batch = 0 if name in ("q", "k") else _BATCH_AXES.get(name)
+    if batch is None:
+        if axis is not None:
+            raise RopeConfigError(f"{name} cannot be mapped over: map over positions, or over cos and sin")
+        return array
+    if axis is None:
+        wide = mx.expand_dims(array, batch)
+        array = mx.broadcast_to(wide, (*array.shape[:batch], size, *array.shape[batch:]))
+    else:
+        array = mx.moveaxis(array, axis, batch)
+    return array.reshape(*array.shape[:batch], -1, *array.shape[batch + 2 :])

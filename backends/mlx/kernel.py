@@ -1,0 +1,85 @@
+"""Launch the shared kernel text on MLX arrays, in whatever language this machine's GPU is programmed."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Final
+
+import mlx.core as mx
+
+from tightrope.backends.kernels.body import Kernel, Tensor
+from tightrope.backends.mlx import cuda, metal
+from tightrope.rope.config import Layout, Side
+
+_THREADS_PER_GROUP: Final = 256
+
+# Outputs are fresh and whole, in the order of axes of their input.
+_OUT_STRIDES: Final = """\
+  const int64_t {x}_out_strides[4] = {{
+      int64_t({x}_shape[1]) * {x}_shape[2] * {x}_shape[3], int64_t({x}_shape[2]) * {x}_shape[3], {x}_shape[3], 1}};
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What a launch is told besides its arrays.
+
+    Attributes:
+        heads: How many of the arrays are rotated: 1 (q) or 2 (q and k).
+        angles: The names of the others, see `tightrope.backends.kernels.body.angle_tensors`.
+        layout: Which channels form a pair.
+        side: Which end of the width is rotated.
+        transpose: Rotate back.
+        seq_axis: Which axis of q and k counts tokens, 1 or 2.
+    """
+
+    heads: int
+    angles: tuple[str, ...]
+    layout: Layout
+    side: Side
+    transpose: bool
+    seq_axis: int
+
+
+def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
+    """Return q, and k where there is one, rotated.
+
+    Args:
+        call: How.
+        arrays: q and k, (batch, seq, heads, width) or (batch, heads, seq, width), of one dtype: float32, bfloat16 or
+            float16; then the angles, whose batch is that of q. Any strides.
+    """
+    xs, angles = arrays[: call.heads], dict(zip(call.angles, arrays[call.heads :], strict=True))
+    pairs = (angles["cos"] if "cos" in angles else angles["turns"]).shape[-1]
+    described = [Tensor(heads=x.shape[3 - call.seq_axis], width=x.shape[3]) for x in xs]
+    kernel = Kernel(
+        dtype=language().TYPES[xs[0].dtype], q=described[0], k=described[1] if call.heads > 1 else None, pairs=pairs,
+        angles=call.angles, layout=call.layout, side=call.side, transpose=call.transpose, seq_axis=call.seq_axis,
+    )  # fmt: skip
+    return _compiled(language(), kernel, tuple(array.dtype for array in arrays))(
+        inputs=list(arrays),
+        output_shapes=[x.shape for x in xs],
+        output_dtypes=[x.dtype for x in xs],
+        grid=(xs[0].shape[0] * xs[0].shape[call.seq_axis] * pairs, kernel.blocks, 1),
+        threadgroup=(_THREADS_PER_GROUP, 1, 1),
+    )
+
+
+def language() -> ModuleType:
+    """Return the module of the language that this machine's GPU is programmed in."""
+    return cuda if mx.cuda.is_available() else metal
+
+
+@cache
+def _compiled(language: ModuleType, kernel: Kernel, dtypes: tuple[mx.Dtype, ...]) -> Callable[..., list[mx.array]]:
+    names = ["q"] if kernel.k is None else ["q", "k"]
+    body = "".join(_OUT_STRIDES.format(x=name) for name in names) + kernel.body()
+    # MLX keeps compiled code by its name alone, so a name stands for one text and one signature.
+    digest = hashlib.sha256(f"{body}{dtypes}".encode()).hexdigest()[:16]
+    outputs = [f"{name}_out" for name in names]
+    compiled: Callable[..., list[mx.array]] = language.compiled(
+        f"tightrope_rotate_{digest}", [*names, *kernel.angles], outputs, body
+    )
+    return compiled

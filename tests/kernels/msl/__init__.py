@@ -1,0 +1,10 @@
+"""Metal without a Mac: a C++ compiler type-checks a kernel's text and runs it thread by thread.
+
+No front end of the Metal language exists outside Apple's systems. A small `metal_stdlib` gives a C++ compiler the types
+and the address spaces of Metal; `lint` finds what C++ allows and Metal does not.
+"""
+
+from kernels.msl.host import COMPILERS, RejectedError, compile_kernel
+from kernels.msl.lint import complaints
+
+__all__ = ["COMPILERS", "RejectedError", "compile_kernel", "complaints"]

@@ -1,0 +1,81 @@
+"""Run cases through the shared kernel text, in a process of their own: one JSON list per line.
+
+usage: python -m kernels.run_shared cases mps|mlx|cuda COMPILER      [case, what is wrong or null]
+       python -m kernels.run_shared mutants mps|mlx|cuda COMPILER    [mutant, the first case that goes wrong or null]
+
+A process of their own, because a wrong kernel writes where it must not. HOST is who launches: PyTorch on MPS or MLX on
+Metal, by a C++ compiler, or MLX on CUDA, by nvcc.
+"""
+
+import os
+import sys
+import traceback
+
+from kernels.cases import CASES
+from kernels.mutants import shared
+from kernels.run_triton import say
+
+# nvcc takes seconds for each text, so only so many.
+CUDA_CASES = [*list(CASES)[:8], *list(CASES)[11:31:5], list(CASES)[-1]]
+
+
+def main(task, host, compiler):
+    globals()[f"run_{task}"](host, compiler)
+
+
+def run_cases(host, compiler):
+    rotate, call = prepared(host, compiler, lambda text: text)
+    for name in CUDA_CASES if host == "cuda" else CASES:
+        say(name, outcome(call, name, rotate))
+
+
+def run_mutants(host, compiler):
+    prepared(host, compiler, None)  # imports what takes long, once for all
+    for mutant in shared(host, compiler):
+        pid = os.fork()
+        if pid == 0:
+            rotate, call = prepared(host, compiler, mutant.replace)
+            say(mutant.name, next((name for name in CASES if outcome(call, name, rotate)), None))
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+            say(mutant.name, "the process died")
+
+
+def prepared(host, compiler, change):
+    """Put a stand-in for the device's language in its place; return (launch function, kind of call)."""
+    if host == "mps":
+        import torch
+
+        from kernels.metal_hosts import Shaders
+        from kernels.tensors import Call
+        from tightrope.backends.torch import mps
+
+        torch.mps.compile_shader = Shaders(compiler, change)
+        return mps.rotate, Call
+    import mlx.core as mx
+
+    from kernels.arrays import Call
+    from tightrope.backends.mlx import fused
+
+    if host == "cuda":
+        from kernels.cuda_host import Kernels
+
+        mx.cuda.is_available = lambda: True
+        mx.fast.cuda_kernel = Kernels(compiler, change)
+    else:
+        from kernels.metal_hosts import Kernels
+
+        mx.fast.metal_kernel = Kernels(compiler, change)
+    return fused.rotate, Call
+
+
+def outcome(call, name, rotate):
+    """Return what is wrong with a case, None where nothing is."""
+    try:
+        return call(CASES[name]).run(rotate)
+    except Exception:
+        return traceback.format_exc()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
