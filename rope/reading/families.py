@@ -10,6 +10,7 @@ from tightrope.rope.reading import family_parts as part
 from tightrope.rope.reading import layers as rule
 from tightrope.rope.reading import rewrites, scales
 from tightrope.rope.reading.families_elsewhere import ELSEWHERE
+from tightrope.rope.reading.families_towers import TOWERS
 from tightrope.rope.reading.family import Family
 from tightrope.rope.reading.layers import LINEAR, SLIDING
 from tightrope.rope.reading.shapes import SHAPES
@@ -78,7 +79,7 @@ FAMILIES: dict[str, Family] = {
     "jina_embeddings_v3": Family(base=20_000.0),
     "ministral3": _Temperature(head_dim=128, base=1e6, block=part.MINISTRAL3_YARN),
     "mixtral": Family(base=1e6),
-    "mllama_text_model": Family(base=500_000.0),
+    "mllama_text_model": Family(base=500_000.0, no_position=part.CROSS_ATTENTION),
     "muse_glimmer_assistant": Family(head_dim=128, base=500_000.0),
     "nanochat": Family(direction=-1),
     "phimoe": Family(base=1e6),
@@ -217,7 +218,8 @@ FAMILIES: dict[str, Family] = {
 }
 # fmt: on
 
-_ALL = {name: replace(family, shape=SHAPES.get(name, family.shape)) for name, family in (ELSEWHERE | FAMILIES).items()}
+_TABLES = ELSEWHERE | TOWERS | FAMILIES
+_ALL = {name: replace(family, shape=SHAPES.get(name, family.shape)) for name, family in _TABLES.items()}
 _NAMES = {**{name: name for name in _ALL}, **{name: inner for name, inner in WRAPPERS.items() if inner in _ALL}}
 
 

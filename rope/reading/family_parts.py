@@ -122,6 +122,7 @@ ALL_LINEAR = rule.full_every(1, full=LINEAR)
 ALL_HYBRID = rule.full_every(1, full="hybrid")
 
 NOPE_4 = rule.every_nth(4, "no_rope_layer_interval")
+CROSS_ATTENTION = rule.listed("cross_attention_layers", (3, 8, 13, 18, 23, 28, 33, 38))
 MUSE = rule.zero_bases(rule.last_of_four)
 NO_WINDOW_ALL = rule.sliding_only(without_window=True)
 NO_WINDOW_NONE = rule.sliding_only(without_window=False)

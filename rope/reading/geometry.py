@@ -10,8 +10,15 @@ from tightrope.rope.reading.sheet import Sheet
 
 # The same thing in other words, most usual first.
 HIDDEN_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "model_dim", "hidden_dim", "n_embed")
-HEADS_KEYS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-LAYERS_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers")
+HEADS_KEYS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_num_attention_heads")
+LAYERS_KEYS = (
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_layers",
+    "num_transformer_layers",
+    "encoder_num_hidden_layers",
+)
 LENGTH_KEYS = (
     "max_position_embeddings",
     "n_positions",

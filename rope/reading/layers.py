@@ -182,6 +182,17 @@ def every_nth(interval: int, key: str) -> NoPositionRule:
     return rule
 
 
+def listed(key: str, default: Sequence[int]) -> NoPositionRule:
+    """No position in the layers whose indices `key` lists."""
+
+    def rule(sheet: Sheet, types: Sequence[str]) -> list[bool]:
+        stated = sheet.integers(key)
+        indices = default if stated is None else stated
+        return [index in indices for index in range(len(types))]
+
+    return rule
+
+
 def zero_bases(otherwise: NoPositionRule | None = None) -> NoPositionRule:
     """No position where layer_rope_theta has 0; without that list another rule holds."""
 
