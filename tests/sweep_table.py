@@ -1,7 +1,7 @@
 """Print what the sweep finds: `python tests/sweep_table.py [--json] [family …]`.
 
-One line per model family of the installed transformers: its cases, how many agree on both backends, how many differ for a
-known reason, how many Tightrope does not support.
+One line per model family of the installed transformers: its cases, how many agree on both backends, how many differ
+for a known reason, how many Tightrope does not support.
 """
 
 import argparse

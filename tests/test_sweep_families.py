@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("transformers")
 
-from sweep.discovery import rotary_families  # noqa: E402
-from sweep.running import cases, verdicts  # noqa: E402
-from sweep.settings import NOT_ROTATED  # noqa: E402
+from sweep.discovery import rotary_families
+from sweep.running import cases, verdicts
+from sweep.settings import NOT_ROTATED
 
 pytestmark = [
     pytest.mark.backend("torch", "mlx"),

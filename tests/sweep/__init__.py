@@ -1,4 +1,4 @@
-"""The sweep: every rotary family of the installed transformers, driven as its own attention drives it, against Tightrope.
+"""The sweep: every rotary family of the installed transformers, as its own attention rotates, against Tightrope.
 
 discovery   which families have rotary code: read from the package's source, not from a list
 settings    the few facts that the source does not show: configurations, ways of calling

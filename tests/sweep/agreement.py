@@ -3,8 +3,8 @@
     inv_freq within 2 float32 ulp, compared first
     each channel within (1e-6 + 3 · 2⁻²⁴ · |position · inv_freq|) · |x|        (float32 rounding of that angle)
 
-|x| is the norm of the pair that the channel belongs to, attention factor included. Where inv_freq differs within its own
-bound, the angle differs by position times that, which is allowed too.
+|x| is the norm of the pair that the channel belongs to, attention factor included. Where inv_freq differs within its
+own bound, the angle differs by position times that, which is allowed too.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from sweep.cases import Case, heads
 
 import tightrope
+from sweep.cases import Case, heads
 from tightrope.rope import reference
 
 ULPS = 2
@@ -148,8 +148,9 @@ def _rotation(config, error, x, expected, got) -> str | None:
     off = np.maximum(*(np.abs(expected - got)[..., part] / norm for part in (first, second)))
     if (off <= error).all():
         return None
-    worst = np.unravel_index((off - error).argmax(), off.shape)
-    return f"is off by {off[worst]:.3g} |x| at row {worst[0]}, token {worst[2]}, pair {worst[3]}; allowed {error[worst[0], 0, worst[2], worst[3]]:.3g}"
+    row, head, token, pair = np.unravel_index((off - error).argmax(), off.shape)
+    at, limit = off[row, head, token, pair], error[row, 0, token, pair]
+    return f"is off by {at:.3g} |x| at row {row}, token {token}, pair {pair}; allowed {limit:.3g}"
 
 
 def _by_pair(config, positions: np.ndarray) -> np.ndarray:

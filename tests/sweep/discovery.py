@@ -1,7 +1,7 @@
 """Which model families of the installed transformers rotate queries and keys: found in the package, not in a list.
 
-A family is a folder of transformers/models. It is rotary when one of its modeling files defines a class, a function or a
-method whose name says so. What it does with it, `driving` finds out.
+A family is a folder of transformers/models. It is rotary when one of its modeling files defines a class, a function or
+a method whose name says so. What it does with it, `driving` finds out.
 """
 
 import importlib

@@ -1,8 +1,8 @@
 """A family's own rotary module and its own apply function, called as its attention calls them.
 
 `Rope` is one rotation of one configuration: `inv_freq`, `angles(positions)`, `rotate(q, k, positions)`.
-How attention wraps the apply function is read from the module: its signature, and whether it hands over whole heads, the
-first channels of a head, or the last ones (MLA). tests/test_sweep_driving.py holds all of it against what attention
+How attention wraps the apply function is read from the module: its signature, and whether it hands over whole heads,
+the first channels of a head, or the last ones (MLA). tests/test_sweep_driving.py holds all of it against what attention
 really does.
 """
 
@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+
 from sweep.discovery import RotaryClass
 
 INTERLEAVED = "apply_rotary_pos_emb_interleave"
@@ -126,6 +127,12 @@ class Rope:
         if FIRST_CHANNELS.search(inspect.getsource(self.module)):
             return slice(0, int(self.head_dim * self.block.get("partial_rotary_factor", 1.0)))
         return slice(None)
+
+    @property
+    def call(self) -> tuple[str, int, int]:
+        """The apply function's name, and the channels that it is handed: the first, and how many."""
+        start, stop, _ = self._part().indices(self.head_dim)
+        return self.function.__name__, start, stop - start
 
     @cached_property
     def function(self) -> Callable:

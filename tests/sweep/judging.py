@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import tightrope
 from known_differences import known_difference
 from sweep.agreement import Disagreement, Rotate, compare, rope_of
 from sweep.cases import Case
 from sweep.spelling import spellings
-
-import tightrope
 
 STATUSES = ("agree", "known difference", "unsupported", "differs")
 

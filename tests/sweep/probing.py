@@ -1,6 +1,7 @@
 """What a rope of transformers is, found by rotating unit vectors: a disagreement is explained in these words."""
 
 import numpy as np
+
 from sweep.cases import Case
 
 

@@ -1,11 +1,14 @@
 """The sweep, run once per family and remembered: tests and the table ask for the same verdicts."""
 
+import copy
 from functools import cache
 
 from sweep.agreement import by_backend
-from sweep.cases import Case, sweep
+from sweep.cases import Case
+from sweep.collecting import sweep
 from sweep.discovery import rotary_families
 from sweep.judging import Judge, Verdict
+from sweep.tracing import NotRunnableError, Trace, trace
 
 BACKENDS = ("torch", "mlx")
 
@@ -20,6 +23,20 @@ def judge() -> Judge:
 def cases(family: str) -> tuple[Case, ...]:
     """Return the cases of a family."""
     return tuple(sweep((family,)).cases)
+
+
+@cache
+def traced(family: str) -> tuple[tuple[Case, Trace | NotRunnableError], ...]:
+    """Return what the models of a family rotate, once per configuration of its own rope type; towers have no layers."""
+    once = {id(c.config): c for c in cases(family) if c.variant == "default" and c.content != "patches"}
+    return tuple((case, _trace(case)) for case in once.values())
+
+
+def _trace(case: Case) -> Trace | NotRunnableError:
+    try:
+        return trace(case.rope.rotary, copy.deepcopy(case.config))
+    except NotRunnableError as error:
+        return error
 
 
 @cache

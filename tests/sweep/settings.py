@@ -4,6 +4,8 @@ Everything here is a fact about transformers, none about Tightrope.
 """
 
 SWITCHED_ON = "switched-on"
+# transformers' Llama passes no channels through, but its scaled types make fewer angles: it cannot run both.
+WITHOUT_ROPE_TYPES = "partial"
 MIXED = ["sliding_attention", "full_attention"] * 2
 DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 1e4}
 
@@ -128,7 +130,8 @@ CONFIGURATIONS = {
     "DeepseekV4Config": {
         "yarn": {
             "rope_parameters": {
-                "rope_type": "yarn", "factor": 16.0, "original_max_position_embeddings": 65536, "beta_fast": 32, "beta_slow": 1,
+                "rope_type": "yarn", "factor": 16.0, "original_max_position_embeddings": 65536,
+                "beta_fast": 32, "beta_slow": 1,
             }
         }
     },

@@ -3,6 +3,7 @@
 import importlib
 
 import torch
+
 from sweep.discovery import RotaryClass
 from sweep.driving import Rope, head_dim
 
@@ -14,8 +15,11 @@ class ClvpRope(Rope):
         angles = (module or self.fresh())(torch.zeros(1, int(positions.max()) + 1, 1)).squeeze(0)
         return angles.cos(), angles.sin(), torch.from_numpy(positions)
 
+    def _part(self):
+        return slice(0, 2 * len(self.fresh().inv_freq))
+
     def _within_heads(self, q, k, angles):
-        part = slice(0, angles[0].shape[-1])
+        part = self._part()
         rotated = self.module.apply_rotary_pos_emb(q[..., part], k[..., part], k[..., part], *angles)
         return tuple(torch.cat((y, x[..., part.stop :]), -1) for x, y in zip((q, k), rotated[:2], strict=True))
 

@@ -23,17 +23,19 @@ def spellings(case: Case) -> dict[str, dict]:
     """Return the spellings of a case's configuration, by name."""
     found = {"rope_parameters": case.config.to_dict(), "rope_theta": legacy(case.config)}
     if case.variant == "default":
-        found["only what differs from the defaults"] = case.config.to_diff_dict()
         found["within its model"] = within(case.config)
     return {name: values for name, values in found.items() if values is not None}
 
 
 def within(config) -> dict | None:
-    """Return the configuration of a model whose text part this is, None where there is no such model."""
+    """Return the configuration of a model whose text part this is, None where there is no such model.
+
+    It is what save_pretrained writes: values of the text part that equal its class's defaults are left out.
+    """
     for cls in _composites(type(config)):
         for key, part in cls.sub_configs.items():
             if part is type(config):
-                return {**cls().to_dict(), key: config.to_dict()}
+                return cls(**{key: config.to_dict()}).to_diff_dict()
     return None
 
 
@@ -48,7 +50,7 @@ def _composites(part: type) -> list[type]:
 def _is_text_part(cls: type, part: type) -> bool:
     try:
         return type(cls().get_text_config(decoder=True)) is part
-    except Exception:  # noqa: BLE001: a class without defaults shows nothing
+    except Exception:  # a class without defaults shows nothing
         return False
 
 
@@ -88,7 +90,7 @@ def landing(cls: type) -> dict[tuple[str | None, str], str]:
     for top in dict.fromkeys((*_popped(cls), *USUAL)):
         try:
             config = cls.from_dict({top: PROBE})
-        except Exception:  # noqa: BLE001, S112: the class does not take this key, or not this value
+        except Exception:  # the class does not take this key, or not this value
             continue
         blocks = attribute(config, "rope_parameters") or {}
         for key in nested_keys(config) or [None]:
@@ -105,7 +107,7 @@ def _popped(cls: type) -> list[str]:
 def _reads_back(config, values: dict) -> bool:
     try:
         again = type(config).from_dict(copy.deepcopy(values))
-    except Exception:  # noqa: BLE001: then there is no old spelling of it
+    except Exception:  # then there is no old spelling of it
         return False
     return _plain(attribute(again, "rope_parameters")) == _plain(config.rope_parameters)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 import torch
+
 from sweep.discovery import RotaryClass
 
 ROTATES = re.compile(r"^_?apply_rotary|^apply_multidimensional_rope$")
@@ -29,14 +30,14 @@ class Call:
         layer: Index of the layer, None outside the layers.
         function: Its name.
         width: Channels that it was handed.
-        start: The first of them within the tensor that they were cut from.
+        start: The first of them within the tensor that they were cut from; None where it was made anew.
         label: The layer type that the rotary module was asked for; None where it takes none.
     """
 
     layer: int | None
     function: str
     width: int
-    start: int
+    start: int | None
     label: str | None
 
 
@@ -52,7 +53,7 @@ class Trace:
         return [[call for call in self.calls if call.layer == layer] for layer in range(self.layers)]
 
 
-class CannotRun(Exception):
+class NotRunnableError(Exception):
     """The model cannot be built from this configuration, or not run without data."""
 
 
@@ -60,16 +61,16 @@ def trace(rotary: RotaryClass, config) -> Trace:
     """Run the model that owns a rotary class and note what it rotates.
 
     Raises:
-        CannotRun: with what PyTorch or transformers said.
+        NotRunnableError: with what PyTorch or transformers said.
     """
     module = rotary.module
     reasons = []
     for owner in owners(rotary, type(config)):
         try:
             return _run(module, owner, config)
-        except Exception as error:  # noqa: BLE001: whatever it is, it is the reason
+        except Exception as error:  # whatever it is, it is the reason
             reasons.append(f"{owner.__name__}: {type(error).__name__}: {str(error)[:120]}")
-    raise CannotRun("; ".join(reasons) or "no model class builds it")
+    raise NotRunnableError("; ".join(reasons) or "no model class builds it")
 
 
 def owners(rotary: RotaryClass, config: type) -> list[type]:
@@ -136,7 +137,7 @@ def _noted(function, state: dict, result: Trace):
         if not state["inside"]:
             x = tensors[0]
             label = next((label for cos, label in state["labels"] if any(cos is tensor for tensor in tensors)), None)
-            start = x.storage_offset() % (x._base.shape[-1] if x._base is not None else 1)
+            start = None if x._base is None else x.storage_offset() % x._base.shape[-1]
             result.calls.append(Call(state["layer"], function.__name__, x.shape[-1], start, label))
         state["inside"], before = True, state["inside"]
         try:
@@ -175,7 +176,7 @@ def _tolerant(forward):
     def tolerant(*arguments, **options):
         try:
             return forward(*arguments, **options)
-        except Exception:  # noqa: BLE001: routing needs values; what it returns has the shape of what it got
+        except Exception:  # routing needs values; what it returns has the shape of what it got
             return next(value for value in (*arguments, *options.values()) if torch.is_tensor(value))
 
     return tolerant

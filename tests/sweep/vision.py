@@ -7,6 +7,7 @@ import inspect
 
 import numpy as np
 import torch
+
 from sweep.discovery import RotaryClass
 from sweep.driving import Rope, source
 

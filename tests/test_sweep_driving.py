@@ -1,0 +1,44 @@
+"""The sweep calls a family's functions as its attention does, and knows which layers rotate: whole models show it.
+
+They run on PyTorch's meta device, without values, from their default configurations.
+"""
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import tightrope
+from sweep.discovery import rotary_families
+from sweep.layering import difference, expected_layers
+from sweep.running import traced
+from sweep.settings import NOT_ROTATED
+from sweep.tracing import NotRunnableError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # transformers warns about its own defaults
+DRIVEN = [family for family in rotary_families() if family not in NOT_ROTATED]
+
+
+def runs(family):
+    """Return the traces of a family; a skip with the reasons where none of its models runs without data."""
+    found = [(case, trace) for case, trace in traced(family) if not isinstance(trace, NotRunnableError)]
+    if not found:
+        pytest.skip("; ".join(str(trace) for _, trace in traced(family)))
+    return found
+
+
+@pytest.mark.parametrize("family", DRIVEN)
+def test_the_sweep_hands_over_the_channels_that_attention_hands_over(family):
+    for case, trace in runs(family):
+        if trace.calls:
+            name, start, width = case.rope.call
+            handed_over = {(call.function, call.start, call.width) for call in trace.calls}
+            assert {(name, start, width), (name, None, width)} & handed_over
+
+
+@pytest.mark.parametrize("family", DRIVEN)
+def test_the_layers_that_rotate_are_the_layers_that_are_read(family):
+    known = [(case, trace) for case, trace in runs(family) if trace.layers]
+    if not known:
+        pytest.skip("its layers stand in no list of num_hidden_layers modules")
+    for case, trace in known:
+        assert difference(expected_layers(trace), tightrope.read(case.config.to_dict())) is None
