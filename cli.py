@@ -29,7 +29,7 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--traceback", is_flag=True, help="Show where an error comes from.")
 @click.version_option(tightrope.__version__, prog_name="tightrope")
 def main(traceback: bool) -> None:

@@ -22,10 +22,10 @@ from tightrope.commands.common import as_json, examples, rope_options, write
 def convert(
     source: str, spelling: Literal["v4", "v5"], output: str, block: dict[str, Any] | None, layer_type: str | None
 ) -> None:
-    """Write a config.json in the other spelling, for a reader that knows only one.
+    """Write a config.json in the other spelling.
 
-    v4 has rope_theta and rope_scaling, v5 has rope_parameters. Every other key stays as it is; FILE is written whole or
-    not at all, and may be SOURCE itself.
+    A reader may know only one: v4 has rope_theta and rope_scaling, v5 has rope_parameters. Every other key stays as it
+    is. FILE is written whole or not at all, and may be SOURCE itself.
     """
     from tightrope.rope.reading.converting import convert as converted
 

@@ -17,7 +17,7 @@ from tightrope.commands.common import (
 )
 
 
-@click.group()
+@click.group(short_help="Compare this machine with another one.")
 def golden() -> None:
     """Is this machine the same as that one? Write a file on one, check it on the other."""
 

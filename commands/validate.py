@@ -14,7 +14,7 @@ from tightrope.commands.common import examples
 @click.option("--strict", is_flag=True, help="Unknown keys and an unknown model_type are problems too.")
 @click.pass_context
 def validate(ctx: click.Context, sources: tuple[str, ...], strict: bool) -> None:
-    """Print what is wrong with configurations: a problem a line, nothing where all is well.
+    """Print what is wrong with configurations, a problem a line.
 
     SOURCE is a config.json, a folder that has one, or a folder of *.json. Exit status 1 if there is any problem.
     """

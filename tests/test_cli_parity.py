@@ -159,13 +159,27 @@ def test_json_on_standard_output_leaves_it_to_itself(config):
 @pytest.mark.usefixtures("a_wrong_backend")
 def test_junit_has_a_suite_per_configuration_and_a_failure_per_disagreement(tmp_path, config):
     file = tmp_path / "junit.xml"
-    bad = write(tmp_path / "bad.json", "{")
-    parity(config, bad, "--junit", str(file), "--json", str(tmp_path / "r.json"))
+    bad, without = write(tmp_path / "bad.json", "{"), write(tmp_path / "jamba.json", {"model_type": "jamba"})
+    parity(config, bad, without, "--junit", str(file), "--json", str(tmp_path / "r.json"))
     expected = json.loads((tmp_path / "r.json").read_text())["models"]
-    small, unreadable = ElementTree.parse(file).getroot().findall("testsuite")
+    small, unreadable, rotating_nothing = ElementTree.parse(file).getroot().findall("testsuite")
     assert len(small.findall("testcase")) == int(small.get("tests")) == len(expected[0]["comparisons"])
     assert len(small.findall("testcase/failure")) == int(small.get("failures")) > 0
     assert "is not JSON" in unreadable.find("testcase/error").get("message")
+    assert (unreadable.get("tests"), unreadable.get("errors")) == ("1", "1")
+    assert rotating_nothing.find("testcase/skipped") is not None
+
+
+@pytest.mark.usefixtures("two_backends")
+def test_a_model_without_rope_alone_proves_nothing(tmp_path):
+    ran = parity(write(tmp_path / "jamba.json", {"model_type": "jamba"}))
+    assert ran.exit_code == 1
+    assert "1 configuration: 1 without rope" in ran.stdout
+
+
+@pytest.mark.usefixtures("two_backends")
+def test_a_model_without_rope_does_not_spoil_the_others(tmp_path, config):
+    assert parity(config, write(tmp_path / "jamba.json", {"model_type": "jamba"})).exit_code == 0
 
 
 def test_a_missing_backend_is_named_and_the_other_compared(monkeypatch, config):
@@ -266,9 +280,3 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path, config):
     assert ran.exit_code == 1
     assert ran.stderr.startswith("Error: ")
     assert len(ran.stderr.splitlines()) == 1
-
-
-@pytest.mark.usefixtures("two_backends")
-def test_traceback_shows_where_an_error_comes_from(tmp_path):
-    ran = CliRunner().invoke(main, ["--traceback", "parity", str(tmp_path)])
-    assert "no *.json" in str(ran.exception)

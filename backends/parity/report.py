@@ -164,17 +164,20 @@ def junit(models: Iterable[ModelReport]) -> bytes:
     """Return a JUnit file: a suite per configuration, a test case per comparison."""
     root = ElementTree.Element("testsuites", name="tightrope parity")
     for model in models:
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=model.name, tests=str(max(1, len(model.comparisons))),
-            failures=str(len(model.failures)), errors=str(int(model.error is not None)),
-        )  # fmt: skip
-        if model.error is not None:
-            case = ElementTree.SubElement(suite, "testcase", classname=model.name, name="read")
-            ElementTree.SubElement(case, "error", message=model.error)
+        suite = ElementTree.SubElement(root, "testsuite", name=model.name)
+        if model.verdict == "unreadable":
+            ElementTree.SubElement(_case(suite, "read"), "error", message=str(model.error))
+        if model.verdict == "without rope":
+            ElementTree.SubElement(_case(suite, "compare"), "skipped", message="no rotary positions")
         for one in model.comparisons:
-            name = " ".join([one.rope, one.kind, one.numbers, one.call, f"{one.left} against {one.right}"])
-            case = ElementTree.SubElement(suite, "testcase", classname=model.name, name=name)
+            case = _case(suite, f"{one.rope} {one.kind} {one.numbers} {one.call}: {one.left} against {one.right}")
             if not one.agrees:
                 ElementTree.SubElement(case, "failure", message=str(one))
+        for total, found in (("tests", "testcase"), *((f"{name}s", f"*/{name}") for name in ("failure", "error"))):
+            suite.set(total, str(len(suite.findall(found))))
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text
+
+
+def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=suite.get("name", ""), name=name)

@@ -63,6 +63,8 @@ def _file(path: Path) -> Path:
         if not path.is_file():
             raise RopeConfigError("no such file; give the path of a config.json or of its folder", source=str(path))
         size = path.stat().st_size
+    except RopeConfigError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise RopeConfigError(f"cannot be opened: {error}", source=str(path)) from error
     if size > MAX_BYTES:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.huggingface import read
+from tightrope.rope.reading.source import FILE_NAMES
 
 
 def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path]]:
@@ -15,7 +16,7 @@ def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path]]:
         RopeConfigError: A folder has none.
     """
     for path in map(Path, paths):
-        if not path.is_dir() or (path / "config.json").is_file():
+        if not path.is_dir() or any((path / name).is_file() for name in FILE_NAMES):
             yield (path.stem if path.suffix == ".json" and path.stem != "config" else str(path)), path
             continue
         found = sorted(path.glob("*.json"))

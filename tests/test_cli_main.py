@@ -1,0 +1,54 @@
+"""The command line as a whole: help, version, errors."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import tightrope
+from tightrope.cli import main
+
+COMMANDS = sorted(main.commands)
+
+
+def leaves(group, path=()):
+    """Yield the words of every command, those of groups of commands included."""
+    for name, command in group.commands.items():
+        yield from leaves(command, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+def test_version():
+    assert run("--version").stdout == f"tightrope, version {tightrope.__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_each_command_with_a_whole_sentence(name):
+    line = next(line for line in run("--help").stdout.splitlines() if line.split()[:1] == [name])
+    assert not line.endswith("...")
+
+
+@pytest.mark.parametrize("words", [*leaves(main)], ids=" ".join)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_each_command_explains_itself_with_an_example(words, option):
+    ran = run(*words, option)
+    assert ran.exit_code == 0
+    assert f"  tightrope {' '.join(words)}" in ran.stdout.partition("Examples:")[2]
+
+
+def test_an_unknown_command_is_wrong_usage():
+    assert run("paritee").exit_code == 2
+
+
+def test_an_error_is_one_line_without_a_traceback(tmp_path):
+    ran = run("inspect", str(tmp_path / "missing.json"))
+    assert ran.exit_code == 1
+    reason = "no such file; give the path of a config.json or of its folder"
+    assert ran.stderr == f"Error: {tmp_path / 'missing.json'}: {reason}\n"
+
+
+def test_traceback_shows_where_an_error_comes_from(tmp_path):
+    ran = run("--traceback", "inspect", str(tmp_path / "missing.json"))
+    assert isinstance(ran.exception, tightrope.RopeConfigError)
