@@ -1,0 +1,52 @@
+"""What the C kernel must get right besides the shared cases, and how it is called with them."""
+
+import numpy as np
+
+from kernels.cases import Case
+from tightrope.rope import reference
+
+# Pairs beyond a block of angles, tokens beyond a tile, vectors and a rest of every width in both directions.
+MORE = [
+    Case(pairs=100, q_width=208, k_width=200, axes=3, tables=2, high=2**40, seq=2),
+    Case(pairs=100, q_width=208, k_width=200, layout="interleaved", dtype="bfloat16", side="tail", seq=2),
+    Case(seq=70, strides="bhsd", dtype="float16", gain=1.5),
+    Case(seq=70, strides="bhsd", batch=1, source="table"),
+    Case(seq=70, strides="mixed", source="table", layout="interleaved"),
+    Case(seq=40, strides="channels", dtype="bfloat16", transpose=True, in_place=True),
+    Case(pairs=21, transpose=True),
+    Case(pairs=21, transpose=True, layout="interleaved", source="table", dtype="float16"),
+    Case(seq=0),
+]
+
+
+def problem(kernel, case):
+    """Return what the kernel does wrong with a case, None where nothing."""
+    from kernels.tensors import Call
+
+    def rotate(q, k, q_out, k_out, angles, **how):
+        pairs = [(q, q_out)] if k is None else [(q, q_out), (k, k_out)]
+        kernel.rotate(*zip(*pairs, strict=True), angles, order="bshd", **how)
+
+    return Call(case).run(rotate)
+
+
+def apart_tables_problem(kernel):
+    """Return the order of axes in which cos and sin that lie differently give wrong bits, None where none does."""
+    import torch
+
+    from tightrope.backends.kernels.angles import Table
+
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((3, 2, 5, 32)).astype(np.float32)
+    cos, sin = rng.standard_normal((2, 3, 5, 16)).astype(np.float32)
+    wanted = torch.from_numpy(reference.rotate_bits(x, cos[:, None], sin[:, None], layout="half"))
+    wide, turned = np.zeros((3, 7, 20), np.float32), np.ascontiguousarray(sin.swapaxes(0, 1))
+    wide[:, 1:6, 2:18] = cos
+    table = Table(cos=torch.from_numpy(wide)[:, 1:6, 2:18], sin=torch.from_numpy(turned).transpose(0, 1))
+    for order, axes in (("bhsd", (0, 1, 2, 3)), ("bshd", (0, 2, 1, 3))):
+        given = torch.from_numpy(x).permute(axes).contiguous()
+        out = torch.empty_like(given)
+        kernel.rotate((given,), (out,), table, layout="half", side="head", order=order, transpose=False)
+        if not torch.equal(out, wanted.permute(axes)):
+            return order
+    return None

@@ -1,0 +1,234 @@
+"""The C kernel gives the bits of the definition, in every instruction set that runs here."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kernels import native_build, native_cases, tools
+from kernels.cases import CASES, Case
+from kernels.native_cases import MORE
+from tightrope.backends.kernels import load_cpu
+from tightrope.rope import reference
+
+pytestmark = pytest.mark.backend("torch")
+
+EXTENSION = load_cpu()
+VARIANTS = EXTENSION.variants if EXTENSION else ()
+
+
+@pytest.fixture(params=[pytest.param(name, id=name) for name in VARIANTS] or [None])
+def kernel(request):
+    """The kernel of each instruction set in turn."""
+    native = pytest.importorskip("tightrope.backends.torch.native")
+    if request.param is None:
+        pytest.skip("the C kernel was not built, or none of its instruction sets runs here")
+    return native.find_kernel(request.param)
+
+
+@pytest.mark.parametrize("case", [*CASES.values(), *MORE], ids=str)
+def test_rotation_gives_the_bits_of_the_definition(kernel, case):
+    assert native_cases.problem(kernel, case) is None
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("strides", ["bhsd", "bshd"])
+def test_threads_share_the_work(kernel, threads, strides, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    # Large enough for several threads: 40 heads of 64 pairs are 20 kB a token.
+    case = Case(strides=strides, batch=3, seq=45, q_heads=32, k_heads=8, q_width=128, k_width=128, pairs=64, tables=3)
+    assert native_cases.problem(kernel, case) is None
+
+
+@pytest.mark.parametrize("order", ["bhsd", "bshd", "thd"])
+def test_axes_may_come_in_any_order(kernel, order):
+    import torch
+
+    from tightrope.backends.kernels.angles import Table
+
+    rng = np.random.default_rng(1)
+    batch = 1 if order == "thd" else 2
+    x = rng.standard_normal((batch, 5, 3, 16)).astype(np.float32)
+    cos, sin = rng.standard_normal((2, batch, 5, 8)).astype(np.float32)
+    permute = {"bhsd": lambda a: a.transpose(0, 2, 1, 3), "bshd": lambda a: a, "thd": lambda a: a[0]}[order]
+    given = torch.from_numpy(np.ascontiguousarray(permute(x)))
+    out = torch.empty_like(given)
+    table = Table(cos=torch.from_numpy(cos), sin=torch.from_numpy(sin))
+    kernel.rotate((given,), (out,), table, layout="half", side="head", order=order, transpose=False)
+    wanted = reference.rotate_bits(x, cos[:, :, None], sin[:, :, None], layout="half")
+    assert np.array_equal(out.numpy(), permute(wanted))
+
+
+def extremes():
+    """cos and sin that meet every corner of rounding: ties, subnormal products, overflow, NaN with any payload."""
+    steps = 1 + np.arange(-8, 9) * 2.0**-12
+    tiny = np.float32(2.0) ** np.arange(-149, -118)
+    patterns = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0xFFC00001, 0x7F7FFFFF, 0x477FF000], np.uint32)
+    ties = np.concatenate([1 + np.arange(1, 9) * 2.0**-8, 1 + np.arange(1, 9) * 2.0**-11])
+    cos = np.concatenate([steps, tiny, ties]).astype(np.float32)
+    cos = np.concatenate([cos, patterns.view(np.float32)])
+    return cos, np.roll(cos, 7) * np.float32(0.75)
+
+
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_rounding_is_to_nearest_even_everywhere(kernel, dtype, layout):
+    import torch
+
+    from tightrope.backends.kernels.angles import Table
+
+    with np.errstate(invalid="ignore"):
+        cos, sin = extremes()
+    values = np.array([1, -1, 3, 0.0078125, 60000, -1e-7, np.inf, np.nan], np.float32)
+    rows = np.stack([np.resize(np.roll(values, i), 2 * len(cos)) for i in range(8)])
+    x = torch.from_numpy(rows[None, None]).to(getattr(torch, dtype))
+    out = torch.empty_like(x)
+    table = Table(cos=torch.from_numpy(np.tile(cos, (1, 8, 1))), sin=torch.from_numpy(np.tile(sin, (1, 8, 1))))
+    kernel.rotate((x,), (out,), table, layout=layout, side="head", order="bhsd", transpose=False)
+    with np.errstate(all="ignore"):
+        wanted = reference.rotate_bits(x.float().numpy()[0, 0], cos, sin, layout=layout, dtype=dtype)
+    got = out.float().numpy()[0, 0]
+    same = (got == wanted) & (np.signbit(got) == np.signbit(wanted)) | (np.isnan(got) & np.isnan(wanted))
+    assert same.all(), f"{got[~same][:4]} instead of {wanted[~same][:4]}"
+
+
+@pytest.mark.parametrize("case", [c for c in [*CASES.values(), *MORE] if c.source == "phase"], ids=str)
+def test_tables_give_the_bits_of_the_definition(kernel, case):
+    from kernels.tensors import Call
+
+    call = Call(case)
+    table = kernel.cos_sin(call.angles)
+    assert np.array_equal(table.cos.numpy(), call.given.cos)
+    assert np.array_equal(table.sin.numpy(), call.given.sin)
+
+
+def test_cos_and_sin_may_lie_differently(kernel):
+    assert native_cases.apart_tables_problem(kernel) is None
+
+
+def test_a_row_of_positions_serves_a_batch(kernel):
+    import torch
+
+    from kernels.tensors import Call
+
+    call = Call(Case(batch=1, seq=9))
+    x = torch.randn(3, 9, 2, 64)
+    out, alone = torch.empty_like(x), torch.empty_like(x)
+    how = {"layout": "half", "side": "head", "order": "bshd", "transpose": False}
+    kernel.rotate((x,), (out,), call.angles, **how)
+    for row in range(3):
+        kernel.rotate((x[row : row + 1],), (alone[row : row + 1],), call.angles, **how)
+    assert torch.equal(out, alone)
+
+
+def test_angles_that_do_not_fit_are_refused(kernel):
+    import torch
+
+    from tightrope.backends.kernels.angles import Table
+
+    x = torch.zeros(1, 2, 5, 16)
+    table = Table(cos=torch.zeros(1, 4, 8), sin=torch.zeros(1, 4, 8))
+    with pytest.raises(ValueError, match="do not fit"):
+        kernel.rotate((x,), (x,), table, layout="half", side="head", order="bhsd", transpose=False)
+
+
+# The parent's threads are PyTorch's, a child's the kernel's own; neither may wait for threads that are gone.
+FORKING = """
+import os, sys, threading
+import torch
+from tightrope.backends.kernels.angles import Table
+from tightrope.backends.torch import native
+
+torch.get_num_threads = lambda: 3
+x = torch.randn(2, 16, 400, 128)
+turn = torch.rand(1, 400, 64)
+table = Table(cos=turn.cos(), sin=turn.sin())
+
+def rotated():
+    out = torch.empty_like(x)
+    native.kernel.rotate((x,), (out,), table, layout="half", side="head", order="bhsd", transpose=False)
+    return out
+
+wanted = rotated()
+
+def check():
+    same = []
+    threads = [threading.Thread(target=lambda: same.extend(torch.equal(rotated(), wanted) for _ in range(5)))
+               for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return same == [True] * 20
+
+sys.exit(not check()) if (child := os.fork()) == 0 else None
+first = os.waitpid(child, 0)[1]
+grandchild = os.fork()
+if grandchild == 0:
+    rotated()
+    inner = os.fork()
+    if inner == 0:
+        os._exit(not check())
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]))
+second = os.waitpid(grandchild, 0)[1]
+sys.exit(not (check() and first == second == 0))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not VARIANTS, reason="the C kernel was not built")
+def test_threads_survive_forks_and_callers_at_the_same_time():
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+
+
+@native_build.needs_compiler
+def test_nothing_in_the_text_is_undefined(tmp_path):
+    # Without a runtime library to report it, what C leaves undefined ends the process.
+    flags = ["-O1", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+    lines, error = tools.run_python("kernels.run_native", tmp_path, *flags, folder=tmp_path)
+    assert not error
+    assert lines == [[name, []] for name in VARIANTS]
+
+
+def run_without_extension(code, **environment):
+    """Run Python code in a process where the extension is not installed."""
+    hidden = "import sys; sys.modules['tightrope.backends.kernels._cpu'] = None\n"
+    return subprocess.run(
+        [sys.executable, "-c", hidden + code], env=os.environ | environment, capture_output=True, text=True
+    )
+
+
+ROTATE = """
+import torch
+from tightrope.backends.torch import path, rotate
+x = torch.arange(64.0).reshape(1, 2, 4, 8)
+half = torch.full((1, 4, 4), 0.5)
+print(path("cpu"), *rotate(x, cos=half, sin=half, layout="half")[0, 0, 0].tolist(), sep=";")
+"""
+
+
+def test_without_the_extension_framework_operations_rotate():
+    ran = run_without_extension(ROTATE)
+    # y1 = (x1 − x2) / 2 and y2 = (x1 + x2) / 2 of 0 … 7.
+    assert ran.stdout.strip().split(";") == ["framework operations", *["-2.0"] * 4, *["2.0", "3.0", "4.0", "5.0"]]
+
+
+def test_the_variable_can_turn_the_kernel_off():
+    ran = subprocess.run(
+        [sys.executable, "-c", ROTATE],
+        env=os.environ | {"TIGHTROPE_CPU_KERNEL": "none"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout.startswith("framework operations;"), ran.stderr
+
+
+def test_an_unknown_instruction_set_is_refused(kernel):
+    native = pytest.importorskip("tightrope.backends.torch.native")
+    from tightrope import RopeConfigError
+
+    with pytest.raises(RopeConfigError, match=r"TIGHTROPE_CPU_KERNEL must be 'none' or one of .*, got 'sse2'"):
+        native.find_kernel("sse2")
