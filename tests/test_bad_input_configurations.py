@@ -62,6 +62,8 @@ ONE_PROBLEM = {
     ),
     "block of a wrong type": ({**GOOD, "rope_scaling": "yarn"}, "rope_scaling must be an object, got 'yarn'"),
     "theta of a wrong type": ({**GOOD, "rope_theta": "10000"}, "rope_theta must be a finite number, got '10000'"),
+    "true for theta": ({**GOOD, "rope_theta": True}, "rope_theta must be a finite number, got True"),
+    "true for a width": ({**GOOD, "head_dim": True}, "head_dim must be a whole number, got True"),
     "theta not finite": ({**GOOD, "rope_theta": INFINITY}, "rope_theta must be a finite number, got inf"),
     "theta not positive": ({**GOOD, "rope_theta": 0}, "rope_theta must be > 0, got 0"),
     "inner theta": (

@@ -17,7 +17,6 @@ def full_every(
     interval: int,
     *keys: str,
     first: int | None = None,
-    from_end: bool = False,
     also: Sequence[int] = (),
     other: str = SLIDING,
     full: str = FULL,
@@ -28,7 +27,6 @@ def full_every(
         interval: How often.
         keys: Where a configuration gives another interval, or a pattern such as "LLLG".
         first: The index of the first such layer; interval − 1 if not given.
-        from_end: Count from the last layer.
         also: Indices of layers that see everything besides; negative ones count from the end.
         other: The type of the others.
         full: The type of these layers.
@@ -45,11 +43,7 @@ def full_every(
         every = sheet.integer(*keys) or interval
         start = (every - 1 if first is None else first) % every
         extra = {index % count for index in also if count}
-        places = [count - 1 - index if from_end else index for index in range(count)]
-        return [
-            full if place % every == (0 if from_end else start) or index in extra else other
-            for index, place in enumerate(places)
-        ]
+        return [full if index % every == start or index in extra else other for index in range(count)]
 
     return types
 
