@@ -13,6 +13,7 @@ from tightrope.rope.errors import RopeWarning
 from tightrope.rope.files import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
 
     from tightrope.rope.config import ModelRope
@@ -98,6 +99,16 @@ def write(path: str, content: bytes) -> None:
         return
     try:
         write_atomically(Path(path), content)
+    except OSError as error:
+        raise click.FileError(path, error.strerror or str(error)) from error
+
+
+def save_figure(figure: "Figure", path: str) -> None:
+    """Write a picture, in the format that its name ends in."""
+    from tightrope import viewing
+
+    try:
+        viewing.save(figure, path)
     except OSError as error:
         raise click.FileError(path, error.strerror or str(error)) from error
 

@@ -1,16 +1,21 @@
 """Pictures: they show the numbers that the core computes, in the field's terms, and can be read in black and white."""
 
+import functools
+import json
 import subprocess
 import sys
-from itertools import chain
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import tightrope
 from tightrope import viewing
+from tightrope.backends.parity.subjects import OnDevice
+from tightrope.cli import main
+from tightrope.rope import reference
 from tightrope.rope.scaling.default import Default
-from tightrope.viewing import curves
+from tightrope.viewing import accuracy, curves
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
@@ -41,8 +46,14 @@ def model(*blocks):
     return tightrope.ModelRope(ropes=ropes, layers=[*ropes, None])
 
 
-def all_axes(figure):
-    return list(chain(figure.axes, *(block.axes for block in figure.subfigs)))
+@functools.cache
+def _drawn(blocks):
+    return viewing.draw(model(*map(json.loads, blocks)), "a model")
+
+
+def drawn(*blocks):
+    """Return the picture of a model with these ropes, drawn once for all tests."""
+    return _drawn(tuple(json.dumps(block) for block in blocks))
 
 
 def panel(figure, title):
@@ -57,38 +68,38 @@ def line(axes, label):
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block["rope_type"])
 def test_every_rope_type_can_be_drawn(block, tmp_path):
-    viewing.save(viewing.draw(model(block), "a model"), tmp_path / "out.png")
+    viewing.save(drawn(block), tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("kind", viewing.FORMATS)
 def test_picture_is_written_in_the_format_of_its_name(kind, tmp_path):
-    viewing.save(viewing.draw(model(YARN), "a model"), tmp_path / f"out.{kind}")
+    viewing.save(drawn(YARN), tmp_path / f"out.{kind}")
     assert (tmp_path / f"out.{kind}").read_bytes()[:5] == {"png": b"\x89PNG\r", "svg": b"<?xml", "pdf": b"%PDF-"}[kind]
 
 
 def test_another_ending_is_refused(tmp_path):
     with pytest.raises(tightrope.RopeConfigError, match=r"must end in \.png, \.svg, \.pdf, got '.*out.bmp'"):
-        viewing.save(viewing.draw(model(YARN), "a model"), tmp_path / "out.bmp")
+        viewing.save(drawn(YARN), tmp_path / "out.bmp")
 
 
 def test_frequencies_before_and_after_scaling_are_drawn():
     config = rope(YARN)
-    axes = panel(viewing.draw(model(YARN), "a model"), "Inverse frequencies")
+    axes = panel(drawn(YARN), "Inverse frequencies")
     np.testing.assert_array_equal(line(axes, "yarn"), tightrope.frequencies(config).inv_freq)
     plain = tightrope.frequencies(config.replace(scaling=Default()))
     np.testing.assert_array_equal(line(axes, "unscaled"), plain.inv_freq)
 
 
 def test_wavelengths_are_drawn_against_both_contexts():
-    axes = panel(viewing.draw(model(YARN), "a model"), "Wavelengths, and how many pairs complete a turn")
+    axes = panel(drawn(YARN), "Wavelengths, and how many pairs complete a turn")
     np.testing.assert_allclose(line(axes, "yarn") * tightrope.frequencies(rope(YARN)).inv_freq, 2 * np.pi, rtol=1e-15)
     levels = {one.get_ydata()[0] for one in axes.lines if len(set(one.get_ydata())) == 1}
     assert levels == {32768, 131072}
 
 
 def test_pairs_that_turn_within_a_context_are_counted_with_the_table_of_that_length():
-    axes = panel(viewing.draw(model(LONGROPE), "a model"), "Wavelengths, and how many pairs complete a turn")
+    axes = panel(drawn(LONGROPE), "Wavelengths, and how many pairs complete a turn")
     wavelengths = {
         length: 2 * np.pi / tightrope.frequencies(rope(LONGROPE), length).inv_freq for length in (4096, 131072)
     }
@@ -98,9 +109,9 @@ def test_pairs_that_turn_within_a_context_are_counted_with_the_table_of_that_len
 
 
 def test_attention_factor_of_each_length_is_drawn():
-    axes = panel(viewing.draw(model(LONGROPE), "a model"), "Attention factor")
-    drawn = dict(zip(*axes.lines[0].get_data(), strict=True))
-    assert (drawn[4096], drawn[4097]) == (1.0, 1.25)
+    axes = panel(drawn(LONGROPE), "Attention factor")
+    factors = dict(zip(*axes.lines[0].get_data(), strict=True))
+    assert (factors[4096], factors[4097]) == (1.0, 1.25)
 
 
 @pytest.mark.parametrize("block", [YARN, {**YARN, "truncate": False}, LLAMA3], ids=["yarn", "not truncated", "llama3"])
@@ -123,7 +134,7 @@ def test_types_that_do_not_blend_have_no_blend_zone(block):
 
 
 def test_every_layer_type_has_its_panels_and_says_its_layers():
-    figure = viewing.draw(model({"rope_type": "default"}, YARN), "a model")
+    figure = drawn({"rope_type": "default"}, YARN)
     assert [block.get_suptitle().partition(":")[0] for block in figure.subfigs] == ["kind_0", "kind_1"]
     assert all("1 of 3 layers" in block.get_suptitle() for block in figure.subfigs)
     assert len(figure.axes) == 8
@@ -131,13 +142,13 @@ def test_every_layer_type_has_its_panels_and_says_its_layers():
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block["rope_type"])
 def test_lines_are_told_apart_without_colour(block):
-    for axes in viewing.draw(model(block), "a model").axes:
+    for axes in drawn(block).axes:
         looks = [(one.get_linestyle(), one.get_marker(), one.get_linewidth()) for one in axes.lines]
         assert len(set(looks)) == len(looks), axes.get_title(loc="left")
 
 
 def test_axes_say_quantity_and_unit():
-    labels = {(axes.get_xlabel(), axes.get_ylabel()) for axes in viewing.draw(model(YARN), "a model").axes}
+    labels = {(axes.get_xlabel(), axes.get_ylabel()) for axes in drawn(YARN).axes}
     assert labels == {
         ("rotated pair i", "inv_freq [radians per position]"),
         ("rotated pair i", "positions per turn, 2π / inv_freq"),
@@ -178,3 +189,85 @@ except tightrope.RopeError as error:
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == 'pictures need matplotlib; pip install "tightrope[plot]"\n'
+
+
+ERRORS = {"exact": [6e-8] * len(curves.ERROR_POSITIONS), "float32": [1e-7 * at for at in curves.ERROR_POSITIONS]}
+
+
+def test_errors_are_drawn_against_the_position_and_the_context():
+    found = tightrope.ModelRope(ropes={"default": rope(YARN)}, layers=())
+    (axes,) = viewing.draw_errors(found, {"default": ERRORS}, "a model").axes
+    shown = {one.get_label(): one.get_data() for one in axes.lines[:2]}
+    assert shown.keys() == ERRORS.keys()
+    np.testing.assert_array_equal(shown["float32"][0], curves.ERROR_POSITIONS)
+    np.testing.assert_array_equal(shown["float32"][1], ERRORS["float32"])
+    assert [one.get_xdata()[0] for one in axes.lines[2:]] == [32768, 131072]
+
+
+@pytest.mark.backend("torch")
+def test_error_curves_are_flat_for_exact_phases_and_grow_in_float32():
+    config = {"model_type": "llama", "hidden_size": 256, "num_attention_heads": 2, "num_hidden_layers": 1}
+    found = tightrope.read(config)
+    subject = OnDevice(tightrope.load_backend("torch"), "cpu")
+    measured = accuracy.error_curves(config, found, "default", [subject])
+    # 1e-7 is what exact precision promises; float32 rounds an angle of n radians to n · 2⁻²⁴.
+    assert max(measured["exact, torch:cpu"]) < 1e-7
+    assert measured["float32, torch:cpu"][-1] > 2.0**24 * 2.0**-25 / 2
+    assert all(len(line) == len(curves.ERROR_POSITIONS) for line in measured.values())
+
+
+class Turned:
+    """A library that turns by what a rope says, with pairs moved half a head apart."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def rotate(self, layer, x, offset):
+        positions = np.arange(offset, offset + x.shape[2])[None]
+        cos, sin = (part[:, None] for part in reference.cos_sin(self.config, positions))
+        y = reference.rotate(x, cos, sin, layout=self.config.layout, side=self.config.side)
+        return np.concatenate((y[..., ::2], y[..., 1::2]), axis=-1)
+
+
+def test_a_library_that_moves_pairs_is_not_blamed_for_it():
+    config = rope(YARN, layout="interleaved")
+    assert accuracy._peer_error(Turned(config), 0, config, 65535) == 0
+
+
+def test_a_library_with_another_base_is_off_by_as_much_as_it_turns():
+    config = rope(YARN, layout="interleaved")
+    assert accuracy._peer_error(Turned(config.replace(base=1e4)), 0, config, 65535) > 1
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}')
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "CONFIG"],
+        ["inspect", "CONFIG", "--compare", "CONFIG"],
+        ["precision", "CONFIG", "--backends", "torch"],
+    ],
+    ids=["inspect", "compare", "precision"],
+)
+@pytest.mark.backend("torch")
+def test_commands_draw(arguments, config_file, tmp_path):
+    command = [config_file if one == "CONFIG" else one for one in arguments]
+    ran = CliRunner().invoke(main, [*command, "--plot", str(tmp_path / "out.png")])
+    assert ran.exit_code == 0, ran.output
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_comparing_without_a_picture_is_wrong_usage(config_file):
+    assert CliRunner().invoke(main, ["inspect", config_file, "--compare", config_file]).exit_code == 2
+
+
+def test_a_picture_that_cannot_be_written_is_an_error_in_words(config_file, tmp_path):
+    ran = CliRunner().invoke(main, ["inspect", config_file, "--plot", str(tmp_path / "none" / "out.png")])
+    assert ran.exit_code == 1
+    assert "Could not open file" in ran.output

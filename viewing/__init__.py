@@ -3,6 +3,7 @@
 Importing this package imports neither; each function imports what it draws with, and says which extra is missing.
 """
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,21 @@ def draw_comparison(left: ModelRope, right: ModelRope, names: tuple[str, str]) -
         RopeConfigError: The models have no rope in common.
     """
     figure: Figure = _pictures().comparison_picture(left, right, names)
+    return figure
+
+
+def draw_errors(model: ModelRope, errors: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> "Figure":
+    """Return a matplotlib figure with the error of cos and sin against the position, a panel for each rope.
+
+    Args:
+        model: The ropes.
+        errors: By key of a rope, what `accuracy.error_curves` returned for it.
+        title: Printed on top.
+
+    Raises:
+        ExtraMissing: matplotlib is not installed.
+    """
+    figure: Figure = _pictures().error_picture(model, errors, title)
     return figure
 
 

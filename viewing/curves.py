@@ -13,6 +13,9 @@ from tightrope.rope.scaling.default import Default
 
 Float64 = NDArray[np.float64]
 
+ERROR_POSITIONS: Final = tuple((1 << power) - 1 for power in range(4, 25))
+"""Where errors of cos and sin are measured: up to 16 M."""
+
 _UNKNOWN_LENGTH: Final = 4096
 _STAGES: Final = (1, 2, 4)
 

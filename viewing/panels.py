@@ -1,6 +1,6 @@
 """The four panels that every picture of a rope is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tightrope.rope.config import RopeConfig
 from tightrope.viewing import style
-from tightrope.viewing.curves import Curve, context_lengths, curve, factors_by_length
+from tightrope.viewing.curves import ERROR_POSITIONS, Curve, context_lengths, curve, factors_by_length
 
 PAIR: Final = "rotated pair i"
 TURN: Final = "positions per turn, 2π / inv_freq"
@@ -72,6 +72,19 @@ def tokens_in_words(length: float) -> str:
     return f"{length:g}"
 
 
+def errors_panel(axes: Axes, rope: RopeConfig, key: str, errors: Mapping[str, Sequence[float]]) -> None:
+    """Draw the error of cos and sin against the position, a line for each that computed them."""
+    style.panel(axes, f"Largest error of cos and sin: {key}", "position [tokens, k = 1,024]", "absolute error")
+    for index, (name, values) in enumerate(errors.items()):
+        axes.plot(ERROR_POSITIONS[: len(values)], values, label=name, **style.line(index, every=len(errors)))
+    for (name, length), dashes in zip(context_lengths(rope).items(), style.LENGTHS, strict=False):
+        axes.axvline(length, color="0.5", linestyle=dashes, linewidth=1.0, label=f"{name} {length:,}")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda length, _: tokens_in_words(length)))
+    style.legend(axes, loc="upper left")
+
+
 def unscaled_line(axes: Axes, values: NDArray[np.float64]) -> None:
     """Draw the broad grey line that every scaling is measured against."""
     axes.plot(np.arange(len(values)), values, label="unscaled", **style.UNSCALED)
@@ -81,7 +94,7 @@ def lines(axes: Axes, labelled: Labelled) -> None:
     """Draw one line per table; a pair that does not turn has no point on it."""
     for index, (label, values) in enumerate(labelled):
         shown = np.where((values > 0) & np.isfinite(values), values, np.nan)
-        axes.plot(np.arange(len(values)), shown, label=label, **style.line(index, points=len(values)))
+        axes.plot(np.arange(len(values)), shown, label=label, **style.line(index, every=max(2, len(values) // 12)))
 
 
 def name_of(table: Curve, rope: RopeConfig) -> str:

@@ -1,5 +1,6 @@
 """Pictures of ropes: one model, or two side by side."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,22 @@ def comparison_picture(left: ModelRope, right: ModelRope, names: tuple[str, str]
     figure, blocks = _blocks(f"{names[0]} and {names[1]}", len(matches))
     for block, keys in zip(blocks, matches, strict=True):
         _compare(block, names, ((left, keys[0]), (right, keys[1])))
+    return figure
+
+
+def error_picture(model: ModelRope, errors: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> Figure:
+    """Return one panel for each rope: the error of cos and sin against the position.
+
+    Args:
+        model: The ropes.
+        errors: By key of a rope, what `accuracy.error_curves` returned for it.
+        title: Printed on top.
+    """
+    layout = ConstrainedLayoutEngine(w_pad=_PADDING, h_pad=_PADDING / 2)
+    figure = Figure(figsize=(_WIDTH * 0.75, _HEIGHT * 0.7 * len(errors)), layout=layout)
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    for axes, (key, lines) in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors.items(), strict=True):
+        panels.errors_panel(axes, model.ropes[key], key, lines)
     return figure
 
 

@@ -10,8 +10,10 @@ LINES: Final[tuple[dict[str, Any], ...]] = (
     {"color": "#0072B2", "linestyle": "--", "linewidth": 1.6},
     {"color": "#D55E00", "linestyle": "-.", "linewidth": 1.6},
     {"color": "#009E73", "linestyle": ":", "linewidth": 2.0},
+    {"color": "0.45", "linestyle": "-", "linewidth": 1.0},
+    {"color": "#CC79A7", "linestyle": "--", "linewidth": 1.0},
 )
-MARKERS: Final = ("o", "s", "^", "D")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 LENGTHS: Final = (":", "--")
 """Dashes of the horizontal lines at the original context and at the context."""
 
@@ -20,14 +22,15 @@ BLEND: Final[dict[str, Any]] = {"facecolor": "0.92", "edgecolor": "0.75", "hatch
 STILL: Final[dict[str, Any]] = {**BLEND, "facecolor": "0.85", "edgecolor": "0.7", "hatch": "xx"}
 
 
-def line(index: int, *, points: int | None = None) -> dict[str, Any]:
-    """Return how the index-th line of a panel looks; with `points` in it, about twelve carry a marker."""
+def line(index: int, *, every: int | None = None) -> dict[str, Any]:
+    """Return how the index-th line of a panel looks, with a marker on every so many of its points.
+
+    Markers of neighbouring lines stand on different points, so that lines on top of each other can still be counted.
+    """
     looks = LINES[index % len(LINES)]
-    if points is None:
+    if every is None:
         return looks
-    every = max(1, points // 12)
-    offset = index * every // 3 % every if every > 1 else 0
-    return {**looks, "marker": MARKERS[index % len(MARKERS)], "markersize": 4, "markevery": (offset, every)}
+    return {**looks, "marker": MARKERS[index % len(MARKERS)], "markersize": 4, "markevery": (index % every, every)}
 
 
 def panel(axes: Axes, title: str, x: str, y: str) -> None:
