@@ -8,7 +8,7 @@ from functools import partial
 
 from tightrope.rope.reading import family_parts as part
 from tightrope.rope.reading import layers as rule
-from tightrope.rope.reading import rewrites, scales
+from tightrope.rope.reading import nope, rewrites, scales
 from tightrope.rope.reading.families_elsewhere import ELSEWHERE
 from tightrope.rope.reading.families_towers import TOWERS
 from tightrope.rope.reading.family import Family
@@ -24,23 +24,18 @@ UNKNOWN_FAMILY = Family(
     rotary_dim_keys=("rotary_dim",),
 )
 
-_Pairs = partial(Family, layout="interleaved")
-_Mla = partial(Family, layout="interleaved", softmax=True)
-_MlaChoice = partial(_Mla, layout_key="rope_interleave")
-_Mistral4 = partial(_MlaChoice, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
-_Ernie = partial(_Pairs, mrope="spatial_first", sections=(22, 22, 20), section_order=(1, 2, 0))
+_Mistral4 = partial(part.MlaChoice, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
+_Ernie = partial(part.Pairs, mrope="spatial_first", sections=(22, 22, 20), section_order=(1, 2, 0))
 _NeoMME = partial(Family, mrope="interleaved", sections=())
-_Llama4 = partial(_Pairs, query=scales.llama4, query_layers="without")
+_Llama4 = partial(part.Pairs, query=scales.llama4, query_layers="without")
 _NeoX = partial(
     Family, base_keys=("rotary_emb_base", "rope_theta"), partial_keys=("rotary_pct", "partial_rotary_factor")
 )
-_RotaryDim = partial(Family, partial=1.0, rotary_dim_keys=("rotary_dim",))
 _Hunyuan = partial(Family, alpha=True, head_dim_keys=("head_dim", "attention_head_dim"))
 _Chunked = partial(Family, mrope="chunked", sections=(16, 24, 24))
 _Glm4v = partial(Family, mrope="chunked", sections=(8, 12, 12))
 _QwenVl3 = partial(Family, mrope="interleaved", sections=(24, 20, 20))
 _Qwen35 = partial(Family, head_dim=256, mrope="interleaved", sections=(11, 11, 10))
-_Temperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
 
 _PLAIN = """
     arcee aria_text chameleon deepseek_ocr2_text diffllama doge dots1 esmc eurobert falcon_h1 gradium_phonon_tts
@@ -77,7 +72,7 @@ FAMILIES: dict[str, Family] = {
     "iquestcoder": Family(head_dim=128),
     "jetmoe": Family(head_dim=128, head_dim_keys=("kv_channels", "head_dim")),
     "jina_embeddings_v3": Family(base=20_000.0),
-    "ministral3": _Temperature(head_dim=128, base=1e6, block=part.MINISTRAL3_YARN),
+    "ministral3": part.Temperature(head_dim=128, base=1e6, block=part.MINISTRAL3_YARN),
     "mixtral": Family(base=1e6),
     "mllama_text_model": Family(base=500_000.0, no_position=part.CROSS_ATTENTION),
     "muse_glimmer_assistant": Family(head_dim=128, base=500_000.0),
@@ -93,7 +88,7 @@ FAMILIES: dict[str, Family] = {
     "glm4_moe": Family(partial=0.5),
     "gpt_neox": _NeoX(partial=0.25),
     "gpt_neox_japanese": _NeoX(partial=1.0, rounds_up=False),
-    "minimax_m2": _RotaryDim(head_dim=128, base=5e6),
+    "minimax_m2": part.RotaryDim(head_dim=128, base=5e6),
     "minimax_m3_vl_text": Family(head_dim=128, base=5e6, partial=1.0, decoys=("rotary_dim",)),
     "nemotron": Family(partial=0.5),
     "persimmon": Family(partial=0.5, rounds_up=False),
@@ -104,39 +99,39 @@ FAMILIES: dict[str, Family] = {
     "stablelm": Family(partial=0.25, rounds_up=False, partial_keys=("partial_rotary_factor", "rope_pct")),
 
     # Neighbouring channels pair up.
-    "blt_global_transformer": _Pairs(base=500_000.0),
-    "blt_local_decoder": _Pairs(base=500_000.0),
-    "blt_local_encoder": _Pairs(base=500_000.0),
-    "blt_patcher": _Pairs(),
-    "codegen": _Pairs(rotary_dim=64, rotary_dim_keys=("rotary_dim",)),
-    "cohere": _Pairs(base=500_000.0),
-    "ernie4_5": _Pairs(head_dim=128, base=500_000.0),
-    "ernie4_5_moe": _Pairs(base=500_000.0),
-    "glm": _Pairs(partial=0.5, head_dim=128),
-    "glm4": _Pairs(partial=0.5, head_dim=128),
-    "gptj": _Pairs(rotary_dim=64, rotary_dim_keys=("rotary_dim",)),
-    "helium": _Pairs(base=100_000.0, head_dim=128),
+    "blt_global_transformer": part.Pairs(base=500_000.0),
+    "blt_local_decoder": part.Pairs(base=500_000.0),
+    "blt_local_encoder": part.Pairs(base=500_000.0),
+    "blt_patcher": part.Pairs(),
+    "codegen": part.Pairs(rotary_dim=64, rotary_dim_keys=("rotary_dim",)),
+    "cohere": part.Pairs(base=500_000.0),
+    "ernie4_5": part.Pairs(head_dim=128, base=500_000.0),
+    "ernie4_5_moe": part.Pairs(base=500_000.0),
+    "glm": part.Pairs(partial=0.5, head_dim=128),
+    "glm4": part.Pairs(partial=0.5, head_dim=128),
+    "gptj": part.Pairs(rotary_dim=64, rotary_dim_keys=("rotary_dim",)),
+    "helium": part.Pairs(base=100_000.0, head_dim=128),
     "nomic_bert": part.NOMIC_BERT,
-    "openai_privacy_filter": _Pairs(head_dim=64, base=150_000.0, block=part.GPT_OSS_YARN),
-    "roformer": _Pairs(),
+    "openai_privacy_filter": part.Pairs(head_dim=64, base=150_000.0, block=part.GPT_OSS_YARN),
+    "roformer": part.Pairs(),
 
     # Multi-head latent attention: the last channels turn.
-    "axk1": _MlaChoice(mla=(128, 64)),
-    "axk2": _Mla(mla=(64, 32)),
-    "bailing_hybrid": _Mla(mla=(128, 64), base=6e6, layers=part.BAILING),
-    "deepseek_v2": _Mla(mla=(128, 64)),
-    "deepseek_v3": _MlaChoice(mla=(128, 64)),
-    "deepseek_v32": _Mla(mla=(128, 64), note=part.INDEXER_NOTE),
+    "axk1": part.MlaChoice(mla=(128, 64)),
+    "axk2": part.Mla(mla=(64, 32)),
+    "bailing_hybrid": part.Mla(mla=(128, 64), base=6e6, layers=part.BAILING),
+    "deepseek_v2": part.Mla(mla=(128, 64)),
+    "deepseek_v3": part.MlaChoice(mla=(128, 64)),
+    "deepseek_v32": part.Mla(mla=(128, 64), note=part.INDEXER_NOTE),
     "deepseek_v4": part.DEEPSEEK_V4_FAMILY,
-    "dots3_note_text": _Pairs(mla=(128, 64), ropes=part.DOTS3, layers=rule.dots3),
-    "glm4_moe_lite": _MlaChoice(mla=(192, 64)),
-    "glm_moe_dsa": _Mla(mla=(192, 64)),
+    "dots3_note_text": part.Pairs(mla=(128, 64), ropes=part.DOTS3, layers=rule.dots3),
+    "glm4_moe_lite": part.MlaChoice(mla=(192, 64)),
+    "glm_moe_dsa": part.Mla(mla=(192, 64)),
     "hy_v4": Family(mla=(192, 64), softmax=True),
-    "longcat_flash": _Mla(mla=(128, 64), base=1e7, layers_factor=("num_layers", 2)),
+    "longcat_flash": part.Mla(mla=(128, 64), base=1e7, layers_factor=("num_layers", 2)),
     "minicpm3": Family(mla=(64, 32), softmax=True),
     "mistral4": _Mistral4(mla=(64, 64), block=part.MISTRAL4_YARN),
     "mistral_large4_text": part.MISTRAL_LARGE4,
-    "youtu": _MlaChoice(mla=(128, 64)),
+    "youtu": part.MlaChoice(mla=(128, 64)),
 
     # Several position axes.
     "cohere_compass_text": _QwenVl3(),
@@ -168,8 +163,8 @@ FAMILIES: dict[str, Family] = {
     "gemma3n_text": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=rule.full_every(5)),
     "gemma4_text": Family(head_dim=256, partial=1.0, ropes=part.GEMMA4, layers=part.GEMMA_6_LAST),
     "gemma4_unified_text": Family(head_dim=256, partial=1.0, ropes=part.GEMMA4, layers=part.GEMMA_6_LAST),
-    "granite_swa": Family(rewrite=rewrites.base_a_layer, no_position=rule.zero_bases()),
-    "granitemoe_swa": Family(rewrite=rewrites.base_a_layer, no_position=rule.zero_bases()),
+    "granite_swa": Family(rewrite=rewrites.base_a_layer, no_position=nope.zero_bases()),
+    "granitemoe_swa": Family(rewrite=rewrites.base_a_layer, no_position=nope.zero_bases()),
     "laguna": Family(head_dim=128, partial=1.0, ropes=part.LAGUNA),
     "lfm3": Family(head_dim=128, partial=1.0, ropes=part.LFM3, layers=rule.lfm3),
     "mellum": Family(head_dim=128, partial=1.0, ropes=part.MELLUM),
@@ -185,11 +180,11 @@ FAMILIES: dict[str, Family] = {
     "zaya": Family(head_dim=128, partial=1.0, ropes=part.ZAYA, layers=part.ALL_HYBRID),
 
     # Layers without position.
-    "afmoe": Family(head_dim=128, layers=part.AFMOE, no_position=rule.only(SLIDING)),
+    "afmoe": Family(head_dim=128, layers=part.AFMOE, no_position=nope.only(SLIDING)),
     "bamba": Family(partial=0.5, partial_keys=(), layers=part.BAMBA),
     "beam": Family(head_dim=128, ropes=part.BEAM, layers=part.GEMMA_6_LAST, query=scales.beam, query_layers="without"),
-    "cohere2": _Pairs(layers=part.WINDOW_4, no_position=part.NO_WINDOW_NONE),
-    "cohere2_moe": _Pairs(head_dim=128, layers=rule.cohere2_moe, no_position=rule.cohere2_moe_positions),
+    "cohere2": part.Pairs(layers=part.WINDOW_4, no_position=part.NO_WINDOW_NONE),
+    "cohere2_moe": part.Pairs(head_dim=128, layers=rule.cohere2_moe, no_position=nope.cohere2_moe_positions),
     "exaone4": Family(layers=part.WINDOW_4, no_position=part.NO_WINDOW_ALL),
     "exaone_moe": Family(layers=part.WINDOW_4, no_position=part.NO_WINDOW_ALL),
     "flint": Family(head_dim=128, layers=rule.flint, no_position=part.NO_WINDOW_NONE),
@@ -197,7 +192,7 @@ FAMILIES: dict[str, Family] = {
     "lfm2": Family(base=1e6, layers=part.LFM2),
     "lfm2_moe": Family(base=1e6, layers=part.LFM2),
     "llama4_text": _Llama4(head_dim=128, base=500_000.0, no_position=part.NOPE_4),
-    "minimax": _RotaryDim(base=1e6, layers=part.MINIMAX),
+    "minimax": part.RotaryDim(base=1e6, layers=part.MINIMAX),
     "muse_glimmer_text": Family(head_dim=128, no_position=part.MUSE),
     "muse_spark_text": Family(head_dim=64, base=500_000.0, no_position=part.MUSE),
     "olmo_hybrid": Family(layers=rule.full_every(4, other=LINEAR)),

@@ -1,16 +1,9 @@
 """Families that transformers does not have, one line each: remote code, mlx-lm's own, models without rotation."""
 
-from functools import partial
-
 from tightrope.rope.reading import family_parts as part
 from tightrope.rope.reading import layers as rule
-from tightrope.rope.reading import rewrites, scales
+from tightrope.rope.reading import nope, rewrites
 from tightrope.rope.reading.family import Family
-
-_Mla = partial(Family, layout="interleaved", softmax=True)
-_MlaChoice = partial(_Mla, layout_key="rope_interleave")
-_Temperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
-_RotaryDim = partial(Family, partial=1.0, rotary_dim_keys=("rotary_dim",))
 
 _PLAIN = """
     Klear Yi aquila baichuan_m1 deci deepseek exaone internlm internlm2 mimo minicpm nanbeige orion plamo skywork
@@ -29,22 +22,22 @@ _OTHERWISE = """
 ELSEWHERE: dict[str, Family] = {
     **dict.fromkeys(_PLAIN.split(), Family()),
     "afm7": Family(layout="interleaved", base=50_000.0),
-    "baichuan": Family(without=rule.baichuan),
-    "bailing_moe": _RotaryDim(),
-    "bailing_moe_linear": _RotaryDim(all_layers=True),
-    "bailing_moe_v2": _RotaryDim(),
-    "bailing_moe_v3": _Mla(mla=(128, 64), base=6e6, layers=part.BAILING),
+    "baichuan": Family(without=nope.baichuan),
+    "bailing_moe": part.RotaryDim(),
+    "bailing_moe_linear": part.RotaryDim(all_layers=True),
+    "bailing_moe_v2": part.RotaryDim(),
+    "bailing_moe_v3": part.Mla(mla=(128, 64), base=6e6, layers=part.BAILING),
     "chatglm": part.CHATGLM_FAMILY,
     "deepseek_v41": part.DEEPSEEK_V4_FAMILY,
     "gear": Family(ropes=part.GLOBAL_LOCAL),
     "hunyuan": Family(alpha=True, head_dim_keys=("head_dim", "attention_head_dim")),
     "iquestloopcoder": Family(base=500_000.0),
-    "kimi_k2": _MlaChoice(mla=(128, 64)),
-    "kimi_vl": _MlaChoice(mla=(128, 64)),
+    "kimi_k2": part.MlaChoice(mla=(128, 64)),
+    "kimi_vl": part.MlaChoice(mla=(128, 64)),
     "lille-130m": Family(layout="interleaved"),
-    "longcat_flash_ngram": _Mla(mla=(128, 64), base=1e7, layers_factor=("num_layers", 2)),
-    "minimax_m1": _RotaryDim(base=1e6, layers=part.MINIMAX_01),
-    "minimax_text_01": _RotaryDim(base=1e6, layers=part.MINIMAX_01),
+    "longcat_flash_ngram": part.Mla(mla=(128, 64), base=1e7, layers_factor=("num_layers", 2)),
+    "minimax_m1": part.RotaryDim(base=1e6, layers=part.MINIMAX_01),
+    "minimax_text_01": part.RotaryDim(base=1e6, layers=part.MINIMAX_01),
     "nemotron-nas": Family(base=500_000.0),
     "openelm": Family(base_keys=("rope_freq_constant", "rope_theta")),
     "phi-msft": Family(rotary_dim=32, rotary_dim_keys=("rotary_dim",)),
@@ -57,12 +50,12 @@ ELSEWHERE: dict[str, Family] = {
     "spark2_5": Family(partial=1.0, layers=rule.full_every(4)),
     "stablelm_epoch": Family(partial=0.25, partial_keys=("rope_pct", "partial_rotary_factor")),
     "talkie": Family(head_dim=128, base=1e6, direction=-1),
-    "youtu_llm": _MlaChoice(mla=(128, 64), base=1.6e6),
+    "youtu_llm": part.MlaChoice(mla=(128, 64), base=1.6e6),
     # Native checkpoints of Meta and Mistral (params.json): their weights pair neighbouring channels.
     "meta_params": Family(layout="interleaved"),
     "meta_params_nope": Family(layout="interleaved", no_position=part.NOPE_4),
-    "mistral_params": _Temperature(layout="interleaved"),
-    "mistral_params_mla": _Temperature(layout="interleaved", mla=(128, 64)),
+    "mistral_params": part.Temperature(layout="interleaved"),
+    "mistral_params_mla": part.Temperature(layout="interleaved", mla=(128, 64)),
     **dict.fromkeys(_OTHERWISE.split(), Family(without=part.OTHER_POSITIONS)),
 }
 # fmt: on

@@ -1,8 +1,17 @@
 """What the lines of the family table are made of: several ropes in one model, default blocks, reasons and rules."""
 
+from functools import partial
+
 from tightrope.rope.reading import layers as rule
+from tightrope.rope.reading import nope, scales
 from tightrope.rope.reading.family import Family, LayerRope
 from tightrope.rope.reading.layers import FULL, LINEAR, SLIDING
+
+Pairs = partial(Family, layout="interleaved")
+Mla = partial(Family, layout="interleaved", softmax=True)
+MlaChoice = partial(Mla, layout_key="rope_interleave")
+RotaryDim = partial(Family, partial=1.0, rotary_dim_keys=("rotary_dim",))
+Temperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
 
 # Sliding layers keep a base of their own, without scaling; the rest is spelled rope_theta and rope_scaling.
 GLOBAL_LOCAL = {
@@ -121,19 +130,19 @@ BAMBA = rule.full_at("attn_layer_indices", LINEAR, missing=LINEAR)
 ALL_LINEAR = rule.full_every(1, full=LINEAR)
 ALL_HYBRID = rule.full_every(1, full="hybrid")
 
-NOPE_4 = rule.every_nth(4, "no_rope_layer_interval")
-CROSS_ATTENTION = rule.listed("cross_attention_layers", (3, 8, 13, 18, 23, 28, 33, 38))
-MUSE = rule.zero_bases(rule.last_of_four)
-NO_WINDOW_ALL = rule.sliding_only(without_window=True)
-NO_WINDOW_NONE = rule.sliding_only(without_window=False)
+NOPE_4 = nope.every_nth(4, "no_rope_layer_interval")
+CROSS_ATTENTION = nope.listed("cross_attention_layers", (3, 8, 13, 18, 23, 28, 33, 38))
+MUSE = nope.zero_bases(nope.last_of_four)
+NO_WINDOW_ALL = nope.sliding_only(without_window=True)
+NO_WINDOW_NONE = nope.sliding_only(without_window=False)
 
-NO_ROTATION = rule.always_without("its attention has no rotary positions; rope keys in the file have no effect")
-OTHER_POSITIONS = rule.always_without("this family knows positions by other means")
-DEPTH_DECODER = rule.always_without("the depth decoder is built without rotary positions")
-ALIBI = rule.without_if("alibi", True, "ALiBi takes the place of rotary positions")
-ESM = rule.without_unless("position_embedding_type", "rotary", "only 'rotary' turns", "absolute")
-GRANITE_HYBRID = rule.without_unless("position_embedding_type", "rope", "only 'rope' turns")
-CHATGLM = rule.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimensional positions, which are not read")
+NO_ROTATION = nope.always_without("its attention has no rotary positions; rope keys in the file have no effect")
+OTHER_POSITIONS = nope.always_without("this family knows positions by other means")
+DEPTH_DECODER = nope.always_without("the depth decoder is built without rotary positions")
+ALIBI = nope.without_if("alibi", True, "ALiBi takes the place of rotary positions")
+ESM = nope.without_unless("position_embedding_type", "rotary", "only 'rotary' turns", "absolute")
+GRANITE_HYBRID = nope.without_unless("position_embedding_type", "rope", "only 'rope' turns")
+CHATGLM = nope.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimensional positions, which are not read")
 
 INDEXER_NOTE = "the indexer turns its first 64 channels, pairs half a head apart"
 UNROTATED_NOTE = "the attention output is turned back by the query's angles (rotate with transpose=True)"
@@ -156,7 +165,7 @@ HUNYUAN_VL = Family(
     head_dim_keys=("head_dim", "attention_head_dim"),
     type_aliases={"xdrope": "dynamic"},
     block_keys=("xdrope_section",),
-    refused=rule.xdrope,
+    refused=nope.xdrope,
 )
 MISTRAL_LARGE4 = Family(
     mla=(64, 64),
@@ -190,6 +199,6 @@ CHATGLM_FAMILY = Family(
 ZAMBA2 = Family(
     hidden_factor=2,
     head_dim_keys=("attention_head_dim", "head_dim"),
-    without=rule.without_unless("use_mem_rope", True, "only true turns", False),
+    without=nope.without_unless("use_mem_rope", True, "only true turns", False),
     layers=rule.zamba2,
 )
