@@ -1,4 +1,4 @@
-"""The NEON kernel gives the bits of the definition: cross-compiled, and run by an emulator of a 64-bit ARM processor."""
+"""The NEON kernel gives the bits of the definition: cross-compiled, and run by an emulator of an ARM processor."""
 
 import subprocess
 from itertools import product
