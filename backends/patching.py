@@ -111,13 +111,13 @@ def patch(
 
     Args:
         model: A transformers, mlx-lm or mlx-vlm model.
-        config: What `tightrope.read` takes, or a `ModelRope`; by default the model's own configuration. An mlx-lm model
-            has forgotten the keys that mlx-lm does not know, so it needs one (see `tightrope.load_mlx`) where that matters.
+        config: What `tightrope.read` takes, or a `ModelRope`; by default the model's own configuration. A model of
+            mlx-lm has forgotten the keys that mlx-lm does not know: it needs one where that matters, see `load_mlx`.
         precision: See `RotaryEmbedding`.
         policy: See `RotaryEmbedding`.
         switch: See `RotaryEmbedding`.
-        verify: transformers: raise where the model's own modules rotate otherwise than its configuration says (in float32
-            arithmetic). False takes the configuration's word.
+        verify: In transformers: raise where the model's own modules rotate otherwise than its configuration says, by
+            more than float32 rounding. False takes the configuration's word.
 
     Returns:
         What was replaced, layer by layer, which code rotates there, and what was left alone and why.
@@ -175,9 +175,8 @@ def _handler(model: Any) -> Handler:
         module = HANDLERS.get(cls.__module__.partition(".")[0])
         if module is not None:
             return cast(Handler, import_module(module))
-    raise RopeConfigError(
-        f"model must be a transformers, mlx-lm or mlx-vlm model, got {type(model).__module__}.{type(model).__qualname__}"
-    )
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    raise RopeConfigError(f"model must be a transformers, mlx-lm or mlx-vlm model, got {kind}")
 
 
 def _apply(swaps: tuple[Swap, ...]) -> None:

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.backend("torch", "mlx")
 # Where the prompt begins: at the start, and where float32 angles have lost three digits.
 SHORT, FAR = 0, 40_000
 
-# Both frameworks compute the remaining layers in float32, each in an order of its own. How much that costs is measured,
-# not guessed: the distance of transformers' float32 logits from the same model in float64. mlx-lm's distance is a second
+# Both frameworks compute the remaining layers in float32, each in an order of its own. What that costs is measured, not
+# guessed: the distance of transformers' float32 logits from the same model in float64. mlx-lm's distance is a second
 # draw of the same kind; four times the first leaves room for its other orders of summation.
 OTHER_ORDER = 4.0
 

@@ -1,5 +1,7 @@
 """Generation on two stacks: the same tokens, in batches, with caches that rotate, rewind, are reused or quantised."""
 
+# ruff: noqa: E402  # imports follow the check that there is something to import
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,13 @@ def torch_tokens(name, rows, **options):
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     model = pairs.pair(name).torch
     out = model.generate(
-        ids, attention_mask=mask, max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False, pad_token_id=0, **options
+        ids,
+        attention_mask=mask,
+        max_new_tokens=TOKENS,
+        min_new_tokens=TOKENS,
+        do_sample=False,
+        pad_token_id=0,
+        **options,
     )
     return out[:, width:].tolist()
 
@@ -63,7 +71,9 @@ def prompt(length=24):
 
 
 def batch():
-    return [row[:length].tolist() for row, length in zip(pairs.prompt(len(LENGTHS), max(LENGTHS)), LENGTHS, strict=True)]
+    return [
+        row[:length].tolist() for row, length in zip(pairs.prompt(len(LENGTHS), max(LENGTHS)), LENGTHS, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("name", VARIED)

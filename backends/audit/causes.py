@@ -129,7 +129,9 @@ def _bases(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> Iter
     fitted = float(rope.base * ratio ** (-rope.exponent_dim / 2))
     for base in dict.fromkeys((float(f"{fitted:.4g}"), fitted)):
         if math.isfinite(base) and abs(base / rope.base - 1) > 1e-4:
-            yield from _changed("base ignored", f"with base {base:,.9g} (config.json: {said.base:,.9g})", rope, base=base)
+            yield from _changed(
+                "base ignored", f"with base {base:,.9g} (config.json: {said.base:,.9g})", rope, base=base
+            )
 
 
 def _gains(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> Iterator[Deviation]:

@@ -71,7 +71,8 @@ def compare(turned: dict[int, Float32], rope: RopeConfig) -> Comparison:
             return Comparison(dict.fromkeys(turned, float("inf")), explained=False)
         exact, allowed = truth(rope, x, offset)
         difference = min(
-            (np.abs(arranged - exact) for arranged in _arrangements(result, rope)), key=lambda d: float((d / allowed).max())
+            (np.abs(arranged - exact) for arranged in _arrangements(result, rope)),
+            key=lambda d: float((d / allowed).max()),
         )
         errors[offset] = float(difference.max())
         explained = explained and bool((difference <= allowed).all())

@@ -42,7 +42,9 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
     found = name or found or model.model_type
     if not model.ropes:
         return Audit(found, problem="it has no rotary position embedding")
-    return Audit(found, tuple(_audited(f"{peer_name} {version}", peer, config, model) for peer_name, peer, version in peers))
+    return Audit(
+        found, tuple(_audited(f"{peer_name} {version}", peer, config, model) for peer_name, peer, version in peers)
+    )
 
 
 def _audited(title: str, peer: Peer, config: dict[str, Any], model: ModelRope) -> PeerAudit:
@@ -91,7 +93,9 @@ def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, e
     older = _causes_in_older_spelling(peer, config, model)
     reason = " ".join(str(error).split())
     if older is None:
-        return PeerAudit(title, "refuses", f"{title} does not build this model: {reason}", causes=("refuses",), mends=reason)
+        return PeerAudit(
+            title, "refuses", f"{title} does not build this model: {reason}", causes=("refuses",), mends=reason
+        )
     verdict = f"{title} does not build this model: {reason}; it takes the older spelling (rope_theta, rope_scaling)"
     return PeerAudit(title, "refuses", verdict, causes=tuple(sorted(older | {_cure(config)})))
 
@@ -99,7 +103,7 @@ def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, e
 def _causes_in_older_spelling(peer: Peer, config: dict[str, Any], model: ModelRope) -> set[str] | None:
     """Return what a peer does otherwise once the same ropes are written as rope_theta and rope_scaling.
 
-    None where the configuration is written so already, where that has no words for it, or where the peer refuses it too.
+    None where it is written so already, where that spelling has no words for it, or where the peer refuses it too.
     """
     try:
         older = convert(config, "v4")

@@ -4,10 +4,10 @@ import contextlib
 import importlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.backends.audit.peers import PeerLacks, PeerRefuses
-from tightrope.backends.mlx.mlx_lm import plan, rope_modules
+from tightrope.backends.mlx.mlx_lm import plan
+from tightrope.backends.mlx.mlx_places import rope_modules
 from tightrope.backends.patching import Options
 from tightrope.rope.config import ModelRope
 from tightrope.rope.errors import RopeConfigError
@@ -26,10 +27,14 @@ REFUSALS: Final = (
 )  # fmt: skip
 
 _MISSING: Final = re.compile(r"(\w+)\.__init__\(\) missing \d+ required positional arguments?: (.*)")
-_ROTARY: Final = re.compile(r"rope|rotary|theta|head_dim")
+_ROTARY: Final = re.compile(r"rope|rotary|theta|^head_dim$")
 # Of what model classes check beyond its presence.
 _ACCEPTABLE: Final = {"intermediate_size": 1, "topk_method": "noaux_tc"}
-_TEXT_KEYS: Final = ("text_config", "llm_config", "language_config")
+# The parts of a configuration that model classes build arguments from.
+_PARTS: Final = ("text_config", "llm_config", "language_config", "vision_config", "audio_config")
+
+
+B = TypeVar("B")
 
 
 class Built:
@@ -51,7 +56,9 @@ class Built:
 
     def rotate(self, layer: int, x: NDArray[np.float32], offset: int) -> NDArray[np.float32]:
         """See `tightrope.backends.audit.peers.Built.rotate`."""
-        found = [place for place in rope_modules(self.model.layers[layer]) if "ndexer" not in type(place.owner).__name__]
+        found = [
+            place for place in rope_modules(self.model.layers[layer]) if "ndexer" not in type(place.owner).__name__
+        ]
         if not found:
             raise PeerLacks("it turns in a function of its own")
         try:
@@ -75,14 +82,25 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
     model rotates can be audited.
     """
     module = _module(config)
+    return completed_until_built(
+        lambda full: Built(module.Model(module.ModelArgs.from_dict(full)), model), config, module
+    )
+
+
+def completed_until_built(construct: Callable[[dict[str, Any]], B], config: dict[str, Any], module: ModuleType) -> B:
+    """Return what `construct` makes of a configuration, with arguments that it lacks and rotation does not need.
+
+    Raises:
+        PeerRefuses: It raises for another reason, or lacks what rotation does need.
+    """
     config = _with(config, _ACCEPTABLE)
     while True:
         try:
-            return Built(module.Model(module.ModelArgs.from_dict(config)), model)
+            return construct(config)
         except REFUSALS as error:
             names = _lacking(error)
             rotary = [name for name in names if _ROTARY.search(name)]
-            completed = _with(config, {} if rotary else _values(names, error, module))
+            completed = _with(config, {} if rotary else _values(names, error, module, config))
             if completed == config:
                 reason = f"it needs {' and '.join(rotary)}" if rotary else f"{type(error).__name__}: {error}"
                 raise PeerRefuses(reason) from error
@@ -111,12 +129,13 @@ def _lacking(error: Exception) -> list[str]:
     return re.findall(r"'(\w+)'", found.group(2)) if found else []
 
 
-def _values(names: list[str], error: Exception, module: ModuleType) -> dict[str, Any]:
+def _values(names: list[str], error: Exception, module: ModuleType, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value of its type for each argument that a class of arguments lacks."""
     found = _MISSING.match(str(error))
     owners = _classes(module, found.group(1)) if found else ()
     kinds = {item.name: str(item.type) for cls in owners for item in fields(cls)}
-    return {name: _value(kinds.get(name, "int")) for name in names}
+    known = {"model_type": config.get("model_type", "")}
+    return {name: known.get(name, _value(kinds.get(name, "int"))) for name in names}
 
 
 def _classes(module: ModuleType, name: str) -> Iterator[Any]:
@@ -136,9 +155,9 @@ def _value(kind: str) -> Any:
 
 
 def _with(config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration with values where it has none, at the top and in its text part."""
+    """Return a configuration with values where it has none, at the top and in its parts."""
     completed = {**values, **config}
-    for part in _TEXT_KEYS:
+    for part in _PARTS:
         if isinstance(config.get(part), dict):
             completed[part] = {**values, **config[part]}
     return completed

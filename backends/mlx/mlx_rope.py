@@ -23,14 +23,14 @@ class MLXRope(nn.Module):
     """
 
     def __init__(self, model: ModelRope | RopeConfig, layer: int | None = None, **rotary: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in mlx
         whole = RotaryEmbedding(model, **rotary)
-        rope = whole if layer is None else whole.for_layer(layer)
+        rope: Any = whole if layer is None else whole.for_layer(layer)
         if rope is None:
             raise RopeConfigError(f"layer {layer} has no position embedding, so there is no rope for it")
         # An underscore: mlx counts every other module and array of a module among its parameters.
         self._rope = rope
-        self._config = rope.model.rope(rope.layer_type)
+        self._config: RopeConfig = rope.model.rope(rope.layer_type)
 
     @property
     def config(self) -> RopeConfig:

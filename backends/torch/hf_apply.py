@@ -88,8 +88,7 @@ def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int)
     if turned is None:
         return None
     beside = (np.expand_dims(part.astype(np.float64), 1 if meaning.order == "bhsd" else 2) for part in (cos, sin))
-    how = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
-    expected = exact_rotate(x, *beside, **how)
+    expected = exact_rotate(x, *beside, layout=meaning.layout, side=meaning.side, transpose=meaning.transpose)
     bound = _ROUNDING * float(np.abs(x).max())
     return all(any(_close(y, e, bound) for e in _arrangements(expected, meaning, 2 * pairs)) for y in turned)
 

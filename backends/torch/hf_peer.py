@@ -56,7 +56,9 @@ class Built:
 
 def _apply_functions(scope: Any, output: Any) -> Iterator[tuple[Any, Meaning]]:
     """Yield the apply functions of a module that take what its rotary module gives, with what they do."""
-    forms: list[Form] = ["complex"] if isinstance(output, torch.Tensor) else [form for form in FORMS if form != "complex"]
+    forms: list[Form] = (
+        ["complex"] if isinstance(output, torch.Tensor) else [form for form in FORMS if form != "complex"]
+    )
     for name, function in vars(scope).items():
         if APPLY_NAME.match(name) and inspect.isfunction(function):
             for form in forms:
@@ -102,7 +104,7 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
 
 def _rotary(scope: Any, text: Any) -> torch.nn.Module:
     """Return the rotary module of a family's text part."""
-    classes = [
+    classes: list[Any] = [
         kind
         for name, kind in vars(scope).items()
         if inspect.isclass(kind) and kind.__module__ == scope.__name__ and name.endswith("RotaryEmbedding")

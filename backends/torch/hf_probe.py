@@ -3,13 +3,13 @@
 import copy
 import inspect
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
 
 from tightrope.backends.reports import in_words
-from tightrope.backends.torch.hf_rotary import FORMS, Form, HFRotary
+from tightrope.backends.torch.hf_rotary import FORMS, Form, HFRotary, pairs_of
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
@@ -40,14 +40,11 @@ def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: b
         with torch.device("cpu"):
             module = type(module)(module.config)  # the tables of a model on the meta device have no values
         remark = "its own tables have no values yet; a new module of its class was compared"
-    forms = [form for form in FORMS if _fits(module, model, form)]
-    if not forms:
-        raise RopeConfigError(_other_shape(module, model, path))
-    worst = {form: _difference(module, model, form) for form in forms}
-    form = min(forms, key=lambda candidate: worst[candidate])
-    if worst[form] <= 1:
+    form = _require_form(module, model, path)
+    worst = _difference(module, model, form)
+    if worst <= 1:
         return form, remark
-    remark = f"its own cos and sin differ from the configuration's by {worst[form]:.2g} times what float32 rounding explains"
+    remark = f"its own cos and sin differ from the configuration's by {worst:.2g} times what float32 rounding explains"
     if verify:
         raise RopeConfigError(
             f"{path} does not turn as its configuration says ({in_words(model)}): {remark}. Was the configuration "
@@ -80,18 +77,42 @@ def _calls(rope: RopeConfig) -> Iterator[torch.Tensor]:
         yield torch.tensor([positions])
 
 
-def _shapes(output: Any) -> tuple[Any, ...]:
-    parts = output if isinstance(output, tuple) else (output,)
-    return tuple((tuple(part.shape), part.is_complex()) if isinstance(part, torch.Tensor) else None for part in parts)
-
-
-def _fits(module: torch.nn.Module, model: ModelRope, form: Form) -> bool:
-    ours, theirs = _reference(model, form), copy.deepcopy(module)
+def _require_form(module: torch.nn.Module, model: ModelRope, path: str) -> Form:
+    """Return the form of what a rotary module gives, after a check that it is as wide as the configuration says."""
+    theirs = copy.deepcopy(module)
+    forms: set[Form | None] = set()
     for layer_type in _layer_types(module, model):
-        positions = next(_calls(_rope(model, layer_type)))
-        if _shapes(_call(theirs, positions, layer_type)) != _shapes(ours(torch.zeros(1), positions, layer_type)):
-            return False
-    return True
+        rope = _rope(model, layer_type)
+        output = _call(theirs, next(_calls(rope)), layer_type)
+        form = _form_of(output)
+        if form is None or pairs_of(form, output)[0].shape[-1] != rope.pairs:
+            shapes = [
+                tuple(getattr(part, "shape", ())) for part in (output if isinstance(output, tuple) else (output,))
+            ]
+            raise RopeConfigError(
+                f"{path} ({type(module).__name__}) gives {shapes} for "
+                f"{len(_CALLS[0])} positions, which is no form of {in_words(rope)}. Nothing was changed"
+            )
+        forms.add(form)
+    if len(forms) != 1:
+        raise RopeConfigError(
+            f"{path} ({type(module).__name__}) gives cos and sin in several forms. Nothing was changed"
+        )
+    return cast(Form, forms.pop())
+
+
+def _form_of(output: Any) -> Form | None:
+    """Return how cos and sin of several positions are laid out, None where it is no form known here."""
+    if isinstance(output, torch.Tensor):
+        return "complex" if output.is_complex() else None
+    if not isinstance(output, tuple) or len(output) != 2 or not all(isinstance(part, torch.Tensor) for part in output):
+        return None
+    sin, width = output[1], output[1].shape[-1]
+    if width % 2:
+        return "single"
+    if torch.equal(sin[..., : width // 2], sin[..., width // 2 :]):
+        return "halves"
+    return "pairs" if torch.equal(sin[..., ::2], sin[..., 1::2]) else "single"
 
 
 def _difference(module: torch.nn.Module, model: ModelRope, form: Form) -> float:
@@ -131,13 +152,3 @@ def _reference(model: ModelRope, form: Form) -> HFRotary:
 
 def _rope(model: ModelRope, layer_type: str | None) -> RopeConfig:
     return next(iter(model.ropes.values())) if layer_type is None or len(model.ropes) == 1 else model.rope(layer_type)
-
-
-def _other_shape(module: torch.nn.Module, model: ModelRope, path: str) -> str:
-    layer_type = _layer_types(module, model)[0]
-    positions = next(_calls(_rope(model, layer_type)))
-    shapes = [shape for shape, _ in _shapes(_call(copy.deepcopy(module), positions, layer_type))]
-    return (
-        f"{path} ({type(module).__name__}) gives {shapes} for positions {tuple(positions.shape)}, which is no form of "
-        f"{in_words(model)}. Nothing was changed"
-    )

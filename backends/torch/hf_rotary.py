@@ -95,5 +95,5 @@ class HFRotary(torch.nn.Module):
     def __reduce__(self) -> NoReturn:
         # Unpickling would bring back the modules, but not the forward methods that patching gave to some of them.
         raise RopeConfigError(
-            "a patched model cannot be pickled: tightrope.unpatch(model) first; save_pretrained and state_dict work as ever"
+            "a patched model cannot be pickled: tightrope.unpatch(model) first; save_pretrained and state_dict work"
         )

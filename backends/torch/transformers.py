@@ -56,7 +56,7 @@ class User:
 
     module: torch.nn.Module
     path: str
-    forward: types.FunctionType | None = None
+    method: Callable[..., Any] | None = None
     why: str = ""
 
 
@@ -105,6 +105,8 @@ def _settle(place: Place, text: Any, config: object, options: Options) -> None:
     try:
         _require_shape(place)
         rope = own_config(config) if is_text and config is not None else read(own)
+        if not rope.ropes:
+            raise RopeConfigError(f"the configuration of {place.path} says that nothing is rotated. {_UNTOUCHED}")
         place.form, place.why = find_form(place.module, _angles_of(rope), place.path, verify=options.verify)
     except RopeConfigError as error:
         if is_text:
@@ -115,7 +117,7 @@ def _settle(place: Place, text: Any, config: object, options: Options) -> None:
 
 
 def _angles_of(rope: ModelRope) -> ModelRope:
-    """Return the ropes as their cos and sin are computed: the direction is a matter of the function that applies them."""
+    """Return the ropes as cos and sin are computed: the direction is a matter of the function that applies them."""
     return replace(rope, ropes={key: value.replace(direction=1) for key, value in rope.ropes.items()})
 
 
@@ -129,12 +131,14 @@ def _require_shape(place: Place) -> None:
             f"(x, position_ids), as rotary modules are, but with {tuple(names[1:])}. {_UNTOUCHED}"
         )
     if place.module.state_dict():
-        raise RopeConfigError(f"{place.path} ({kind.__name__}) is saved with the model, so it is part of it. {_UNTOUCHED}")
+        raise RopeConfigError(
+            f"{place.path} ({kind.__name__}) is saved with the model, so it is part of it. {_UNTOUCHED}"
+        )
 
 
 def _settle_users(model: torch.nn.Module, places: list[Place]) -> None:
     """Give each attention module to the nearest rotary module above it, with a forward method that rotates once."""
-    known: dict[tuple[type, str], tuple[types.FunctionType | None, str]] = {}
+    known: dict[tuple[type, str], tuple[Callable[..., Any] | None, str]] = {}
     for path, module in model.named_modules():
         functions = apply_functions(type(module).forward)
         above = [place for place in places if _within(path, place.path.rpartition(".")[0])]
@@ -146,9 +150,10 @@ def _settle_users(model: torch.nn.Module, places: list[Place]) -> None:
         if place.rope:
             _require_own_forward(module)
             # One function for all layers of a class: a compiler then compiles it once.
-            if (type(module), place.path) not in known:
-                known[type(module), place.path] = _fused_forward(type(module), functions, place)
-            user.forward, user.why = known[type(module), place.path]
+            kind: tuple[type, str] = type(module), place.path
+            if kind not in known:
+                known[kind] = _fused_forward(type(module), functions, place)
+            user.method, user.why = known[kind]
 
 
 def _require_own_forward(module: torch.nn.Module) -> None:
@@ -165,7 +170,7 @@ def _within(path: str, above: str) -> bool:
 
 def _fused_forward(
     attention: Any, functions: dict[str, Callable[..., Any]], place: Place
-) -> tuple[types.FunctionType | None, str]:
+) -> tuple[Callable[..., Any] | None, str]:
     """Return a forward method that uses the fused rotation, or None and why there is none."""
     meanings = {name: meaning_of(function, place.form) for name, function in functions.items()}
     known = {name: meaning for name, meaning in meanings.items() if meaning}
@@ -190,12 +195,12 @@ def _require_meant(attention: type, place: Place, meanings: set[Meaning]) -> Non
 
 def _swaps(place: Place, rope: ModelRope, options: Options) -> Iterator[Swap]:
     """Yield what changes for one rotary module and its users."""
-    fused_throughout = bool(place.users) and all(user.forward for user in place.users)
+    fused_throughout = bool(place.users) and all(user.method for user in place.users)
     new = HFRotary(_angles_of(rope), form=place.form, in_float32=fused_throughout, **options.rotary())
     yield Swap(place.owner, place.name, new.train(place.module.training), place.module)
     for user in place.users:
-        if user.forward is not None:
-            yield _method_swap(user.module, types.MethodType(user.forward, user.module))
+        if user.method is not None:
+            yield _method_swap(user.module, types.MethodType(user.method, user.module))
 
 
 def _method_swap(module: torch.nn.Module, method: types.MethodType) -> Swap:
@@ -213,10 +218,10 @@ def _parts(place: Place) -> Iterator[PartReport]:
         yield PartReport(place.path, None, in_words(place.rope), "angles", host.path(_device(place.module)))
     for user in place.users:
         layer = getattr(user.module, "layer_idx", None)
-        known = isinstance(layer, int) and layer < len(place.rope.layers)
-        key = place.rope.layers[layer] if known else next(iter(place.rope.ropes))
+        layers = place.rope.layers
+        key = layers[layer] if isinstance(layer, int) and layer < len(layers) else next(iter(place.rope.ropes))
         part = PartReport(user.path, layer, None, "angles", why=user.why)
-        if user.forward is not None:
+        if user.method is not None:
             part = replace(part, action="angles and rotation", path=host.path(_device(user.module)))
         yield part if key is None else replace(part, rope=in_words(place.rope.ropes[key]))
 
