@@ -90,6 +90,15 @@ def test_what_a_spelling_cannot_say_is_an_error(tmp_path):
     assert not target.exists()
 
 
+def test_a_rope_that_would_read_back_otherwise_is_an_error(tmp_path):
+    source = tmp_path / "gemma.json"
+    source.write_text(json.dumps({"model_type": "gemma3_text", "num_hidden_layers": 6}))
+    linear = '{"rope_type": "linear", "factor": 2.0}'
+    ran = convert(source, "--to", "v4", "--rope", linear, "--layer-type", "sliding_attention")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert "the v4 spelling of 'gemma3_text' would change the ropes" in ran.stderr
+
+
 def test_an_unreadable_source_leaves_the_output_alone(tmp_path):
     source, target = tmp_path / "bad.json", tmp_path / "out.json"
     source.write_text("{")

@@ -75,7 +75,7 @@ def with_nan(y, x):
 
 def touched(y, x):
     y = y.copy()
-    y[..., -1] += np.float32(2.0**-20)
+    y[..., -1] = np.nextafter(y[..., -1], np.float32(0))
     return y
 
 
@@ -99,7 +99,7 @@ FAULTS = {
     "the other end": (ROPES["partial"], {"rope": lambda rope: rope.replace(side="tail")}, "rotation"),
     "not rotated": (llama(), {"result": lambda y, x: x}, "rotation"),
     "NaN": (llama(), {"result": with_nan}, "rotation"),
-    "a passive channel touched": (ROPES["partial"], {"result": touched}, "rotation"),
+    "a passive channel touched": (ROPES["partial"], {"result": touched, "path": "framework operations"}, "rotation"),
     "one token short": (llama(), {"result": lambda y, x: y[:, :, 1:]}, "rotation"),
     "no memory": (ROPES["dynamic"], {"memory": lambda policy: "row"}, "trajectory"),
     "batch mates": (ROPES["longrope"], {"memory": lambda policy: "transformers"}, "trajectory"),
