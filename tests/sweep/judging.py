@@ -19,6 +19,7 @@ class Verdict:
     Attributes:
         case: Its name.
         family: Its family.
+        content: What its positions are of, see `Case`.
         status: One of `STATUSES`.
         text: The difference or the reason.
         read_as: The rope that was read, "" where none was.
@@ -26,6 +27,7 @@ class Verdict:
 
     case: str
     family: str
+    content: str
     status: str
     text: str = ""
     read_as: str = ""
@@ -47,13 +49,13 @@ class Judge:
         seen = []
         for spelling, model in self._models(case):
             if isinstance(model, tightrope.RopeConfigError):
-                return Verdict(case.name, case.family, "unsupported", f"{spelling}: {model}")
+                return Verdict(case.name, case.family, case.content, "unsupported", f"{spelling}: {model}")
             config = rope_of(model, case)
             if config not in seen and (found := self._compare(case, config)):
                 status = "known difference" if known_difference(case.family, case.variant) else "differs"
-                return Verdict(case.name, case.family, status, f"{spelling}: {found}", repr(config))
+                return Verdict(case.name, case.family, case.content, status, f"{spelling}: {found}", repr(config))
             seen.append(config)
-        return Verdict(case.name, case.family, "agree")
+        return Verdict(case.name, case.family, case.content, "agree")
 
     def _compare(self, case: Case, config: tightrope.RopeConfig | None) -> Disagreement | None:
         if case.is_switched_off:

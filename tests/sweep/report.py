@@ -1,29 +1,34 @@
-"""The table `family · cases · agree · known difference · unsupported`, and the same for machines."""
+"""The table `family · cases · agree · known difference · unsupported`, and its summary for README.md."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sweep.judging import STATUSES, Verdict
 
 HEADINGS = ("family", "cases", *STATUSES)
+CONTENTS = {
+    "text": "text and sound: one position a token",
+    "picture": "pictures within text: M-RoPE",
+    "patches": "patches of vision towers",
+}
 
 
-def rows(verdicts: Iterable[Verdict]) -> list[tuple]:
-    """Return one row per family, sorted, and a last one with the totals."""
-    counts: dict[str, Counter] = {}
+def rows(verdicts: Iterable[Verdict], by: Callable[[Verdict], str]) -> list[tuple]:
+    """Return (name, cases, a number per status) for each group, in order of its name."""
+    groups: dict[str, Counter] = {}
     for verdict in verdicts:
-        counts.setdefault(verdict.family, Counter())[verdict.status] += 1
-    table = [_row(family, count) for family, count in sorted(counts.items())]
-    return [*table, _row(f"{len(counts)} families", sum(counts.values(), Counter()))]
+        groups.setdefault(by(verdict), Counter())[verdict.status] += 1
+    return [_row(name, count) for name, count in sorted(groups.items())]
 
 
 def _row(name: str, count: Counter) -> tuple:
     return (name, count.total(), *(count[status] for status in STATUSES))
 
 
-def table(verdicts: Iterable[Verdict]) -> str:
-    """Return the aligned table; a column without a case is left out."""
-    cells = [HEADINGS, *rows(verdicts)]
+def table(verdicts: list[Verdict]) -> str:
+    """Return the aligned table of families; a column without a case is left out."""
+    families = rows(verdicts, by=lambda verdict: verdict.family)
+    cells = [HEADINGS, *families, _row(f"{len(families)} families", Counter(verdict.status for verdict in verdicts))]
     keep = [i for i in range(len(HEADINGS)) if HEADINGS[i] != "differs" or cells[-1][i]]
     widths = [max(len(str(line[i])) for line in cells) for i in keep]
     return "\n".join("  ".join(_cell(line[i], width) for i, width in zip(keep, widths, strict=True)) for line in cells)
@@ -31,3 +36,17 @@ def table(verdicts: Iterable[Verdict]) -> str:
 
 def _cell(value: object, width: int) -> str:
     return str(value).ljust(width) if isinstance(value, str) else str(value or "·").rjust(width)
+
+
+def summary(verdicts: list[Verdict], version: str) -> str:
+    """Return the summary in Markdown: one line per content, with the number of families."""
+    lines = [
+        f"| transformers {version} | families | cases | {' | '.join(STATUSES[:-1])} |",
+        "| --- " + "| ---: " * 5 + "|",
+    ]
+    for content, name in CONTENTS.items():
+        chosen = [verdict for verdict in verdicts if verdict.content == content]
+        _, cases, *counts = _row(name, Counter(verdict.status for verdict in chosen))
+        numbers = [len({verdict.family for verdict in chosen}), cases, *counts[:-1]]
+        lines.append(f"| {name} | {' | '.join(f'{number:,}' for number in numbers)} |")
+    return "\n".join(lines)
