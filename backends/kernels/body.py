@@ -1,7 +1,7 @@
 """One kernel text for Metal in MLX and PyTorch and CUDA in MLX: a thread turns one pair of channels in a few heads.
 
 The functions stand in rotation.metal, the kernel's body here. A host wraps them so that these names exist: the tensors
-`q`, `q_out` (`k`, `k_out`) and those of `angle_tensors`, each with `_strides` in elements; `q_shape`; and
+`q`, `q_out` (`k`, `k_out`) and those of `angle_tensors`, each with `_shape` and `_strides` in elements; and
 `thread_position_in_grid`, which is (pair of a token, block of heads). Tensors are read in the body itself and never
 handed to a function by a pointer, because MLX puts small ones into another address space.
 """
@@ -20,16 +20,15 @@ _HEADS_PER_THREAD: Final = 4
 
 METAL_PRELUDE: Final = "#define ROPE_FN inline\n#define ROPE_BFLOAT bfloat\n"
 
-_TOKEN = """
+_TOKEN = Template("""
   const int64_t pair = int64_t(thread_position_in_grid.x % uint(PAIRS));
   const uint token = thread_position_in_grid.x / uint(PAIRS);
-  const uint seq = uint(q_shape[SEQ_AXIS]);
-  if (token >= seq * uint(q_shape[0])) { return; }
+  const uint seq = uint(${seq});
+  if (token >= seq * uint(${batch})) { return; }
   const int64_t row = int64_t(token / seq);
   const int64_t step = int64_t(token % seq);
-  const int block = int(thread_position_in_grid.y);
   rope_angle angle;
-"""
+""")
 _TABLE = """
   angle.c = cos[row * cos_strides[0] + step * cos_strides[1] + pair * cos_strides[2]];
   angle.s = sin[row * sin_strides[0] + step * sin_strides[1] + pair * sin_strides[2]];
@@ -44,6 +43,13 @@ _PHASE = Template("""
 """)
 _TRANSPOSE = """
   angle.s = -angle.s;
+"""
+_ANGLES = """
+  cos_out[int64_t(token) * PAIRS + pair] = angle.c;
+  sin_out[int64_t(token) * PAIRS + pair] = angle.s;
+"""
+_BLOCK = """
+  const int block = int(thread_position_in_grid.y);
 """
 _HEADS = Template("""{
     const int first = (block - ${X}_BLOCK) * HEADS_PER_THREAD;
@@ -116,7 +122,8 @@ class Kernel:
         """Return the statements of the kernel."""
         angle = _TABLE if "cos" in self.angles else _phase(self.angles)
         heads = f"  if (block < K_BLOCK) {_heads('q')} else {_heads('k')}\n" if self.k else f"  {_heads('q')}\n"
-        return "".join([self._constants(), _TOKEN, angle, _TRANSPOSE if self.transpose else "", heads])
+        token = _TOKEN.substitute(seq="q_shape[SEQ_AXIS]", batch="q_shape[0]")
+        return "".join([self._constants(), token, angle, _TRANSPOSE if self.transpose else "", _BLOCK, heads])
 
     def _constants(self) -> str:
         values = {
@@ -137,6 +144,24 @@ class Kernel:
         rest_end = rest + tensor.width - 2 * self.pairs if tensor.copied else rest
         values = {"HEADS": tensor.heads, "BLOCK": block, "START": start, "REST": rest, "REST_END": rest_end}
         return {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AngleKernel:
+    """The angles alone, written without gaps: `cos_out` and `sin_out`, (batch, seq, pairs) float32.
+
+    Attributes:
+        pairs: Rotated pairs.
+        angles: The names of the tensors that angles come from, those of a phase.
+    """
+
+    pairs: int
+    angles: tuple[str, ...]
+
+    def body(self) -> str:
+        """Return the statements of the kernel."""
+        token = _TOKEN.substitute(seq="positions_shape[2]", batch="positions_shape[1]")
+        return "".join([f"  constexpr int PAIRS = {self.pairs};\n", token, _phase(self.angles), _ANGLES])
 
 
 def angle_tensors(angles: Phase | Table) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import mlx.core as mx
 
 from tightrope.backends.kernels.body import functions
 
+NAME: Final = "CUDA"
 TYPES: Final = {mx.float32: "float", mx.bfloat16: "__nv_bfloat16", mx.float16: "__half"}
 
 PRELUDE: Final = """
@@ -31,7 +32,7 @@ _POSITION: Final = (
 
 def compiled(name: str, inputs: list[str], outputs: list[str], body: str) -> Callable[..., list[mx.array]]:
     """Return a CUDA kernel; MLX writes its signature from what the body names."""
-    return mx.fast.cuda_kernel(
+    kernel: Callable[..., list[mx.array]] = mx.fast.cuda_kernel(  # type: ignore[assignment]  # MLX says object
         name=name,
         input_names=inputs,
         output_names=outputs,
@@ -39,3 +40,4 @@ def compiled(name: str, inputs: list[str], outputs: list[str], body: str) -> Cal
         header=PRELUDE + functions(),
         ensure_row_contiguous=False,  # a transposed q is read where it is
     )
+    return kernel

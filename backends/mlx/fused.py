@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import mlx.core as mx
 
@@ -15,8 +16,8 @@ from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reference import pair_slices
 
-# The axis of each tensor of angles that counts rows; the others hold for every row.
-_BATCH_AXES = {"cos": 0, "sin": 0, "positions": 1, "rows": 0}
+# The axis of each array that counts rows; the others hold for every row.
+_BATCH_AXES = {"q": 0, "k": 0, "cos": 0, "sin": 0, "positions": 1, "rows": 0}
 
 
 def rotate(
@@ -33,10 +34,17 @@ def rotate(
         heads=len(xs), angles=tuple(given), layout=layout, side=side, transpose=transpose,
         seq_axis=2 if order == "bhsd" else 1,
     )  # fmt: skip
-    turned = [*_function(call)(*xs, *given.values()), None]
+    turned = _function(call)(*xs, *given.values())
     if order == "thd":
-        turned = [x if x is None else mx.squeeze(x, packed) for x in turned]
-    return turned[0], turned[1]
+        turned = [mx.squeeze(x, packed) for x in turned]
+    return turned[0], turned[1] if k is not None else None
+
+
+def cos_sin(phase: Phase) -> Table:
+    """Return cos and sin of exact phases by one kernel: float32 (batch, seq, pairs), attention factor in."""
+    given = angle_tensors(phase)
+    cos, sin = _angle_function(tuple(given))(*given.values())
+    return Table(cos=cos, sin=sin)
 
 
 def _spread(given: dict[str, mx.array], batch: int) -> dict[str, mx.array]:
@@ -54,11 +62,24 @@ def _spread(given: dict[str, mx.array], batch: int) -> dict[str, mx.array]:
 @cache
 def _function(call: Call) -> Callable[..., Sequence[mx.array]]:
     """Return the launch with its derivatives and its batching."""
-    function = mx.custom_function(lambda *arrays: kernel.launch(call, arrays))
+    function: Any = mx.custom_function(lambda *arrays: kernel.launch(call, arrays))
     function.vjp(lambda arrays, gradients, outputs: _vjp(call, arrays, gradients))
     function.jvp(lambda arrays, tangents: _jvp(call, arrays, tangents))
-    function.vmap(lambda arrays, axes: _vmap(call, arrays, axes))
-    return function
+    names = ("q", "k")[: call.heads] + call.angles
+    function.vmap(lambda arrays, axes: _batched(function, names, arrays, axes))
+    launch: Callable[..., Sequence[mx.array]] = function
+    return launch
+
+
+@cache
+def _angle_function(names: tuple[str, ...]) -> Callable[..., Sequence[mx.array]]:
+    """Return the launch that computes angles, with its batching; positions are integers and have no gradient."""
+    function: Any = mx.custom_function(lambda *arrays: kernel.launch_angles(names, arrays))
+    function.vjp(lambda arrays, gradients, outputs: list(map(mx.zeros_like, arrays)))
+    function.jvp(lambda arrays, tangents: [mx.zeros_like(x) for x in function(*arrays)])
+    function.vmap(lambda arrays, axes: _batched(function, names, arrays, axes))
+    launch: Callable[..., Sequence[mx.array]] = function
+    return launch
 
 
 def _vjp(call: Call, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
@@ -110,18 +131,19 @@ def _turning(call: Call, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> 
     return [only_turned(x) for x in _function(call)(*xs, *angles)]
 
 
-def _vmap(call: Call, arrays: Sequence[mx.array], axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
-    """Batch: the mapped axis becomes part of the batch."""
+def _batched(
+    function: Callable[..., Sequence[mx.array]], names: Sequence[str],
+    arrays: Sequence[mx.array], axes: Sequence[int | None],
+) -> tuple[list[mx.array], list[int]]:  # fmt: skip
+    """Batch a launch: the mapped axis becomes part of the batch."""
     size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
-    names = [*["q", "k"][: call.heads], *call.angles]
-    merged = [_merged(name, *pair, size) for name, *pair in zip(names, arrays, axes, strict=True)]
-    outs = _function(call)(*merged)
+    outs = function(*(_merged(*named, size) for named in zip(names, arrays, axes, strict=True)))
     return [out.reshape(size, -1, *out.shape[1:]) for out in outs], [0] * len(outs)
 
 
 def _merged(name: str, array: mx.array, axis: int | None, size: int) -> mx.array:
     """Merge a mapped axis into the batch; an array that is not mapped is the same for all."""
-    batch = 0 if name in ("q", "k") else _BATCH_AXES.get(name)
+    batch = _BATCH_AXES.get(name)
     if batch is None:
         if axis is not None:
             raise RopeConfigError(f"{name} cannot be mapped over: map over positions, or over cos and sin")

@@ -9,6 +9,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.backends.mlx import kernel
 from tightrope.backends.protocol import DTypeName
 
 name: Final = "mlx"
@@ -36,7 +37,7 @@ def on(device: str) -> Iterator[None]:
 def asarray(values: NDArray[Any], dtype: DTypeName, device: str) -> mx.array:
     """Return an array; floats are rounded to dtype, to nearest even."""
     with on(device):
-        return mx.array(np.ascontiguousarray(values)).astype(getattr(mx, dtype))
+        return mx.array(np.asarray(values, order="C")).astype(getattr(mx, dtype))
 
 
 def to_numpy(array: mx.array) -> NDArray[Any]:
@@ -59,7 +60,8 @@ def synchronize(device: str) -> None:
 
 def path(device: str) -> str:
     """Return which code rotates there, in words."""
-    return "framework operations"
+    with on(device):
+        return kernel.language().NAME if kernel.serves() else "framework operations"
 
 
 def _device(name: str) -> mx.Device:

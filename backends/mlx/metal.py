@@ -7,12 +7,13 @@ import mlx.core as mx
 
 from tightrope.backends.kernels.body import METAL_PRELUDE, functions
 
+NAME: Final = "Metal"
 TYPES: Final = {mx.float32: "float", mx.bfloat16: "bfloat", mx.float16: "half"}
 
 
 def compiled(name: str, inputs: list[str], outputs: list[str], body: str) -> Callable[..., list[mx.array]]:
     """Return a Metal kernel; MLX writes its signature from what the body names."""
-    return mx.fast.metal_kernel(
+    kernel: Callable[..., list[mx.array]] = mx.fast.metal_kernel(  # type: ignore[assignment]  # MLX says object
         name=name,
         input_names=inputs,
         output_names=outputs,
@@ -20,3 +21,4 @@ def compiled(name: str, inputs: list[str], outputs: list[str], body: str) -> Cal
         header=METAL_PRELUDE + functions(),
         ensure_row_contiguous=False,  # a transposed q is read where it is
     )
+    return kernel

@@ -9,7 +9,7 @@ import numpy as np
 
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.mlx import rotate
+from tightrope.backends.mlx import fused, kernel, rotate
 from tightrope.backends.ops import Values
 from tightrope.rope.errors import RopeConfigError
 
@@ -89,7 +89,7 @@ class MlxOps:
         return _cos_sin(top)
 
     def table(self, phase: Phase) -> Table:
-        return trig.table(self, phase)
+        return fused.cos_sin(phase) if kernel.serves() else trig.table(self, phase)
 
     def rotate(
         self, q: mx.array, k: mx.array | None, angles: Phase | Table, **how: Any

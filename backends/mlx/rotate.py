@@ -6,6 +6,7 @@ import mlx.core as mx
 
 from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.mlx import fused, kernel
 from tightrope.backends.ops import Ops
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.reference import pair_slices
@@ -16,6 +17,8 @@ def rotate_pair(
     *, layout: Layout, side: Side, order: Order, transpose: bool,
 ) -> tuple[mx.array, mx.array | None]:  # fmt: skip
     """Return q and k rotated; see `Ops.rotate`."""
+    if kernel.serves(q, k):
+        return fused.rotate(q, k, angles, layout=layout, side=side, order=order, transpose=transpose)
     table = angles if isinstance(angles, Table) else ops.table(angles)
     cos, sin = _beside(table.cos, order), _beside(-table.sin if transpose else table.sin, order)
     turned = _rotated(q, cos, sin, layout, side)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.protocol import DTypeName
-from tightrope.backends.torch import native
+from tightrope.backends.torch import gpu, native
 
 name: Final = "torch"
 version: Final[str] = torch.__version__
@@ -70,4 +70,4 @@ def synchronize(device: str) -> None:
 
 def path(device: str) -> str:
     """Return which code rotates there, in words."""
-    return native.path() if device == "cpu" else "framework operations"
+    return native.path() if device == "cpu" else gpu.path(device)

@@ -21,7 +21,7 @@ DTYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 _VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 _LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
 _ORDERS: Final[dict[Order, int]] = {"bhsd": 0, "bshd": 1, "thd": 2}
-_PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
+PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | Non
 
     It may not where a gradient, a tracer, a function transform, a dispatch mode or a tensor subclass takes part.
     """
-    if torch.compiler.is_compiling() or kernel is None or _watched():
+    if torch.compiler.is_compiling() or kernel is None or watched():
         return None
     first, second = (angles.cos, angles.sin) if isinstance(angles, Table) else (angles.positions, angles.turns)
     differentiable = torch.is_grad_enabled()
     for x in (*xs, first, second):
-        if not (x.is_cpu and type(x) in _PLAIN and not (differentiable and x.requires_grad)):
+        if not (x.is_cpu and type(x) in PLAIN and not (differentiable and x.requires_grad)):
             return None
     for x in xs:
         if x.dtype not in DTYPES or x.layout is not torch.strided or x.is_neg():
@@ -111,7 +111,8 @@ def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | Non
     return kernel
 
 
-def _watched() -> bool:
+def watched() -> bool:
+    """Say whether a tracer, a function transform, a dispatch mode or forward differentiation follows every call."""
     return bool(
         torch._C._len_torch_dispatch_stack()
         or torch._C._are_functorch_transforms_active()

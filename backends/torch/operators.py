@@ -7,6 +7,7 @@ place take several times as long.
 from typing import Any, cast
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
@@ -15,8 +16,10 @@ from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 
 
 def serve(*tensors: torch.Tensor) -> bool:
-    """Say whether a graph of these tensors should hold the operators."""
-    return native.kernel is not None and all(x.device.type == "cpu" for x in tensors)
+    """Say whether a graph of these tensors should hold the operators; fake tensors of a device need no device then."""
+    if torch.compiler.is_compiling():
+        return native.kernel is not None and all(x.device.type == "cpu" for x in tensors)
+    return any(isinstance(x, FakeTensor) for x in tensors)
 
 
 def _kernel() -> native.Kernel:
@@ -86,6 +89,7 @@ def _(positions: torch.Tensor, turns: torch.Tensor, *_: Any) -> tuple[torch.Tens
 def table(phase: Phase) -> Table:
     """Return cos and sin of a phase, by the operator."""
     # Constants that one function made share a name in a graph, which torch 2.13 refuses; views of them do not.
-    turns, gains, axes = phase.turns[:], phase.gains[:], None if phase.axes is None else phase.axes[:]
+    turns, gains = phase.turns.view_as(phase.turns), phase.gains.view_as(phase.gains)
+    axes = None if phase.axes is None else phase.axes.view_as(phase.axes)
     cos, sin = cos_sin(phase.positions, turns, gains, phase.rows, axes)
     return Table(cos=cos, sin=sin)

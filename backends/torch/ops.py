@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Values
-from tightrope.backends.torch import native, operators, rotate
+from tightrope.backends.torch import gpu, native, operators, rotate
 from tightrope.rope.errors import RopeConfigError
 
 _INTEGERS: Final = frozenset(
@@ -59,7 +59,11 @@ class TorchOps:
         return _device(like)
 
     def array(self, values: Values, like: torch.Tensor | None) -> torch.Tensor:
-        return _array(values.raw, values.dtype, values.shape, _device(like))
+        if torch.compiler.is_dynamo_compiling():
+            name = _constant_name(values.raw, values.dtype, values.shape, _device(like))
+            constant: torch.Tensor = getattr(_CONSTANTS, name)
+            return constant
+        return _array(values, _device(like))
 
     def largest(self, array: torch.Tensor) -> torch.Tensor:
         return array.amax().reshape(1)
@@ -93,10 +97,10 @@ class TorchOps:
         return trig.cos_sin(self, top)
 
     def table(self, phase: Phase) -> Table:
-        kernel = native.serving((), phase)
+        kernel = native.serving((), phase) or gpu.serving((), phase)
         if kernel is not None:
             return kernel.cos_sin(phase)
-        if torch.compiler.is_compiling() and operators.serve(phase.positions):
+        if operators.serve(phase.positions):
             return operators.table(phase)
         return trig.table(self, phase)
 
@@ -111,14 +115,35 @@ def _device(like: torch.Tensor | None) -> torch.device:
     return device
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
-def _array(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    values = np.frombuffer(raw, dtype).reshape(shape)
-    if torch._C._len_torch_dispatch_stack() and not torch.compiler.is_compiling():
-        return torch.tensor(values.tolist(), dtype=getattr(torch, dtype), device=device)  # fake where tensors are fake
+def _array(values: Values, device: torch.device) -> torch.Tensor:
+    array = np.frombuffer(values.raw, values.dtype).reshape(values.shape)
+    if torch._C._len_torch_dispatch_stack():  # fake where tensors are fake
+        return torch.tensor(array.tolist(), dtype=getattr(torch, values.dtype), device=device)
     # Not an inference tensor, even under inference_mode: it is kept, and may be used where gradients flow.
     with torch.inference_mode(False):
-        return torch.from_numpy(values.copy()).to(device)
+        return torch.from_numpy(array.copy()).to(device)
+
+
+class _Constants:
+    """The tensors that compiled graphs take for given, as attributes: dynamo looks each up and guards it by itself.
+
+    A constant result of `assume_constant_result` would not do: dynamo tells two of them apart by the function's name.
+    """
+
+
+_CONSTANTS: Final = _Constants()
+_CONSTANT_NAMES: Final[dict[tuple[Values, torch.device], str]] = {}
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
+def _constant_name(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch.device) -> str:
+    """Return the attribute of `_CONSTANTS` that holds these values on that device; runs while a graph is made."""
+    values = Values(raw, dtype, shape)
+    if (values, device) not in _CONSTANT_NAMES:
+        name = f"constant_{len(_CONSTANT_NAMES)}"
+        setattr(_CONSTANTS, name, _array(values, device))
+        _CONSTANT_NAMES[values, device] = name
+    return _CONSTANT_NAMES[values, device]
 
 
 # A constant, so that it runs, and raises, while a graph is made.

@@ -8,7 +8,7 @@ import torch
 from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Ops
-from tightrope.backends.torch import eager, native, operators
+from tightrope.backends.torch import eager, gpu, native, operators
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 
@@ -34,7 +34,7 @@ def rotate_pair(
     xs = (q,) if k is None else (q, k)
     if in_place:
         _check_apart(xs)
-    kernel = native.serving(xs, angles)
+    kernel = native.serving(xs, angles) or gpu.serving(xs, angles)
     if kernel is not None:
         turned = _launched(kernel, xs, angles, how, in_place=in_place)
     else:
@@ -53,8 +53,9 @@ def _check_apart(xs: tuple[torch.Tensor, ...]) -> None:
 
 
 def _launched(
-    kernel: native.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: dict[str, Any], *, in_place: bool
-) -> tuple[torch.Tensor, ...]:
+    kernel: native.Kernel | gpu.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: dict[str, Any],
+    *, in_place: bool,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
     kernel.rotate(xs, outs, angles, **how)
     if in_place:  # unseen by autograd, which may have kept q or k for a gradient: it must notice
@@ -68,7 +69,7 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
         return tuple(x.copy_(y) for x, y in zip(xs, _rotated(xs, table, how, in_place=False), strict=True))
     if differentiable and (table.cos.requires_grad or table.sin.requires_grad):
         return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
-    if torch.compiler.is_compiling() and operators.serve(*xs, table.cos):
+    if operators.serve(*xs, table.cos):
         ys = tuple(operators.rotate(x, table.cos, table.sin, **asdict(how)) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     if differentiable and not _watched():
@@ -102,11 +103,11 @@ class Rotation(torch.autograd.Function):
 def _computed(
     xs: tuple[torch.Tensor, ...], cos: torch.Tensor, sin: torch.Tensor, how: How, *, in_place: bool
 ) -> tuple[torch.Tensor, ...]:
-    if _watched():
+    if _watched() or not all(map(torch._C._has_storage, xs)):  # without storage: batched gradients
         ys = tuple(_traced(x, cos, sin, how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     table = Table(cos=cos, sin=sin)
-    kernel = native.serving(xs, table)
+    kernel = native.serving(xs, table) or gpu.serving(xs, table)
     if kernel is not None:
         return _launched(kernel, xs, table, asdict(how), in_place=in_place)
     outs = xs if in_place else tuple(torch.empty_like(x) for x in xs)

@@ -6,7 +6,7 @@ import torch
 import triton
 
 from tightrope.backends.kernels.angles import Phase, Table, rotated_start
-from tightrope.backends.torch.triton_kernel import rotate_qk
+from tightrope.backends.torch import triton_kernel
 from tightrope.rope.config import Layout, Side
 
 # A program's share, in pairs of channels, and a warp's, in bytes of half of them: two 16-byte accesses a thread.
@@ -27,7 +27,7 @@ def rotate(
         k: As q, of the same dtype; heads and width may differ.
         q_out: Shaped as q; any strides under which no two elements overlap.
         k_out: As q_out, for k.
-        angles: See `Phase` and `Table`.
+        angles: See `Phase` and `Table`; their batch is that of q.
         layout: Which channels form a pair.
         side: Which end of the width is rotated.
         transpose: Rotate back: the sign of sin flipped.
@@ -40,13 +40,25 @@ def rotate(
     block = _block(heads, lanes)
     k_heads = 0 if k is None else k.shape[2]
     k_block = _block(k_heads, lanes)
-    with torch.cuda.device_of(q):
-        rotate_qk[(batch * seq, triton.cdiv(heads, block) + triton.cdiv(k_heads, k_block))](
+    with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]  # untyped in torch
+        triton_kernel.rotate_qk[(batch * seq, triton.cdiv(heads, block) + triton.cdiv(k_heads, k_block))](
             *_pointers(q, q_out), *_pointers(k, k_out), **_sources(angles), seq=seq, PAIRS=pairs, LANES=lanes,
             **_shape("Q", q, q_out, block, pairs, side), **_shape("K", k, k_out, k_block, pairs, side),
             INTERLEAVED=layout == "interleaved", TRANSPOSE=transpose,
             num_warps=min(_MAX_WARPS, max(1, block * lanes * q.element_size() // _BYTES_PER_WARP)),
             enable_fp_fusion=False,
+        )  # fmt: skip
+
+
+def cos_sin(phase: Phase, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Write cos and sin of exact phases, attention factor in: float32 (batch, seq, pairs), contiguous."""
+    batch, seq, pairs = cos.shape
+    if batch * seq == 0:
+        return
+    with torch.cuda.device_of(cos):  # type: ignore[no-untyped-call]  # untyped in torch
+        triton_kernel.cos_sin[(batch * seq,)](
+            **_phase(phase), cos=cos, sin=sin, seq=seq, PAIRS=pairs, LANES=triton.next_power_of_2(pairs),
+            num_warps=1, enable_fp_fusion=False,
         )  # fmt: skip
 
 
@@ -64,24 +76,23 @@ def _pointers(x: torch.Tensor | None, out: torch.Tensor | None) -> tuple[Any, ..
 
 def _sources(angles: Phase | Table) -> dict[str, Any]:
     """Return the kernel's arguments of both sources; those of the other one are None."""
-    names = (
-        "positions",
-        "position_strides",
-        "turns",
-        "gains",
-        "rows",
-        "axes",
-        "cos",
-        "cos_strides",
-        "sin",
-        "sin_strides",
-    )
-    unused = dict.fromkeys(names)
-    if isinstance(angles, Table):
-        cos, sin = angles.cos, angles.sin
-        return unused | {"cos": cos, "cos_strides": cos.stride(), "sin": sin, "sin_strides": sin.stride()}
-    used = {name: getattr(angles, name) for name in ("positions", "turns", "gains", "rows", "axes")}
-    return unused | used | {"position_strides": angles.positions.stride()}
+    if isinstance(angles, Phase):
+        return _phase(angles) | dict.fromkeys(("cos", "cos_strides", "sin", "sin_strides"))
+    unused = dict.fromkeys(("positions", "position_strides", "turns", "gains", "rows", "row_stride", "axes"))
+    cos, sin = angles.cos, angles.sin
+    return unused | {"cos": cos, "cos_strides": cos.stride(), "sin": sin, "sin_strides": sin.stride()}
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "positions": phase.positions,
+        "position_strides": phase.positions.stride(),
+        "turns": phase.turns,
+        "gains": phase.gains,
+        "rows": phase.rows,
+        "row_stride": None if phase.rows is None else phase.rows.stride(0),
+        "axes": phase.axes,
+    }
 
 
 def _shape(

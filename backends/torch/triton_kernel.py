@@ -1,4 +1,4 @@
-"""The rotation as a Triton kernel: q and k in one launch, one program per token and block of heads.
+"""The rotation as a Triton kernel: q and k in one launch, a program for each token and block of heads.
 
 Bit for bit `rope.reference`: the phase is an integer, every product that is added to something is an explicit fma, and
 the result is rounded once. Launched by `backends.torch.triton` alone; Triton is optional, so nothing else imports this.
@@ -12,12 +12,14 @@ each tensor.
 import triton
 import triton.language as tl
 
+# Neither the length nor where positions lie changes the code; without this a new length could mean a compilation.
+_OPEN = ["seq", "position_strides", "row_stride"]
 
-# Neither the length nor the strides of positions change the code; without this a new length could mean a compilation.
-@triton.jit(do_not_specialize=["seq", "position_strides"])
+
+@triton.jit(do_not_specialize=_OPEN)
 def rotate_qk(
     q, q_out, q_strides, q_out_strides, k, k_out, k_strides, k_out_strides,
-    positions, position_strides, turns, gains, rows, axes, cos, cos_strides, sin, sin_strides, seq,
+    positions, position_strides, turns, gains, rows, row_stride, axes, cos, cos_strides, sin, sin_strides, seq,
     PAIRS: tl.constexpr, LANES: tl.constexpr, INTERLEAVED: tl.constexpr, TRANSPOSE: tl.constexpr,
     Q_HEADS: tl.constexpr, Q_WIDTH: tl.constexpr, Q_START: tl.constexpr, Q_BLOCK: tl.constexpr, Q_COPY: tl.constexpr,
     K_HEADS: tl.constexpr, K_WIDTH: tl.constexpr, K_START: tl.constexpr, K_BLOCK: tl.constexpr, K_COPY: tl.constexpr,
@@ -28,7 +30,7 @@ def rotate_qk(
     row = (token // seq).to(tl.int64)
     step = (token % seq).to(tl.int64)
     if cos is None:
-        c, s = _computed(positions, position_strides, turns, gains, rows, axes, row, step, PAIRS, LANES)
+        c, s = _computed(positions, position_strides, turns, gains, rows, row_stride, axes, row, step, PAIRS, LANES)
     else:
         c, s = _given(cos, cos_strides, sin, sin_strides, row, step, PAIRS, LANES)
     if TRANSPOSE:
@@ -46,6 +48,22 @@ def rotate_qk(
         )  # fmt: skip
 
 
+@triton.jit(do_not_specialize=_OPEN)
+def cos_sin(
+    positions, position_strides, turns, gains, rows, row_stride, axes, cos, sin, seq,
+    PAIRS: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    """Write cos and sin of one token, (batch, seq, PAIRS) without gaps. Grid: (batch · seq,)."""
+    token = tl.program_id(0)
+    row = (token // seq).to(tl.int64)
+    step = (token % seq).to(tl.int64)
+    c, s = _computed(positions, position_strides, turns, gains, rows, row_stride, axes, row, step, PAIRS, LANES)
+    pair = tl.arange(0, LANES)
+    at = token.to(tl.int64) * PAIRS + pair
+    tl.store(cos + at, c, mask=pair < PAIRS)
+    tl.store(sin + at, s, mask=pair < PAIRS)
+
+
 @triton.jit
 def _given(cos, cos_strides, sin, sin_strides, row, step, PAIRS: tl.constexpr, LANES: tl.constexpr):
     """Load cos and sin of one token: float32 (LANES,)."""
@@ -58,14 +76,14 @@ def _given(cos, cos_strides, sin, sin_strides, row, step, PAIRS: tl.constexpr, L
 
 @triton.jit
 def _computed(
-    positions, strides, turns, gains, rows, axes, row, step, PAIRS: tl.constexpr, LANES: tl.constexpr
+    positions, strides, turns, gains, rows, row_stride, axes, row, step, PAIRS: tl.constexpr, LANES: tl.constexpr
 ):  # fmt: skip
     """Compute cos and sin of one token from its position and the row's table of turns: float32 (LANES,)."""
     pair = tl.arange(0, LANES)
     within = pair < PAIRS
     table = 0
     if rows is not None:
-        table = tl.load(rows + row).to(tl.int64)
+        table = tl.load(rows + row * row_stride).to(tl.int64)
     turn = tl.load(turns + table * PAIRS + pair, mask=within, other=0)
     at = positions + row * strides[1] + step * strides[2]
     if axes is None:

@@ -9,11 +9,10 @@ Metal, by a C++ compiler, or MLX on CUDA, by nvcc.
 
 import os
 import sys
-import traceback
 
 from kernels.cases import CASES
 from kernels.mutants import shared
-from kernels.run_triton import say
+from kernels.run_triton import outcome, say
 
 # nvcc takes seconds for each text, so only so many.
 CUDA_CASES = [*list(CASES)[:8], *list(CASES)[11:31:5], list(CASES)[-1]]
@@ -24,9 +23,9 @@ def main(task, host, compiler):
 
 
 def run_cases(host, compiler):
-    rotate, call = prepared(host, compiler, lambda text: text)
+    call, kernel = prepared(host, compiler, lambda text: text)
     for name in CUDA_CASES if host == "cuda" else CASES:
-        say(name, outcome(call, name, rotate))
+        say(name, outcome(call, name, kernel))
 
 
 def run_mutants(host, compiler):
@@ -34,15 +33,15 @@ def run_mutants(host, compiler):
     for mutant in shared(host, compiler):
         pid = os.fork()
         if pid == 0:
-            rotate, call = prepared(host, compiler, mutant.replace)
-            say(mutant.name, next((name for name in CASES if outcome(call, name, rotate)), None))
+            call, kernel = prepared(host, compiler, mutant.replace)
+            say(mutant.name, next((name for name in CASES if outcome(call, name, kernel)), None))
             os._exit(0)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
             say(mutant.name, "the process died")
 
 
 def prepared(host, compiler, change):
-    """Put a stand-in for the device's language in its place; return (launch function, kind of call)."""
+    """Put a stand-in for the device's language in its place; return (kind of call, launch functions)."""
     if host == "mps":
         import torch
 
@@ -51,7 +50,7 @@ def prepared(host, compiler, change):
         from tightrope.backends.torch import mps
 
         torch.mps.compile_shader = Shaders(compiler, change)
-        return mps.rotate, Call
+        return Call, mps
     import mlx.core as mx
 
     from kernels.arrays import Call
@@ -66,15 +65,7 @@ def prepared(host, compiler, change):
         from kernels.metal_hosts import Kernels
 
         mx.fast.metal_kernel = Kernels(compiler, change)
-    return fused.rotate, Call
-
-
-def outcome(call, name, rotate):
-    """Return what is wrong with a case, None where nothing is."""
-    try:
-        return call(CASES[name]).run(rotate)
-    except Exception:
-        return traceback.format_exc()
+    return Call, fused
 
 
 if __name__ == "__main__":

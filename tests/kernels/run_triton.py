@@ -14,6 +14,8 @@ import traceback
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
+from kernels.cases import CASES
+
 KERNEL = "tightrope.backends.torch.triton_kernel"
 LAUNCH = "tightrope.backends.torch.triton"
 
@@ -36,11 +38,11 @@ def prepare(host):
 
 
 def run_cases():
-    from kernels.cases import CASES
+    from kernels.tensors import Call
 
-    rotate = importlib.import_module(LAUNCH).rotate
-    for name, case in CASES.items():
-        say(name, outcome(case, rotate))
+    kernel = importlib.import_module(LAUNCH)
+    for name in CASES:
+        say(name, outcome(Call, name, kernel))
 
 
 def run_mutants(folder):
@@ -50,30 +52,31 @@ def run_mutants(folder):
     for number, mutant in enumerate(TRITON):
         file = Path(folder) / f"mutant_{number}.py"
         file.write_text(mutant.apply(text))
-        say(mutant.name, first_failure(launcher_of(file)))
+        say(mutant.name, first_failure(kernel_of(file)))
 
 
-def launcher_of(file):
-    """Return the package's launch function with the kernel of another file."""
+def kernel_of(file):
+    """Return the package's launch functions with the kernel of another file."""
     spec = spec_from_file_location(KERNEL, file)
     sys.modules[KERNEL] = module = module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules.pop(LAUNCH, None)
-    return importlib.import_module(LAUNCH).rotate
+    return importlib.import_module(LAUNCH)
 
 
-def first_failure(rotate):
-    from kernels.cases import CASES
-
-    return next((name for name, case in CASES.items() if outcome(case, rotate)), None)
-
-
-def outcome(case, rotate):
-    """Return what is wrong with a case, None where nothing is."""
+def first_failure(kernel):
     from kernels.tensors import Call
 
+    return next((name for name in CASES if outcome(Call, name, kernel)), None)
+
+
+def outcome(call, name, kernel):
+    """Return what is wrong with a case, None where nothing is: the rotation, and its angles where they are computed."""
+    case = CASES[name]
     try:
-        return Call(case).run(rotate)
+        return call(case).run(kernel.rotate) or (
+            call(case).run_angles(kernel.cos_sin) if case.source == "phase" else None
+        )
     except Exception:
         return traceback.format_exc()
 

@@ -96,6 +96,15 @@ class Call:
         )  # fmt: skip
         return self._problem()
 
+    def run_angles(self, cos_sin):
+        """Call a kernel's launch function for the angles alone; return what is wrong, None where nothing is."""
+        cos, sin = (torch.full(self.given.cos.shape, _UNTOUCHED) for _ in range(2))
+        cos_sin(self.angles, cos, sin)
+        for name, part, values in (("cos", cos, self.given.cos), ("sin", sin, self.given.sin)):
+            if not torch.equal(part, torch.from_numpy(values)):
+                return f"{name}: {int((part != torch.from_numpy(values)).sum())} elements differ"
+        return None
+
     def _problem(self):
         after = expected(self.case, self.given)
         before = after if self.case.in_place else (self.given.q, self.given.k)

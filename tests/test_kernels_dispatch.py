@@ -1,0 +1,301 @@
+"""Which kernel a call reaches, in what shape, and that derivatives, batching and compilers get past it.
+
+There is no GPU here: PyTorch's Metal shader runs on CPU tensors through a C++ compiler, MLX's launches are replaced.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import tightrope
+from kernels import msl
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.reference import cos_sin_bits, rotate_bits
+
+CONFIG = RopeConfig(head_dim=16, rotary_dim=8, base=1e4, layout="half")
+BATCH, HEADS, SEQ = 2, 3, 5
+RNG = np.random.default_rng(7)
+Q, K = RNG.standard_normal((BATCH, HEADS, SEQ, 16)), RNG.standard_normal((BATCH, 1, SEQ, 16))
+POSITIONS = np.array([[3, 1, 4, 1, 5], [-9, 2, 6, 5, 2**33]])
+
+
+def expected(x):
+    cos, sin = cos_sin_bits(CONFIG, POSITIONS)
+    return rotate_bits(x.astype(np.float32), cos[:, None], sin[:, None], layout=CONFIG.layout, side=CONFIG.side)
+
+
+@pytest.fixture
+def torch_gpu(monkeypatch):
+    """PyTorch, whose CPU tensors are taken for those of an Apple GPU; counts the launches."""
+    if not msl.COMPILERS:
+        pytest.skip("no C++ compiler is installed")
+    torch = pytest.importorskip("torch")
+    from kernels.metal_hosts import Shaders
+    from tightrope.backends.torch import gpu, mps, native
+
+    launches = []
+
+    def counted(launch):
+        return lambda *arguments, **options: (launches.append(launch.__name__), launch(*arguments, **options))[1]
+
+    mps._shader.cache_clear()
+    monkeypatch.setattr(torch.mps, "compile_shader", Shaders(msl.COMPILERS[0], lambda text: text))
+    monkeypatch.setattr(native, "kernel", None)
+    module = SimpleNamespace(rotate=counted(mps.rotate), cos_sin=counted(mps.cos_sin))
+    monkeypatch.setattr(gpu, "find_kernel", lambda device_type: gpu.Kernel("Metal", module))
+    return SimpleNamespace(torch=torch, rope=tightrope.load_backend("torch").RotaryEmbedding(CONFIG), launches=launches)
+
+
+ORDERS = {"bhsd": (0, 1, 2, 3), "bshd": (0, 2, 1, 3)}
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("order", ORDERS)
+def test_torch_rotates_q_and_k_in_one_launch(torch_gpu, order):
+    torch, axes = torch_gpu.torch, ORDERS[order]
+    q, k = (torch.tensor(x.transpose(axes), dtype=torch.float32) for x in (Q, K))
+    turned = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS), order=order)
+    assert torch_gpu.launches == ["rotate"]
+    for here, x in zip(turned, (Q, K), strict=True):
+        np.testing.assert_array_equal(here.numpy(), expected(x).transpose(axes))
+
+
+@pytest.mark.backend("torch")
+def test_torch_rotates_packed_tokens(torch_gpu):
+    torch = torch_gpu.torch
+    q = torch.tensor(np.concatenate(list(Q.transpose(0, 2, 1, 3))), dtype=torch.float32)
+    turned = torch_gpu.rope(q, positions=torch.tensor(POSITIONS.reshape(-1)), order="thd")
+    np.testing.assert_array_equal(turned.numpy(), np.concatenate(list(expected(Q).transpose(0, 2, 1, 3))))
+
+
+@pytest.mark.backend("torch")
+def test_torch_rotates_in_place_and_nothing_beside(torch_gpu):
+    torch = torch_gpu.torch
+    whole = torch.tensor(np.concatenate([Q, Q], axis=1), dtype=torch.float32)
+    with torch.no_grad():
+        torch_gpu.rope.rotate_(whole[:, :HEADS], positions=torch.tensor(POSITIONS))
+    np.testing.assert_array_equal(whole.numpy(), np.concatenate([expected(Q), Q.astype(np.float32)], axis=1))
+
+
+@pytest.mark.backend("torch")
+def test_torch_rotates_q_and_k_of_two_dtypes_in_two_launches(torch_gpu):
+    torch = torch_gpu.torch
+    q, k = torch.tensor(Q, dtype=torch.float32), torch.tensor(K, dtype=torch.bfloat16)
+    turned = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS))
+    assert torch_gpu.launches == ["rotate", "rotate"]
+    assert [x.dtype for x in turned] == [torch.float32, torch.bfloat16]
+
+
+@pytest.mark.backend("torch")
+def test_torch_differentiates_by_the_transposed_rotation(torch_gpu):
+    torch = torch_gpu.torch
+    q = torch.tensor(Q, dtype=torch.float32, requires_grad=True)
+    turned = torch_gpu.rope(q, positions=torch.tensor(POSITIONS))
+    turned.backward(torch.tensor(expected(Q)))
+    cos, sin = (part[:, None] for part in cos_sin_bits(CONFIG, POSITIONS))
+    back = rotate_bits(expected(Q), cos, sin, layout=CONFIG.layout, side=CONFIG.side, transpose=True)
+    np.testing.assert_array_equal(q.grad.numpy(), back)
+    assert torch_gpu.launches == ["cos_sin", "rotate", "rotate"]
+
+
+@pytest.mark.backend("torch")
+def test_torch_takes_angles_of_one_step_for_every_layer(torch_gpu):
+    torch = torch_gpu.torch
+    angles = torch_gpu.rope.angles(torch.tensor(POSITIONS))
+    for _ in range(2):
+        turned = torch_gpu.rope(torch.tensor(Q, dtype=torch.float32), angles=angles)
+        np.testing.assert_array_equal(turned.numpy(), expected(Q))
+    assert torch_gpu.launches == ["cos_sin", "rotate", "rotate"]
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_torch_leaves_what_no_kernel_computes_to_framework_operations(torch_gpu, dtype):
+    torch = torch_gpu.torch
+    q = torch.tensor(Q, dtype=getattr(torch, dtype))
+    with torch.no_grad():
+        torch_gpu.rope(q, positions=torch.tensor(POSITIONS))
+    assert ("rotate" in torch_gpu.launches) == (dtype == "float32")
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_torch_gives_fake_tensors_of_a_gpu_their_shapes(device):
+    torch = pytest.importorskip("torch")
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    rope = tightrope.load_backend("torch").RotaryEmbedding(CONFIG)
+    with FakeTensorMode():
+        q = torch.empty(2, 3, 5, 16, device=device, dtype=torch.bfloat16)
+        turned = rope(q, positions=torch.zeros(2, 5, dtype=torch.int64, device=device))
+    assert (turned.device.type, turned.shape, turned.dtype) == (device, q.shape, q.dtype)
+
+
+@pytest.fixture
+def mlx_gpu(monkeypatch):
+    """MLX, taken to be on a GPU, whose launches are made of framework operations, so that MLX can trace them."""
+    mx = pytest.importorskip("mlx.core")
+    from tightrope.backends import trig
+    from tightrope.backends.kernels.angles import Phase, Table
+    from tightrope.backends.mlx import fused, kernel, ops
+    from tightrope.backends.mlx.rotate import rotate_pair
+
+    framework, serves, launches = ops.MlxOps(), kernel.serves, []
+
+    def angles(names, arrays):
+        return trig.table(framework, Phase(**dict(zip(names, arrays, strict=True))))
+
+    def launch_angles(names, arrays):
+        launches.append("angles")
+        table = angles(names, arrays)
+        return [table.cos, table.sin]
+
+    def launch(call, arrays):
+        launches.append("rotate")
+        xs, given = list(arrays[: call.heads]), arrays[call.heads :]
+        table = Table(cos=given[0], sin=given[1]) if call.angles[0] == "cos" else angles(call.angles, given)
+        how = {"layout": call.layout, "side": call.side, "transpose": call.transpose}
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel, "serves", serves)
+            turned = rotate_pair(framework, *[*xs, None][:2], table, order=("bshd", "bhsd")[call.seq_axis - 1], **how)
+        return [x for x in turned if x is not None]
+
+    fused._function.cache_clear()
+    fused._angle_function.cache_clear()
+    monkeypatch.setattr(kernel, "launch", launch)
+    monkeypatch.setattr(kernel, "launch_angles", launch_angles)
+    monkeypatch.setattr(kernel, "serves", lambda *xs: True)
+    yield SimpleNamespace(mx=mx, rope=tightrope.load_backend("mlx").RotaryEmbedding(CONFIG), launches=launches)
+    fused._function.cache_clear()
+    fused._angle_function.cache_clear()
+
+
+# Float32 operations against other float32 operations: y = x1 c - x2 s has two products and a sum, each rounded by at
+# most half an ulp of |x1| + |x2|, on either side; a gradient of cos adds that up over the heads of q and k.
+TOLERANCE = 2 * 3 * 2**-24 * 2 * max(np.abs(Q).max(), np.abs(K).max())
+OF_ANGLES = TOLERANCE * (HEADS + 1)
+
+
+@pytest.fixture
+def mlx_arrays():
+    mx = pytest.importorskip("mlx.core")
+    cos, sin = cos_sin_bits(CONFIG, POSITIONS)
+    weights = mx.array(np.cos(np.arange(Q.size)).reshape(Q.shape), mx.float32)
+    names = {"q": Q, "k": K, "cos": cos, "sin": sin}
+    arrays = {name: mx.array(values.astype(np.float32)) for name, values in names.items()}
+    return SimpleNamespace(**arrays, positions=mx.array(POSITIONS), weights=weights)
+
+
+def turned_by(how):
+    """Return q and k rotated by given angles, as a function of all four, with or without a kernel."""
+    from tightrope.backends.kernels.angles import Table
+    from tightrope.backends.mlx import fused
+    from tightrope.backends.mlx.rotate import _rotated
+
+    form = {"layout": CONFIG.layout, "side": CONFIG.side, "order": "bhsd", "transpose": False}
+    if how == "kernel":
+        return lambda q, k, cos, sin: fused.rotate(q, k, Table(cos=cos, sin=sin), **form)
+
+    return lambda q, k, *angles: tuple(
+        _rotated(x, *(part[:, None] for part in angles), CONFIG.layout, CONFIG.side) for x in (q, k)
+    )
+
+
+def weighted(function, weights):
+    """Return a number that depends on all of q and k rotated."""
+    return lambda *arrays: sum((x * weights[:, : x.shape[1]]).sum() for x in function(*arrays))
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_rotates_q_and_k_in_one_launch(mlx_gpu, mlx_arrays):
+    turned = mlx_gpu.rope(mlx_arrays.q, mlx_arrays.k, positions=mlx_arrays.positions)
+    assert mlx_gpu.launches == ["rotate"]
+    for here, x in zip(turned, (Q, K), strict=True):
+        np.testing.assert_allclose(here, expected(x), rtol=0, atol=TOLERANCE + 1e-7 * np.abs(x).max())
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_takes_angles_of_one_step_for_every_layer(mlx_gpu, mlx_arrays):
+    angles = mlx_gpu.rope.angles(mlx_arrays.positions)
+    for _ in range(2):
+        mlx_gpu.rope(mlx_arrays.q, angles=angles)
+    assert mlx_gpu.launches == ["angles", "rotate", "rotate"]
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_rotates_packed_tokens(mlx_gpu, mlx_arrays):
+    packed = mlx_gpu.mx.array(Q.transpose(0, 2, 1, 3).reshape(-1, HEADS, 16), mlx_gpu.mx.float32)
+    turned = mlx_gpu.rope(packed, positions=mlx_arrays.positions.reshape(-1), order="thd")
+    whole = mlx_gpu.rope(mlx_arrays.q, positions=mlx_arrays.positions)
+    np.testing.assert_array_equal(turned, np.array(whole).transpose(0, 2, 1, 3).reshape(-1, HEADS, 16))
+
+
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize(("argument", "tolerance"), [(0, TOLERANCE), (1, TOLERANCE), (2, OF_ANGLES), (3, OF_ANGLES)])
+def test_mlx_differentiates_q_k_and_given_angles(mlx_gpu, mlx_arrays, argument, tolerance):
+    mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
+    gradients = [mx.grad(weighted(turned_by(how), mlx_arrays.weights), argument)(*given) for how in ("kernel", "plain")]
+    np.testing.assert_allclose(*gradients, rtol=0, atol=tolerance)
+
+
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize("argument", range(4))
+def test_mlx_follows_tangents_of_q_k_and_given_angles(mlx_gpu, mlx_arrays, argument):
+    mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
+    tangent = mx.cos(mx.arange(given[argument].size).reshape(given[argument].shape))
+
+    def moved(how):
+        function = turned_by(how)
+        return mx.jvp(lambda x: function(*given[:argument], x, *given[argument + 1 :]), [given[argument]], [tangent])[1]
+
+    for here, there in zip(moved("kernel"), moved("plain"), strict=True):
+        np.testing.assert_allclose(here, there, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_differentiates_twice(mlx_gpu, mlx_arrays):
+    mx, given = mlx_gpu.mx, (mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin)
+
+    def squared(q, function):
+        return sum((x * x * mlx_arrays.weights[:, : x.shape[1]]).sum() for x in function(q, *given))
+
+    def twice(how):
+        inner = mx.grad(lambda q: squared(q, turned_by(how)))
+        return mx.grad(lambda q: (inner(q) * mlx_arrays.weights).sum())(mlx_arrays.q)
+
+    np.testing.assert_allclose(twice("kernel"), twice("plain"), rtol=0, atol=4 * TOLERANCE)
+
+
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize("axis", [0, 2])
+def test_mlx_maps_over_q(mlx_gpu, mlx_arrays, axis):
+    mx, rope = mlx_gpu.mx, mlx_gpu.rope
+    q = mx.stack([mlx_arrays.q, 2 * mlx_arrays.q], axis=axis)
+    turned = mx.vmap(lambda x: rope(x, positions=mlx_arrays.positions), in_axes=axis)(q)
+    whole = rope(mlx_arrays.q, positions=mlx_arrays.positions)
+    np.testing.assert_array_equal(turned, mx.stack([whole, 2 * whole]))
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_maps_over_positions(mlx_gpu, mlx_arrays):
+    mx, rope = mlx_gpu.mx, mlx_gpu.rope
+    positions = mx.stack([mlx_arrays.positions, mlx_arrays.positions + 7])
+    turned = mx.vmap(lambda at: rope(mlx_arrays.q, positions=at))(positions)
+    np.testing.assert_array_equal(turned, mx.stack([rope(mlx_arrays.q, positions=at) for at in positions]))
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_compiles_a_gradient(mlx_gpu, mlx_arrays):
+    mx, given = mlx_gpu.mx, (mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin)
+    gradient = mx.grad(weighted(turned_by("kernel"), mlx_arrays.weights))
+    np.testing.assert_allclose(mx.compile(gradient)(*given), gradient(*given), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_launches_nothing_on_the_cpu(mlx_arrays):
+    from tightrope.backends.mlx import kernel
+
+    mx = pytest.importorskip("mlx.core")
+    with mx.stream(mx.cpu):
+        assert not kernel.serves(mlx_arrays.q)
