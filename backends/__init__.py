@@ -57,7 +57,7 @@ def load(name: str) -> Backend:
 
 
 def _require_version(name: str, entry: Entry) -> None:
-    installed = metadata.version(entry.framework)
+    installed = _installed(entry.framework)
     # "2.13.0+cu130", "0.32.4.dev1": the first two numbers decide.
     found = tuple(int("".join(filter(str.isdigit, part)) or 0) for part in installed.split(".")[:2])
     if found < entry.at_least:
@@ -66,6 +66,10 @@ def _require_version(name: str, entry: Entry) -> None:
             f"backend {name!r} needs {entry.framework} >= {oldest}, got {installed}; "
             f'pip install --upgrade "tightrope[{name}]"'
         )
+
+
+def _installed(framework: str) -> str:
+    return metadata.version(framework)
 
 
 def _available() -> str:

@@ -157,7 +157,7 @@ def find_lengths(ops: Ops, seq_len: Lengths | None) -> list[int] | Array | None:
         return None
     if ops.is_array(seq_len):
         return _device_lengths(ops, seq_len)
-    numbers = [seq_len] if isinstance(seq_len, int | np.integer) else list(seq_len)
+    numbers = list(seq_len) if isinstance(seq_len, Sequence) else [seq_len]
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
             raise RopeConfigError(f"seq_len must be whole numbers >= 0, one or one per row, got {seq_len!r}")

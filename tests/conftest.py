@@ -32,8 +32,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.backend(name)) for name in BACKENDS])
 def backend(request):
-    """Each backend's module in turn."""
-    return tightrope.load_backend(request.param)
+    """Each backend's module in turn; `draws.EVERY_PATH` adds PyTorch without its C kernel."""
+    name, *without_kernel = request.param.split()
+    module = tightrope.load_backend(name)
+    with pytest.MonkeyPatch.context() as patch:
+        if without_kernel:
+            patch.setattr("tightrope.backends.torch.native.kernel", None)
+        yield module
 
 
 @pytest.fixture(scope="session")
