@@ -1,6 +1,7 @@
 """`tightrope parity`: what it prints, what it writes, and how it exits."""
 
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -77,10 +78,16 @@ def test_disagreement_exits_1_and_names_the_backend(config):
 @pytest.mark.usefixtures("two_backends")
 def test_table_has_a_column_per_backend_one_between_them_and_a_row_per_quantity(config):
     lines = parity(config).stdout.splitlines()
-    heading = next(line for line in lines if "exact" in line and "allowed" in line)
-    assert heading.split("  ")[-1] == "right:cpu − also:cpu"
-    for quantity in ("frequencies exact", "angles float32 below 128", "rotation bfloat16", "gradient float16"):
+    above, below = next(pair for pair in pairwise(lines) if "allowed" in pair[1])
+    assert above.split()[-3:] == ["right:cpu", "also:cpu", "right:cpu"]
+    assert below.split()[-7:] == ["−", "exact", "−", "exact", "allowed", "−", "also:cpu"]
+    for quantity in ("frequencies exact", "angles float32 < 128", "rotation bfloat16", "gradient float16"):
         assert sum(line.startswith(quantity) for line in lines) == 1
+
+
+@pytest.mark.usefixtures("two_backends")
+def test_a_table_fits_a_terminal_of_80_columns(config):
+    assert max(map(len, parity(config).stdout.splitlines()[3:-3])) <= 80
 
 
 @pytest.mark.usefixtures("two_backends")
@@ -255,7 +262,7 @@ def test_dtype_and_max_position_narrow_the_comparison(config):
     ran = parity(config, "--dtype", "float16", "--max-position", "100", "--json", "-")
     comparisons = json.loads(ran.stdout)["models"][0]["comparisons"]
     assert {one["numbers"] for one in comparisons if one["kind"] == "gradient"} == {"float16"}
-    assert {one["group"] for one in comparisons if one["kind"] == "angles"} == {"below 100"}
+    assert {one["group"] for one in comparisons if one["kind"] == "angles"} == {"< 100"}
 
 
 @pytest.mark.usefixtures("two_backends")

@@ -66,7 +66,7 @@ def lengths(rope: RopeConfig, max_position: int | None = None) -> tuple[int, ...
 def angle_calls(rope: RopeConfig, lengths: tuple[int, ...]) -> Iterator[Call]:
     """Yield positions up to each length; where several axes are declared, different ones on each."""
     for length in lengths:
-        below = f"below {length:,}"
+        below = _below(length)
         positions = _sample(length, (1, _SAMPLES))
         yield Call(below, positions, {"positions": positions}, group=below)
         if rope.axes > 1:
@@ -76,12 +76,16 @@ def angle_calls(rope: RopeConfig, lengths: tuple[int, ...]) -> Iterator[Call]:
         yield from _length_calls(lengths)
 
 
+def _below(length: int) -> str:
+    return f"< {length:,}"
+
+
 def _length_calls(lengths: tuple[int, ...]) -> Iterator[Call]:
     rows = np.concatenate([_sample(length, (1, _SAMPLES)) for length in lengths])
     yield Call("rows of different lengths", rows, {"positions": rows}, group="mixed lengths")
     for length in lengths:
         early = _sample(min(lengths), (1, _SAMPLES))
-        yield Call(f"seq_len {length:,}", early, {"positions": early, "seq_len": length}, group=f"below {length:,}")
+        yield Call(f"seq_len {length:,}", early, {"positions": early, "seq_len": length}, group=_below(length))
 
 
 def rotation_calls(rope: RopeConfig, lengths: tuple[int, ...]) -> Iterator[Call]:

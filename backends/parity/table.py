@@ -25,7 +25,7 @@ def table(model: ModelReport, names: Sequence[str]) -> "Table":
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    shown.add_column("", no_wrap=True)
+    shown.add_column("largest difference,\nabsolute and in ulps", no_wrap=True)
     for heading in _headings(names):
         shown.add_column(heading, justify="right", no_wrap=True)
     for key in model.ropes:
@@ -37,8 +37,8 @@ def table(model: ModelReport, names: Sequence[str]) -> "Table":
 
 
 def _headings(names: Sequence[str]) -> list[str]:
-    between = [" − ".join(names) if len(names) == 2 else "each other"] if len(names) > 1 else []
-    return [*(f"{name} − exact" for name in names), "allowed", *between]
+    between = ["\n− ".join(names) if len(names) == 2 else "each\nother"] if len(names) > 1 else []
+    return [*(f"{name}\n− exact" for name in names), "allowed", *between]
 
 
 def _rows(comparisons: Iterator[Comparison]) -> Iterator[tuple[str, list[Comparison]]]:
@@ -52,7 +52,7 @@ def _rows(comparisons: Iterator[Comparison]) -> Iterator[tuple[str, list[Compari
 def _cells(row: list[Comparison], names: Sequence[str]) -> Iterator["Text"]:
     for name in names:
         yield _cell([one for one in row if (one.left, one.right) == (name, "exact")])
-    yield _plain(ulps_text(max(one.tolerance for one in row if one.right == "exact")))
+    yield _plain(_number(max(one.tolerance for one in row if one.right == "exact")))
     if len(names) > 1:
         yield _cell([one for one in row if one.right in names])
 
@@ -64,13 +64,17 @@ def _cell(comparisons: list[Comparison]) -> "Text":
 
 
 def figure_text(figure: Figure) -> str:
-    """Return a difference in a few characters: `7.1e-08 0.59 ulp`, or `identical`."""
-    return "identical" if figure.identical else f"{figure.absolute:.1e} {ulps_text(figure.ulps)}"
+    """Return a difference in a few characters, absolute and in ulps: `7.1e-08 0.59`, or `identical`."""
+    return "identical" if figure.identical else f"{figure.absolute:.1e} {_number(figure.ulps)}"
 
 
 def ulps_text(ulps: float) -> str:
-    """Return a number of ulps in a column's width."""
-    return f"{ulps:.2f} ulp" if ulps < 1000 else f"{ulps:.0e} ulp"
+    """Return a number of ulps in a column's width: `0.59 ulp`."""
+    return f"{_number(ulps)} ulp"
+
+
+def _number(ulps: float) -> str:
+    return f"{ulps:.2f}" if ulps < 1000 else f"{ulps:.0e}"
 
 
 def _plain(text: str, style: str = "") -> "Text":
