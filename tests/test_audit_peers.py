@@ -52,7 +52,7 @@ KNOWN = {
         {"spelling not read"},
     ),
     "a type that a family does not know": (
-        older("internlm3", YARN, bias=False, qkv_bias=False), "refuses", {"refuses"},
+        older("internlm3", YARN, bias=False, qkv_bias=False), "refuses", {"not built"},
     ),
     "precision only": (older("llama"), "rounding", {"precision only"}),
     "mrope, text positions": (

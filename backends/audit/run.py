@@ -94,7 +94,7 @@ def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, e
     reason = " ".join(str(error).split())
     if older is None:
         return PeerAudit(
-            title, "refuses", f"{title} does not build this model: {reason}", causes=("refuses",), mends=reason
+            title, "refuses", f"{title} does not build this model: {reason}", causes=("not built",), mends=reason
         )
     verdict = f"{title} does not build this model: {reason}; it takes the older spelling (rope_theta, rope_scaling)"
     return PeerAudit(title, "refuses", verdict, causes=tuple(sorted(older | {_cure(config)})))
