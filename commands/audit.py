@@ -19,6 +19,7 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
 
 
 @click.command(
+    short_help="Tell whether other libraries rotate a model as it says.",
     epilog=examples(
         "tightrope audit path/to/model",
         "tightrope audit path/to/configs --against mlx-lm --spelling v5",
@@ -38,9 +39,10 @@ def audit(
 ) -> None:
     """Tell whether other libraries rotate a model right.
 
-    The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or downloads
-    and compared with exact arithmetic on what the configuration says. MODEL_OR_CONFIG is a config.json, a folder that has
-    one, or a folder of *.json. v5 is how transformers 5 saves a model. Exit status 1 if one is wrong beyond rounding.
+    The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or
+    downloads and compared with exact arithmetic on what the configuration says. MODEL_OR_CONFIG is a config.json, a
+    folder that has one, or a folder of *.json. v5 is how transformers 5 saves a model. Exit status 1 if one of them is
+    wrong beyond rounding.
     """
     # What these libraries think of a configuration is part of the verdict; their log would stand in the table.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
