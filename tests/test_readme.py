@@ -70,6 +70,11 @@ def test_python_runs(block):
     exec(compile(block.text, f"README.md:{block.line}", "exec"), {"__name__": "readme"})
 
 
+def test_every_command_is_listed():
+    rows = [line for line in LINES if line.startswith("| `tightrope ")]
+    assert {name for row in rows for name in re.findall(r"`tightrope (\w+)", row)} == set(main.commands)
+
+
 def commands(text):
     """Yield each command line of a console block with what stands below it."""
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
