@@ -1,0 +1,49 @@
+"""`tightrope report`."""
+
+from typing import Any
+
+import click
+
+from tightrope.commands.common import (
+    backends_option,
+    console,
+    examples,
+    name_of,
+    read_model,
+    rope_options,
+    with_progress,
+    write,
+)
+
+
+@click.command(
+    short_help="Write an interactive page about a configuration.",
+    epilog=examples(
+        "tightrope report path/to/config.json -o report.html",
+        'tightrope report path/to/model -o extended.html --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
+    ),
+)
+@click.argument("source")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="What to write.")
+@backends_option
+@rope_options
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+def report(
+    source: str, output: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, quiet: bool
+) -> None:
+    """Write a page about a configuration: one HTML file that needs no network.
+
+    Frequencies and wavelengths to hover over, a slider for the sequence length, what parity and audit find here, and
+    the notes of the reader. SOURCE is a config.json or a folder that has one.
+    """
+    from tightrope.viewing import report as library
+    from tightrope.viewing.accuracy import config_of
+
+    model = read_model(source, block, layer_type)
+    config = config_of(source, block, layer_type)
+    steps = list(library.findings(config, wanted).items()) if model.ropes else []
+    found = {name: find() for name, find in with_progress(steps, "comparing", console())}
+    content = library.page(library.report_data(model, name_of(source), found.get("parity"), found.get("audit")))
+    write(output, content)
+    if not quiet and output != "-":
+        click.echo(f"{output}: {len(content) / 1e6:.1f} MB, opens in any browser without network")

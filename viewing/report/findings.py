@@ -1,0 +1,34 @@
+"""What the report compares: the backends with each other, and the libraries that are installed with the truth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tightrope.backends.audit import Audit, audit, installed
+from tightrope.backends.parity import Report, choose, compare_source, summarise
+from tightrope.rope.errors import BackendUnavailable
+
+
+def find_parity(config: Mapping[str, Any], wanted: Sequence[str] = ()) -> Report | None:
+    """Return what `tightrope parity` finds for a configuration; None where no backend is installed.
+
+    Args:
+        config: The content of config.json.
+        wanted: Backends, see `choose`; none: all.
+    """
+    try:
+        subjects, absent = choose(wanted)
+    except BackendUnavailable:
+        if wanted:
+            raise
+        return None
+    return summarise(subjects, absent, [compare_source("", config, subjects)])
+
+
+def find_audit(config: Mapping[str, Any]) -> Audit | None:
+    """Return what `tightrope audit` finds for a configuration; None where no library is installed."""
+    return audit(config) if installed() else None
+
+
+def findings(config: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Callable[[], Any]]:
+    """Return the comparisons of a report by name, each to be called."""
+    return {"parity": lambda: find_parity(config, wanted), "audit": lambda: find_audit(config)}
