@@ -8,7 +8,6 @@ from copy import copy
 from typing import Any, ClassVar
 
 from tightrope.backends.inputs import (
-    Lengths,
     Order,
     batch_and_seq,
     check_fit,
@@ -17,12 +16,11 @@ from tightrope.backends.inputs import (
     check_precision,
     check_rotatable,
     check_table,
-    find_lengths,
-    find_positions,
-    several,
 )
 from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.lengths import Lengths, find_lengths, several
 from tightrope.backends.ops import Array, Ops
+from tightrope.backends.positions import find_positions
 from tightrope.backends.turning import Turning
 from tightrope.rope.config import Layout, ModelRope, RopeConfig, Side
 from tightrope.rope.errors import RopeConfigError

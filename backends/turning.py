@@ -4,9 +4,9 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from tightrope.backends.inputs import Positions
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Array, Ops
+from tightrope.backends.positions import Positions
 from tightrope.backends.rates import Lengths, Rates, RateTables
 from tightrope.backends.trig import product_table
 from tightrope.rope.frequencies import Precision
@@ -67,8 +67,8 @@ class Turning:
         """Return the frequencies that hold, and the schedule's next state."""
         if self.schedule.fixed:
             return self._tables.known(self.schedule.fixed.lengths, like)
-        if lengths is None and positions.end is not None:
-            lengths = [positions.end]
+        if lengths is None and positions.ends is not None:
+            lengths = positions.ends
         on_host = isinstance(lengths, list) and not self._ops.compiling()
         if self.schedule.boundary is not None and not on_host:
             return self._switched(self.schedule.boundary, positions, lengths, like)

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import mlx.core as mx
 import mlx.nn as nn
 
-from tightrope.backends.inputs import Lengths, Order
+from tightrope.backends.inputs import Order
+from tightrope.backends.lengths import Lengths
 from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.ops import Ops
 from tightrope.backends.rotary import Rotary, rotate_given

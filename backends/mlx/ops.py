@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 import numpy as np
+from numpy.typing import NDArray
 
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
@@ -43,6 +44,9 @@ class MlxOps:
 
     def arange(self, start: int, stop: int, like: mx.array | None) -> mx.array:
         return mx.arange(start, stop, dtype=mx.int64)
+
+    def from_numpy(self, array: NDArray[np.int64], like: mx.array | None) -> mx.array:
+        return mx.array(array)
 
     def filled(self, numbers: list[int], like: mx.array | None) -> mx.array:
         return mx.array(numbers, dtype=mx.int64)

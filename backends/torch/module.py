@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from tightrope.backends.inputs import Lengths, Order
+from tightrope.backends.inputs import Order
+from tightrope.backends.lengths import Lengths
 from tightrope.backends.ops import Ops
 from tightrope.backends.rotary import Angles, Rotary, rotate_given
 from tightrope.backends.torch.ops import TorchOps

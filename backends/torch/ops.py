@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch._subclasses.fake_tensor import FakeTensor
 
 from tightrope.backends import trig
@@ -46,6 +47,9 @@ class TorchOps:
 
     def arange(self, start: int, stop: int, like: torch.Tensor | None) -> torch.Tensor:
         return torch.arange(start, stop, dtype=torch.int64, device=_device(like))
+
+    def from_numpy(self, array: NDArray[np.int64], like: torch.Tensor | None) -> torch.Tensor:
+        return torch.from_numpy(array).to(_device(like))
 
     def filled(self, numbers: list[int], like: torch.Tensor | None) -> torch.Tensor:
         return torch.cat([torch.full((1,), number, dtype=torch.int64, device=_device(like)) for number in numbers])

@@ -1,0 +1,62 @@
+"""Tokens in context as a caller gives them, checked and brought to one form."""
+
+from collections.abc import Sequence
+from operator import index
+
+import numpy as np
+
+from tightrope.backends.inputs import check_integers
+from tightrope.backends.ops import Array, Ops
+from tightrope.rope.errors import RopeConfigError
+
+Lengths = int | Sequence[int] | Array
+"""Tokens in context (largest position + 1): one number for all rows, or one per row."""
+
+
+def find_lengths(ops: Ops, seq_len: Lengths | None) -> list[int] | Array | None:
+    """Return the lengths as a list on the host, or as an array (rows,) of the framework; None where not given.
+
+    Raises:
+        RopeConfigError: They are not whole numbers >= 0, or not one or one per row.
+    """
+    if seq_len is None:
+        return None
+    if ops.is_array(seq_len):
+        return _on_device(ops, seq_len)
+    one = isinstance(seq_len, int) and not isinstance(seq_len, bool)
+    numbers = [seq_len] if one else _on_host(seq_len)
+    if not numbers or min(numbers) < 0:
+        raise _wrong(seq_len)
+    return numbers
+
+
+def several(lengths: list[int] | Array | None) -> bool:
+    """Say whether there is a length for each row, not one for all."""
+    return lengths is not None and count(lengths) > 1
+
+
+def count(lengths: list[int] | Array) -> int:
+    """Return for how many rows there are lengths."""
+    return len(lengths) if isinstance(lengths, list) else lengths.shape[0]
+
+
+def _on_device(ops: Ops, seq_len: Array) -> Array:
+    check_integers(ops, "seq_len", seq_len)
+    if len(seq_len.shape) > 1:
+        raise RopeConfigError(f"seq_len must be one number or one per row (batch,), got shape {tuple(seq_len.shape)}")
+    return seq_len.reshape(-1)
+
+
+def _on_host(seq_len: Lengths) -> list[int]:
+    numbers = np.atleast_1d(seq_len).tolist() if isinstance(seq_len, np.ndarray | np.integer) else seq_len
+    try:
+        found = list(map(index, numbers))
+    except TypeError:
+        raise _wrong(seq_len) from None
+    if bool in set(map(type, numbers)):
+        raise _wrong(seq_len)
+    return found
+
+
+def _wrong(seq_len: Lengths) -> RopeConfigError:
+    return RopeConfigError(f"seq_len must be whole numbers >= 0, one or one per row, got {seq_len!r}")

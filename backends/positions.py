@@ -1,0 +1,89 @@
+"""Positions as a caller gives them, checked and brought to one form: (axes, batch, seq)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.backends.inputs import check_integers
+from tightrope.backends.ops import Array, Ops
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.errors import RopeConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """Positions in one form.
+
+    Attributes:
+        values: (axes or 1, batch or 1, seq), int32 or int64.
+        ends: The largest position + 1 of each row, or of all, where the host knows it without reading the device.
+    """
+
+    values: Array
+    ends: list[int] | None = None
+
+    def one_per_row(self) -> "Positions":
+        """Return (axes, 1, tokens) as (axes, tokens, 1): packed tokens, each with a length of its own."""
+        return Positions(self.values.reshape(self.values.shape[0], -1, 1))
+
+
+def find_positions(
+    ops: Ops, config: RopeConfig, positions: Array | None, offset: int | Array | None,
+    seq: int | None, like: Array | None,
+) -> Positions:  # fmt: skip
+    """Return the positions that the caller means.
+
+    Args:
+        ops: The framework.
+        config: The rope, which says how many axes there may be.
+        positions: (seq,), (batch, seq) or (axes, batch, seq), of the framework or of numpy.
+        offset: The first position, for all rows or one per row; 0 where neither is given.
+        seq: The number of positions, where it is known.
+        like: An array on whose device positions are made.
+    """
+    if positions is None:
+        if seq is None:
+            raise RopeConfigError("give positions, or length and where they start (offset)")
+        return _from_offset(ops, 0 if offset is None else offset, seq, like)
+    if offset is not None:
+        raise RopeConfigError("give positions or offset, not both")
+    values, known = _taken(ops, "positions", positions, like)
+    return Positions(_shaped(ops, config, values, seq), None if known is None else _ends(known))
+
+
+def _from_offset(ops: Ops, offset: int | Array, seq: int, like: Array | None) -> Positions:
+    if isinstance(offset, int) and not isinstance(offset, bool):
+        return Positions(ops.arange(offset, offset + seq, like)[None, None], [offset + seq])
+    values, known = _taken(ops, "offset", offset, like)
+    if len(values.shape) > 1:
+        raise RopeConfigError(f"offset must be one number or one per row (batch,), got shape {tuple(values.shape)}")
+    ends = None if known is None else (known.reshape(-1) + seq).tolist()
+    return Positions(ops.int64(values).reshape(1, -1, 1) + ops.arange(0, seq, values), ends)
+
+
+def _taken(ops: Ops, name: str, given: Any, like: Array | None) -> tuple[Array, NDArray[Any] | None]:
+    """Return integers as an array of the framework, and on the host where they were there."""
+    if not isinstance(given, np.ndarray):
+        check_integers(ops, name, given)
+        return ops.index(given), None
+    if given.dtype.kind not in "iu":
+        raise RopeConfigError(f"{name} must be of an integer dtype, got {given.dtype}")
+    return ops.from_numpy(given.astype(np.int64), like), None if ops.compiling() else given
+
+
+def _shaped(ops: Ops, config: RopeConfig, positions: Array, seq: int | None) -> Array:
+    shape = tuple(positions.shape)
+    if len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] not in (1, config.axes)):
+        axes = f" or ({config.axes}, batch, seq)" if config.axes > 1 else ""
+        raise RopeConfigError(f"positions must be (seq,) or (batch, seq){axes}, got shape {shape}")
+    if seq is not None and shape[-1] != seq:
+        raise RopeConfigError(f"positions must have one entry per token ({seq}), got shape {shape}")
+    return positions.reshape((1,) * (3 - len(shape)) + shape)
+
+
+def _ends(positions: NDArray[Any]) -> list[int]:
+    rows = positions.reshape((1,) * (3 - positions.ndim) + positions.shape)
+    ends: list[int] = (rows.max(axis=(0, 2), initial=-1) + 1).tolist()
+    return ends
