@@ -1,4 +1,7 @@
-"""The Triton kernel gives the bits of the definition: its source, interpreted, and the PTX that Triton makes of it."""
+"""The Triton kernel gives the bits of the definition: its source, interpreted, and the PTX that Triton makes of it.
+
+Before a release: TIGHTROPE_TARGETS=all pytest tests/test_kernels_triton.py tests/test_kernels_static.py
+"""
 
 from functools import cache
 
@@ -27,7 +30,7 @@ def triton_runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("host", ["interpreter", "sm_90"])
+@pytest.mark.parametrize("host", ["interpreter", *tools.targets()])
 def test_triton_gives_the_bits_of_the_definition(triton_runs, host, name):
     outcomes = triton_runs("cases", host)
     assert name in outcomes, f"the run ended before this case: {outcomes.get('error')}"

@@ -2,13 +2,14 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from kernels.static_facts import TARGETS
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -18,10 +19,10 @@ def module(name):
     return pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
 
 
-def program(*names):
-    """Return (path of the first program that is installed or None, a mark that skips where none is)."""
-    path = next(filter(None, map(shutil.which, names)), None)
-    return path, pytest.mark.skipif(path is None, reason=f"none of {', '.join(names)} is installed")
+def targets():
+    """Return the GPU targets to compile for: those that TIGHTROPE_TARGETS names, "all" for every one; else sm_90."""
+    chosen = os.environ.get("TIGHTROPE_TARGETS", "sm_90")
+    return list(TARGETS) if chosen == "all" else chosen.split()
 
 
 def run_python(module_name, *arguments, folder):

@@ -13,23 +13,27 @@ LAUNCHES = []
 
 
 class Launch(NamedTuple):
-    """One launch that happened: the compiled kernel, its grid, its memory after the run."""
+    """One launch that happened: the compiled kernel, its grid, its memory afterwards, the share that was executed."""
 
     kernel: CompiledKernel
     grid: tuple[int, int, int]
     memory: ptx.Memory
+    executed: float
 
 
 def use(arch):
     """From now on kernels are compiled for sm_{arch} and run here."""
-    original = CompiledKernel._init_handles
-
-    def init_handles(self):
-        original(self)
-        self._run.kernel = self
-
-    CompiledKernel._init_handles = init_handles
+    CompiledKernel._init_handles = _init_handles
     triton.runtime.driver.set_active(_Driver(arch))
+
+
+_original = CompiledKernel._init_handles
+
+
+def _init_handles(self):
+    """Also tell the launcher its kernel."""
+    _original(self)
+    self._run.kernel = self
 
 
 class _Utils:
@@ -55,7 +59,7 @@ class _Driver:
         return self.target
 
     def get_current_device(self):
-        return 0
+        return self.target.arch  # the JIT keeps compiled kernels by device: each target is one
 
     def get_current_stream(self, device):
         return 0
@@ -80,8 +84,8 @@ class _Launcher:
         memory = ptx.Memory([(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) for t in tensors])
         values = [a.data_ptr() if isinstance(a, torch.Tensor) else a for a in given]
         values += [0] * (len(program.parameters) - len(values))  # scratch memory, which this kernel does not use
-        ptx.run(program, (x, y, z), 32 * self.kernel.metadata.num_warps, values, memory)
-        LAUNCHES.append(Launch(self.kernel, (x, y, z), memory))
+        executed = ptx.run(program, (x, y, z), 32 * self.kernel.metadata.num_warps, values, memory)
+        LAUNCHES.append(Launch(self.kernel, (x, y, z), memory, executed))
 
 
 def _flat(values):

@@ -16,7 +16,7 @@ _SHARED_BYTES = 1 << 16
 
 
 def run(program, grid, block, arguments, memory):
-    """Execute a kernel.
+    """Execute a kernel; return the share of its instructions that a thread executes, on average.
 
     Args:
         program: See `parse`.
@@ -25,9 +25,11 @@ def run(program, grid, block, arguments, memory):
         arguments: A value per parameter: an integer, a float, or bytes for an array.
         memory: What it may touch; see `Memory`.
     """
+    machine = _Machine(program, grid, block, arguments, memory)
     with np.errstate(all="ignore"):
-        _Machine(program, grid, block, arguments, memory).run()
+        executed = machine.run()
     memory.check_order()
+    return executed / (len(machine.thread) * len(program.instructions))
 
 
 class _Machine:
@@ -47,7 +49,7 @@ class _Machine:
         self.lanes = self.thread
 
     def run(self):
-        end = len(self.program.instructions)
+        end, executed = len(self.program.instructions), 0
         while (now := self.position.min()) < end:
             instruction = self.program.instructions[now]
             here = np.flatnonzero(self.position == now)
@@ -57,6 +59,8 @@ class _Machine:
                 self.lanes = here[self.registers[instruction.guard][here] != instruction.negated]
             if len(self.lanes):
                 self._execute(instruction)
+            executed += len(here)
+        return executed
 
     def _execute(self, instruction):
         name = instruction.opcode[0]
