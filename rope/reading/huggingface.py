@@ -11,11 +11,12 @@ from tightrope.rope.reading.assign import assign, layer_types, sheet_of
 from tightrope.rope.reading.blocks import Block, filled, read_blocks
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.family import Family
+from tightrope.rope.reading.gguf import read_gguf
 from tightrope.rope.reading.native import in_usual_words, is_native
 from tightrope.rope.reading.ropes import read_rope
 from tightrope.rope.reading.scales import softmax_scale
 from tightrope.rope.reading.sheet import Findings, Sheet, shortened
-from tightrope.rope.reading.source import load
+from tightrope.rope.reading.source import gguf_path, load
 
 # Where a model of several parts keeps the part that writes text.
 TEXT_KEYS = (
@@ -39,15 +40,20 @@ def read(source: object, strict: bool = False) -> ModelRope:
     Args:
         source: The path of a config.json or of its folder, a configuration as a dict, or a transformers configuration.
             Both spellings are read: rope_theta with rope_scaling, and rope_parameters, flat or per layer type; also
-            the params.json of Meta's and Mistral's own checkpoints.
+            the params.json of Meta's and Mistral's own checkpoints, a GGUF file (`.gguf`, with the extra `gguf`), and
+            `"org/name"`: a model on the Hugging Face hub, where there is no such path (with the extra `hub`).
         strict: Raise for unknown keys in a rope block and for an unknown model_type, instead of warning and noting.
 
     Raises:
         RopeConfigError: with every problem of the configuration, each with its key path, value and remedy.
+        ExtraMissing: The source is a GGUF file and the gguf package is not installed.
 
     Warns:
         RopeWarning: A rope block has a key that no rope type knows.
     """
+    gguf = gguf_path(source)
+    if gguf is not None:
+        return read_gguf(gguf)
     config, name = load(source)
     findings = Findings()
     sheet = Sheet(config, findings)

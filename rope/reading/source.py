@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.reading.hub import fetch_config, is_hub_id
 
 # The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.
 MAX_BYTES = 16 * 2**20
@@ -19,8 +20,8 @@ def load(source: object) -> tuple[dict[str, Any], str | None]:
     """Return the configuration as a JSON object, and its name for messages (None for a dict).
 
     Args:
-        source: A path of a JSON file or of a folder that holds config.json, a mapping, or an object with `to_dict()`
-            such as a transformers configuration.
+        source: A path of a JSON file or of a folder that holds config.json, a mapping, an object with `to_dict()`
+            such as a transformers configuration, or the name of a model on the Hugging Face hub.
 
     Raises:
         RopeConfigError: There is nothing to read, or it is not one JSON object.
@@ -28,7 +29,7 @@ def load(source: object) -> tuple[dict[str, Any], str | None]:
     if isinstance(source, Mapping):
         return _with_string_keys(source), None
     if isinstance(source, str | os.PathLike):
-        path = _file(Path(os.fspath(source)))
+        path = _file(_local(source))
         return _parse(path), str(path)
     if callable(getattr(source, "to_dict", None)):
         return _from_object(source), type(source).__name__
@@ -36,6 +37,22 @@ def load(source: object) -> tuple[dict[str, Any], str | None]:
         f"source must be a path, a dict or a configuration object, got {type(source).__name__}; "
         "give the path of a config.json or of its folder"
     )
+
+
+def gguf_path(source: object) -> Path | None:
+    """Return the path where the source is a GGUF file, by its name; None for everything else."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = Path(os.fspath(source))
+    return path if path.suffix.lower() == ".gguf" and not path.is_dir() else None
+
+
+def _local(source: str | os.PathLike[str]) -> Path:
+    """Return the path; a model of the hub is fetched where there is no such path."""
+    path = Path(os.fspath(source))
+    if isinstance(source, str) and is_hub_id(source) and not path.exists():
+        return fetch_config(source)
+    return path
 
 
 def _with_string_keys(source: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""A model's config.json from the Hugging Face hub, by `huggingface_hub` where it is installed."""
+
+import re
+from pathlib import Path
+
+from tightrope.rope.errors import ExtraMissing, RopeConfigError
+from tightrope.rope.optional import require
+
+# The hub's own rule for "organisation/name"; no file of a checkout ends like that by accident.
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_FILE_ENDINGS = (".json", ".gguf")
+
+
+def is_hub_id(source: str) -> bool:
+    """Tell whether a string that is no path of this machine can be a model of the hub."""
+    return _ID.fullmatch(source) is not None and not source.endswith(_FILE_ENDINGS)
+
+
+def fetch_config(name: str) -> Path:
+    """Return the path of the model's config.json, from huggingface_hub's cache or fetched: that file alone.
+
+    Raises:
+        RopeConfigError: huggingface_hub is not installed, or it has no such file: offline, unknown, not allowed.
+    """
+    try:
+        hub = require("huggingface_hub", extra="hub", purpose="models of the Hugging Face hub")
+    except ExtraMissing as error:
+        raise RopeConfigError(f"no such file or folder, and {error}", source=name) from error
+    try:
+        return Path(hub.hf_hub_download(repo_id=name, filename="config.json"))
+    # Whatever the network, the hub or its client raise: each has its own classes, changing with the version.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise RopeConfigError(
+            f"no such file or folder here, and its config.json cannot be fetched from the Hugging Face hub "
+            f"({type(error).__name__}: {reason}); go online, or give the path of a config.json",
+            source=name,
+        ) from error
