@@ -86,8 +86,11 @@ FIGURE = re.compile(r"identical|\d\.\de-\d+ \d\S*|\d[\d.,]*")
 
 
 def in_outline(text):
-    """Lines with every figure masked and columns closed up: rounding differs from processor to processor."""
+    """Lines with every figure masked and columns closed up."""
     return [" ".join(FIGURE.sub("#", line).split()) for line in text.splitlines()]
+
+
+MEASURING = ("parity", "precision")  # their last digits differ from processor to processor
 
 
 def follows(expected, actual):
@@ -105,7 +108,8 @@ def test_commands_print_what_stands_there(block):
         assert program == "tightrope"
         actual = CliRunner().invoke(main, arguments)
         assert actual.exception is None or isinstance(actual.exception, SystemExit)
-        assert follows(in_outline(expected), in_outline(actual.output)), actual.output
+        outline = in_outline if arguments[0] in MEASURING else str.splitlines
+        assert follows(outline(expected), outline(actual.output)), actual.output
 
 
 def figures(table):
