@@ -9,13 +9,16 @@ pytest.importorskip("transformers")
 
 import tightrope
 from sweep.discovery import rotary_families
+from sweep.expectations import UNSUPPORTED
 from sweep.layering import difference, expected_layers
 from sweep.running import traced
 from sweep.settings import NOT_ROTATED
+from sweep.spelling import without_lists
 from sweep.tracing import NotRunnableError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers warns about its own defaults
 DRIVEN = [family for family in rotary_families() if family not in NOT_ROTATED]
+READ = [family for family in DRIVEN if family not in UNSUPPORTED]
 
 
 def runs(family):
@@ -35,10 +38,20 @@ def test_the_sweep_hands_over_the_channels_that_attention_hands_over(family):
             assert {(name, start, width), (name, None, width)} & handed_over
 
 
-@pytest.mark.parametrize("family", DRIVEN)
+@pytest.mark.parametrize("family", READ)
 def test_the_layers_that_rotate_are_the_layers_that_are_read(family):
     known = [(case, trace) for case, trace in runs(family) if trace.layers]
     if not known:
         pytest.skip("its layers stand in no list of num_hidden_layers modules")
     for case, trace in known:
         assert difference(expected_layers(trace), tightrope.read(case.config.to_dict())) is None
+
+
+@pytest.mark.parametrize("family", READ)
+def test_the_layers_that_rotate_are_known_where_the_configuration_does_not_list_them(family):
+    known = [(case, trace) for case, trace in runs(family) if trace.layers]
+    unlisted = [(case.config, trace) for case, trace in known if without_lists(case.config) != case.config.to_dict()]
+    if not unlisted:
+        pytest.skip("its configurations list nothing a layer that their class makes by itself")
+    for config, trace in unlisted:
+        assert difference(expected_layers(trace), tightrope.read(without_lists(config))) is None

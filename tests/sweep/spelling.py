@@ -15,6 +15,7 @@ from sweep.cases import Case
 from sweep.driving import attribute, nested_keys
 
 POPPED = re.compile(r"""kwargs\.(?:pop|get)\(\s*["'](\w+)["']""")
+LAYERS = "num_hidden_layers"
 USUAL = ("rope_theta", "partial_rotary_factor")
 PROBE = 0.375  # a value that no default has; exact in binary, so that a quotient finds its way back
 
@@ -25,6 +26,24 @@ def spellings(case: Case) -> dict[str, dict]:
     if case.variant == "default":
         found["within its model"] = within(case.config)
     return {name: values for name, values in found.items() if values is not None}
+
+
+def without_lists(config) -> dict:
+    """Return the configuration without the lists of one entry a layer that its class makes by itself."""
+    values = config.to_dict()
+    lists = [key for key, value in values.items() if isinstance(value, list) and len(value) == values.get(LAYERS)]
+    for key in lists:
+        shorter = {name: value for name, value in values.items() if name != key}
+        if _makes(type(config), shorter, key, values[key]):
+            values = shorter
+    return values
+
+
+def _makes(cls: type, values: dict, key: str, made: list) -> bool:
+    try:
+        return cls.from_dict(copy.deepcopy(values)).to_dict().get(key) == made
+    except Exception:  # then the class needs the list
+        return False
 
 
 def within(config) -> dict | None:
