@@ -21,6 +21,7 @@ from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.lengths import Lengths, find_lengths, several
 from tightrope.backends.ops import Array, Ops
 from tightrope.backends.positions import find_positions
+from tightrope.backends.temperature import query_scale
 from tightrope.backends.turning import Turning
 from tightrope.rope.config import Layout, ModelRope, RopeConfig, Side
 from tightrope.rope.errors import RopeConfigError
@@ -203,6 +204,14 @@ class Rotary:
         key = self._key(layer_type)
         table = self.angles(positions, seq_len=seq_len, layer_type=key)[key]
         return table.cos, table.sin
+
+    def query_scale(self, positions: Array, layer_type: str | None = None) -> Array:
+        """Return the factor on the query at each position (attention temperature): float32, of the positions' shape.
+
+        1 where the family has none. See `ModelRope.query_scale`, also for what layer_type None means.
+        """
+        layer_type = self.layer_type if layer_type is None else layer_type
+        return query_scale(self.ops, self.model.find_query_scale(layer_type), positions)
 
     def _key(self, layer_type: str | None) -> str:
         return self.model.key(self.layer_type if layer_type is None else layer_type)

@@ -236,11 +236,15 @@ class ModelRope:
             layer_type: An entry of `layers`. None means the layers without position, and where every layer has one
                 and there is one rope, that rope.
         """
+        scale = self.find_query_scale(layer_type)
+        return np.ones(np.shape(positions)) if scale is None else scale(positions)
+
+    def find_query_scale(self, layer_type: str | None = None) -> QueryScale | None:
+        """Return the rule behind `query_scale` for these layers, None where they have none."""
         key = layer_type
         if key is None and None not in self.query_scales and len(self.ropes) == 1:
             key = self.key()
-        scale = self.query_scales.get(key)
-        return np.ones(np.shape(positions)) if scale is None else scale(positions)
+        return self.query_scales.get(key)
 
     def replace(self, layer_type: str | None = None, **changes: Any) -> Self:
         """Return a copy in which `RopeConfig.replace(**changes)` was applied to one rope (see `rope`)."""
