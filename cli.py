@@ -9,12 +9,14 @@ import click
 
 import tightrope
 from tightrope.commands.audit import audit
+from tightrope.commands.bench import bench
 from tightrope.commands.convert import convert
 from tightrope.commands.golden import golden
 from tightrope.commands.inspect import inspect
 from tightrope.commands.parity import parity
 from tightrope.commands.precision import precision
 from tightrope.commands.report import report
+from tightrope.commands.selftest import selftest
 from tightrope.commands.validate import validate
 from tightrope.rope.errors import RopeError
 
@@ -39,5 +41,5 @@ def main(traceback: bool) -> None:
     _ = traceback  # read by _Commands
 
 
-for _command in (parity, precision, inspect, validate, convert, audit, golden, report):
+for _command in (parity, precision, inspect, validate, convert, audit, golden, report, bench, selftest):
     main.add_command(_command)

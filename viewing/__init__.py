@@ -16,6 +16,8 @@ from tightrope.rope.optional import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tightrope.backends.timing import Row
+
 FORMATS: Final = ("png", "svg", "pdf")
 DPI: Final = 150
 """150: four panels of 11 × 7.2 inches stay sharp at the width of a page."""
@@ -57,6 +59,22 @@ def draw_errors(model: ModelRope, errors: Mapping[str, Mapping[str, Sequence[flo
         ExtraMissing: matplotlib is not installed.
     """
     figure: Figure = _pictures().error_picture(model, errors, title)
+    return figure
+
+
+def draw_speed(rows: "Sequence[Row]", title: str) -> "Figure":
+    """Return a matplotlib figure with a bar for each contender of `tightrope.backends.timing`, a panel for each work.
+
+    Raises:
+        ExtraMissing: matplotlib is not installed.
+        RopeConfigError: Nothing was timed.
+    """
+    if not rows:
+        raise RopeConfigError("there is nothing to draw: no backend has this task")
+    require("matplotlib", extra="plot", purpose="pictures")
+    from tightrope.viewing import speed
+
+    figure: Figure = speed.speed_picture(rows, title)
     return figure
 
 

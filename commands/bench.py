@@ -1,0 +1,68 @@
+"""`tightrope bench`."""
+
+from typing import Any
+
+import click
+
+from tightrope.commands.common import (
+    as_json,
+    backends_option,
+    console,
+    examples,
+    name_of,
+    read_model,
+    rope_options,
+    save_figure,
+    with_progress,
+    write,
+)
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_TASKS = ("in place", "new tensors", "with gradient", "angles")
+_SEQS = (8192, 512, 1)
+
+
+@click.command(
+    short_help="Time the rotation beside a copy and other libraries.",
+    epilog=examples(
+        "tightrope bench",
+        "tightrope bench --backends torch:cpu --seq 512 --task 'in place' --json bench.json",
+        "tightrope bench path/to/config.json --plot bench.png",
+    ),
+)
+@click.argument("source", required=False)
+@backends_option
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Of q and k; may be repeated.")
+@click.option("--seq", "lengths", multiple=True, type=click.IntRange(min=1), help="Tokens; may be repeated.")
+@click.option("--task", "tasks", multiple=True, type=click.Choice(_TASKS), help="What to time; may be repeated.")
+@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="How often all take turns.")
+@click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
+@rope_options
+@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write every figure there (-: print it).")
+@click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw bars: .png, .svg, .pdf.")
+def bench(
+    source: str | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
+    rounds: int, compiled: bool, block: dict[str, Any] | None, layer_type: str | None, json_file: str | None,
+    picture: str | None,
+) -> None:  # fmt: skip
+    """Time the rotation beside a plain copy and the libraries that are installed.
+
+    All take turns, round by round; the figures are medians. "× copy" is the time over that of a copy of the same
+    tensors, and "bandwidth" the share of the copy's. SOURCE is a config.json or a folder that has one; none: Llama 3.
+    """
+    from tightrope import viewing
+    from tightrope.backends import parity, timing
+
+    subjects, _ = parity.choose(wanted)
+    jobs = timing.plan(
+        read_model(source or parity.LLAMA_3, block, layer_type), [(one.backend.name, one.device) for one in subjects],
+        dtypes=dtypes or _DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, layer_type=layer_type,
+        compiled=compiled,
+    )  # fmt: skip
+    shown_on = console(stderr=json_file == "-")
+    rows = [row for job in with_progress(jobs, "timing", shown_on) for row in timing.run(job, rounds)]
+    shown_on.print("\n".join(timing.lines(rows)))
+    if json_file:
+        write(json_file, as_json(timing.as_dicts(rows)))
+    if picture:
+        save_figure(viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)

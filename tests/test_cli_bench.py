@@ -1,0 +1,82 @@
+"""`tightrope bench` and `tightrope selftest`: what they print, what they write, and how they exit."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from tightrope.backends import selftest, timing
+from tightrope.backends.selftest import Device, Report
+from tightrope.backends.selftest_checks import Check
+from tightrope.cli import main
+
+SMALL = ["--backends", "torch:cpu", "--seq", "4", "--dtype", "float32", "--task", "new tensors", "--rounds", "1"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.mark.backend("torch")
+def test_bench_prints_a_row_for_the_copy_and_for_us():
+    ran = run("bench", *SMALL)
+    assert ran.exit_code == 0
+    heading, *rows = ran.stdout.splitlines()
+    assert heading.split()[:2] == ["where", "task"]
+    assert any(timing.YARDSTICK in row for row in rows)
+    assert any(timing.OURS in row for row in rows)
+
+
+@pytest.mark.backend("torch")
+def test_bench_json_has_what_was_asked_for():
+    rows = json.loads(run("bench", *SMALL, "--json", "-").stdout)
+    assert {(row["task"], row["dtype"], row["seq"]) for row in rows} == {("new tensors", "float32", 4)}
+    assert {timing.YARDSTICK, timing.OURS} <= {row["contender"] for row in rows}
+
+
+@pytest.mark.backend("torch")
+def test_bench_draws(tmp_path):
+    pytest.importorskip("matplotlib")
+    assert run("bench", *SMALL, "--plot", tmp_path / "bench.png").exit_code == 0
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--task", "sideways"], ["--seq", "0"], ["--rounds", "0"], ["--backends", "jax"]], ids=" ".join
+)
+def test_bench_wrong_usage_exits_2(arguments):
+    assert run("bench", *arguments).exit_code == 2
+
+
+def given(monkeypatch, *, passed):
+    check = Check("a rotation", identical=passed, ulps=0.0 if passed else 7.0, passed=passed)
+    report = Report({"Python": "3"}, (Device("torch", "2", "cpu", "C (avx2)", (check,)),), ("mlx is not here",))
+    monkeypatch.setattr(selftest, "run", lambda tell: tell("torch cpu") or report)
+    return report
+
+
+def test_selftest_prints_the_report_and_exits_0(monkeypatch):
+    report = given(monkeypatch, passed=True)
+    ran = run("selftest")
+    assert (ran.exit_code, ran.stdout) == (0, report.to_markdown())
+    assert "torch cpu" in ran.stderr
+
+
+def test_selftest_exits_1_where_a_check_fails(monkeypatch):
+    given(monkeypatch, passed=False)
+    ran = run("selftest")
+    assert ran.exit_code == 1
+    assert "7 ulp off" in ran.stdout
+
+
+def test_selftest_writes_the_report_and_every_check(tmp_path, monkeypatch):
+    report = given(monkeypatch, passed=True)
+    ran = run("selftest", "--quiet", "-o", tmp_path / "r.md", "--json", tmp_path / "r.json")
+    assert ran.output == ""
+    assert (tmp_path / "r.md").read_text() == report.to_markdown()
+    assert json.loads((tmp_path / "r.json").read_text()) == json.loads(json.dumps(report.to_dict()))
+
+
+def test_selftest_json_on_standard_output_leaves_it_to_itself(monkeypatch):
+    given(monkeypatch, passed=True)
+    assert json.loads(run("selftest", "--json", "-").stdout)["passed"] is True
