@@ -11,6 +11,7 @@ import tightrope
 from tightrope.commands.audit import audit
 from tightrope.commands.bench import bench
 from tightrope.commands.convert import convert
+from tightrope.commands.doctor import doctor
 from tightrope.commands.golden import golden
 from tightrope.commands.inspect import inspect
 from tightrope.commands.parity import parity
@@ -41,5 +42,5 @@ def main(traceback: bool) -> None:
     _ = traceback  # read by _Commands
 
 
-for _command in (parity, precision, inspect, validate, convert, audit, golden, report, bench, selftest):
+for _command in (parity, precision, inspect, validate, convert, audit, golden, report, doctor, bench, selftest):
     main.add_command(_command)
