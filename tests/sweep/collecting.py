@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import torch
 import transformers
 
 from sweep.cases import Case, heads
@@ -26,7 +25,6 @@ from sweep.vision import AxialRope, axial_rope, is_axial
 
 # transformers warns about defaults that it then ignores; the sweep is about what it computes.
 logging.getLogger("transformers").setLevel(logging.CRITICAL)
-torch.set_grad_enabled(False)
 
 
 @dataclass

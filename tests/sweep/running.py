@@ -3,6 +3,8 @@
 import copy
 from functools import cache
 
+import torch
+
 from sweep.agreement import by_backend
 from sweep.cases import Case
 from sweep.collecting import sweep
@@ -20,12 +22,14 @@ def judge() -> Judge:
 
 
 @cache
+@torch.no_grad()
 def cases(family: str) -> tuple[Case, ...]:
     """Return the cases of a family."""
     return tuple(sweep((family,)).cases)
 
 
 @cache
+@torch.no_grad()
 def traced(family: str) -> tuple[tuple[Case, Trace | NotRunnableError], ...]:
     """Return what the models of a family rotate, once per configuration of its own rope type; towers have no layers."""
     once = {id(c.config): c for c in cases(family) if c.variant == "default" and c.content != "patches"}
@@ -40,6 +44,7 @@ def _trace(case: Case) -> Trace | NotRunnableError:
 
 
 @cache
+@torch.no_grad()
 def verdicts(family: str) -> tuple[Verdict, ...]:
     """Return the verdicts of a family, in the order of its cases."""
     return tuple(judge().judge(case) for case in cases(family))
