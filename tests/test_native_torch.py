@@ -151,6 +151,17 @@ def test_operators_keep_what_they_promise(native):
     torch.library.opcheck(operators.cos_sin, (torch.arange(5).reshape(1, 1, 5), turns, gains, None, None))
 
 
+@pytest.mark.parametrize("transpose", [False, True])
+def test_the_operators_gradient_turns_the_other_way(native, transpose):
+    from tightrope.backends.torch import operators
+
+    q, given = q_and_k()[0].requires_grad_(), q_and_k()[0].flip(2)
+    angles = torch.rand(1, 5, 12)
+    how = (angles.cos(), angles.sin(), "half", "head", "bhsd")
+    (gradient,) = torch.autograd.grad(operators.rotate(q, *how, transpose), q, given)
+    assert torch.equal(gradient, operators.rotate(given, *how, not transpose))
+
+
 def test_the_operator_refuses_a_gradient_that_it_would_lose(native):
     from tightrope.backends.torch import operators
 
@@ -203,8 +214,14 @@ def test_in_place_shared_memory_is_refused(rotary, overlapping):
 
 @pytest.mark.parametrize(
     "strided",
-    [lambda x: x.transpose(1, 2), lambda x: x[:, ::2], lambda x: x[..., :24], lambda x: x.permute(3, 0, 2, 1)],
-    ids=["transposed", "every other head", "part of the width", "channels first"],
+    [
+        lambda x: x.transpose(1, 2),
+        lambda x: x[:, ::2],
+        lambda x: x[..., :24],
+        lambda x: x.permute(3, 0, 2, 1),
+        lambda x: x.as_strided((2, 1, 5, 32), (640, 0, 32, 1)),
+    ],
+    ids=["transposed", "every other head", "part of the width", "channels first", "one head without a step"],
 )
 def test_strides_that_share_nothing_are_not_mistaken_for_overlap(native, strided):
     assert not native.overlaps(strided(q_and_k()[0]))
