@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from operator import index
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -13,7 +14,11 @@ Lengths = int | Sequence[int] | Array
 """Tokens in context (largest position + 1): one number for all rows, or one per row."""
 
 
-def find_lengths(ops: Ops, seq_len: Lengths | None) -> list[int] | Array | None:
+RowLengths = list[int] | Array
+"""The same in one form: on the host or on a device, one number or one per row."""
+
+
+def find_lengths(ops: Ops, seq_len: Lengths | None) -> RowLengths | None:
     """Return the lengths as a list on the host, or as an array (rows,) of the framework; None where not given.
 
     Raises:
@@ -23,19 +28,36 @@ def find_lengths(ops: Ops, seq_len: Lengths | None) -> list[int] | Array | None:
         return None
     if ops.is_array(seq_len):
         return _on_device(ops, seq_len)
-    one = isinstance(seq_len, int) and not isinstance(seq_len, bool)
-    numbers = [seq_len] if one else _on_host(seq_len)
+    numbers: list[int] = [seq_len] if _is_int(seq_len) else _on_host(seq_len)
     if not numbers or min(numbers) < 0:
         raise _wrong(seq_len)
     return numbers
 
 
-def several(lengths: list[int] | Array | None) -> bool:
+def check_lengths(lengths: RowLengths, rows: int, ends: list[int] | None) -> None:
+    """Raise where lengths are not one or one per row, or where a row is longer than its length.
+
+    Args:
+        lengths: What `find_lengths` returned.
+        rows: How many rows there are.
+        ends: The largest position + 1 of each row, or of all, where it is known.
+    """
+    if count(lengths) not in (1, rows):
+        raise RopeConfigError(f"seq_len must be one number or one per row ({rows}), got {count(lengths)} numbers")
+    if ends is None or not isinstance(lengths, list):
+        return
+    given, needed = np.broadcast_arrays(lengths, ends)
+    if (given < needed).any():
+        row = int(np.argmax(given < needed))
+        raise RopeConfigError(f"seq_len must be > the largest position ({needed[row] - 1}), got {given[row]}")
+
+
+def several(lengths: RowLengths | None) -> bool:
     """Say whether there is a length for each row, not one for all."""
     return lengths is not None and count(lengths) > 1
 
 
-def count(lengths: list[int] | Array) -> int:
+def count(lengths: RowLengths) -> int:
     """Return for how many rows there are lengths."""
     return len(lengths) if isinstance(lengths, list) else lengths.shape[0]
 
@@ -47,7 +69,11 @@ def _on_device(ops: Ops, seq_len: Array) -> Array:
     return seq_len.reshape(-1)
 
 
-def _on_host(seq_len: Lengths) -> list[int]:
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _on_host(seq_len: Any) -> list[int]:
     numbers = np.atleast_1d(seq_len).tolist() if isinstance(seq_len, np.ndarray | np.integer) else seq_len
     try:
         found = list(map(index, numbers))

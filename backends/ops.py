@@ -5,7 +5,7 @@ Arrays of both frameworks share arithmetic, comparison, shift and bit operators,
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,25 @@ class Values:
         return cls(array.tobytes(), array.dtype.name, array.shape)
 
 
+UNREADABLE: Final = (
+    "the frequencies follow the length, which a compiled graph cannot read from positions: give seq_len, or compute "
+    "angles outside the graph and pass them in"
+)
+
+Tables = tuple[Array, Array]
+"""turns and gains, see `rates.Rates`."""
+
+
 class Ops(Protocol):
     """A framework's primitives."""
 
     @property
     def framework(self) -> str:
         """The framework's name, for messages."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether arrays can be written to: `rotate` then takes `in_place`."""
 
     def is_array(self, value: object) -> bool:
         """Say whether value is an array of this framework."""
@@ -80,8 +93,8 @@ class Ops(Protocol):
     def largest_by_row(self, positions: Array) -> Array:
         """Return the maximum of (axes, batch, seq) over axes and seq: (batch,); −1 where seq is 0."""
 
-    def broadcast_rows(self, positions: Array, batch: int) -> Array:
-        """Return (axes, 1, seq) as (axes, batch, seq)."""
+    def broadcast(self, array: Array, shape: tuple[int, ...]) -> Array:
+        """Return array with its axes of length 1 stretched to shape."""
 
     def pairs_last(self, array: Array) -> Array:
         """Return (pairs, batch, seq) as (batch, seq, pairs)."""
@@ -93,8 +106,20 @@ class Ops(Protocol):
             RopeConfigError: Inside a compiled graph, which has no values yet.
         """
 
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise RopeConfigError, also where a graph is being made."""
+
+    def ends(self, positions: Array) -> list[int] | None:
+        """Return the largest of (axes, batch, seq) + 1 by row, if the host can read it without waiting for a device."""
+
     def compiling(self) -> bool:
         """Say whether the call is being traced into a graph, where a Python integer may stand for many values."""
+
+    def tables_in_graph(self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: Array | None) -> Tables:
+        """Return `turns` and `gains` of `rates.host_rates(name, lengths)`, worked out whenever the graph runs.
+
+        Called where `compiling` says so.
+        """
 
     def cos(self, array: Array) -> Array:
         """Return the cosine."""
@@ -112,4 +137,7 @@ class Ops(Protocol):
         self, q: Array, k: Array | None, angles: Phase | Table,
         *, layout: Layout, side: Side, order: str, transpose: bool,
     ) -> tuple[Array, Array | None]:  # fmt: skip
-        """Return q and k rotated, by the fastest code for them; what does not turn keeps its bits."""
+        """Return q and k rotated, by the fastest code for them; what does not turn keeps its bits.
+
+        Where arrays can be written to, `in_place=True` writes the result into q and k.
+        """

@@ -1,7 +1,8 @@
 """Tables of frequencies on devices: made from the configuration, kept for the next call, never loaded."""
 
+import hashlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from tightrope.backends.ops import Array, Ops, Values
 from tightrope.backends.store import Store
 from tightrope.rope.config import RopeConfig
-from tightrope.rope.frequencies import Precision, frequencies
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import Frequencies, Precision, frequencies
 from tightrope.rope.schedule import Plan
 
 # Plans of recent lengths: enough for the layers of a step and for a few steps in flight on several threads.
@@ -76,6 +78,7 @@ class RateTables:
         self._host = {lengths: HostRates.at(config, lengths, precision) for lengths in known}
         pair_axes = config.mrope.pair_axes(config.pairs) if config.mrope else ()
         self._axes = Values.of(np.array(pair_axes, np.int32))
+        self._name = _named(config, precision)
         self._kept: dict[Hashable, Any] = {}
         self._recent: Store[Rates] = Store(_RECENT)
 
@@ -86,6 +89,27 @@ class RateTables:
     def planned(self, plan: Plan, like: Array | None) -> Rates:
         """Return the tables of a plan, and which row takes which."""
         return self._keep(self._recent, plan, like, lambda: self._planned(plan, like))
+
+    def traced(self, lengths: list[int], like: Array | None) -> Rates:
+        """Return a table for each row, by lengths that are known only when the graph in the making runs."""
+        exact = self._precision == "exact"
+        turns, gains = self._ops.tables_in_graph(self._name, lengths, self._config.pairs, exact=exact, like=like)
+        rows = None if len(lengths) == 1 else self._ops.int32(self._ops.arange(0, len(lengths), like))
+        return Rates(turns, gains, unit=False, rows=rows)
+
+    def between(self, old: Frequencies, new: Frequencies, like: Array | None) -> Rates:
+        """Return the table that leads from old to new: R(new) R(old)⁻¹ is a rotation by the difference.
+
+        It is taken in 64 bits, before anything is rounded; the attention factor changes by new / old.
+        """
+        return self._keep(self._recent, (old, new), like, lambda: self._placed(_difference(old, new), like))
+
+    def unscaled(self, rates: Rates, like: Array | None) -> Rates:
+        """Return the tables with attention factors of 1."""
+        count = rates.gains.shape[0]
+        ones = Values.of(np.ones(count, np.float32))
+        gains = self._keep(self._kept, ("ones", count), like, lambda: self._ops.array(ones, like))
+        return replace(rates, gains=gains, unit=True)
 
     def axes(self, like: Array | None) -> Array:
         """Return (pairs,) int32: the position axis that turns each pair."""
@@ -109,3 +133,32 @@ class RateTables:
         if found is None:
             found = kept[key, place] = make()
         return found
+
+
+def _difference(old: Frequencies, new: Frequencies) -> HostRates:
+    turns = (new.turns - old.turns).view(np.int64)[None]
+    gain = np.array([new.attention_factor / old.attention_factor], np.float32)
+    return HostRates(Values.of(turns), Values.of(gain), bool(gain[0] == 1))
+
+
+# What a graph knows a rope by: the same name for equal ropes, in every process that runs the graph.
+_NAMED: Final[dict[str, tuple[RopeConfig, Precision]]] = {}
+
+
+def _named(config: RopeConfig, precision: Precision) -> str:
+    name = hashlib.sha256(repr((config, precision)).encode()).hexdigest()[:16]
+    _NAMED[name] = config, precision
+    return name
+
+
+def host_rates(name: str, lengths: tuple[int, ...]) -> HostRates:
+    """Return the tables of the rope that a graph knows by that name, one per length.
+
+    Raises:
+        RopeConfigError: No such rope was made in this process.
+    """
+    if name not in _NAMED:
+        raise RopeConfigError("this graph follows the length of a rope that this process has not made: make it first")
+    config, precision = _NAMED[name]
+    keys = tuple(config.scaling.effective_length(config, length) for length in lengths)
+    return HostRates.at(config, keys, precision)

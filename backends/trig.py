@@ -4,7 +4,8 @@ import math
 from typing import Final
 
 from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.ops import Array, Ops
+from tightrope.backends.ops import Array, Ops, Values
+from tightrope.rope.frequencies import Frequencies
 
 # In units of 2⁻³² turns, the top 32 bits of a phase.
 _EIGHTH: Final = 1 << 29
@@ -55,6 +56,20 @@ def product_table(
     """Return cos and sin of float32(position) · inv_freq, rounded to float32 at each step as transformers does."""
     angles = by_pair(ops, ops.float32(positions), axes) * by_row(inv_freq, rows)
     return scaled(ops.cos(angles), ops.sin(angles), gains, rows, unit=unit)
+
+
+def difference_table(
+    ops: Ops, positions: Array, old: Frequencies, new: Frequencies, axes: Array | None, like: Array
+) -> Table:
+    """Return cos and sin of b − a for the float32 angles a and b that `product_table` has at old and new frequencies.
+
+    cos(b − a) = cos b cos a + sin b sin a,    sin(b − a) = sin b cos a − cos b sin a
+    """
+    at = by_pair(ops, ops.float32(positions), axes)
+    a, b = (at * ops.array(Values.of(freqs.inv_freq), like) for freqs in (old, new))
+    cos_a, sin_a, cos_b, sin_b = ops.cos(a), ops.sin(a), ops.cos(b), ops.sin(b)
+    gain = new.attention_factor / old.attention_factor
+    return Table(cos=(cos_b * cos_a + sin_b * sin_a) * gain, sin=(sin_b * cos_a - cos_b * sin_a) * gain)
 
 
 def scaled(cos: Array, sin: Array, gains: Array, rows: Array | None, *, unit: bool) -> Table:

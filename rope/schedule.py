@@ -18,6 +18,8 @@ Switch = Literal["auto", "short", "long"]
 POLICIES: Final[tuple[Policy, ...]] = ("row", "transformers")
 SWITCHES: Final[tuple[Switch, ...]] = ("auto", "short", "long")
 
+_REMEMBERED: Final = 4096
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -89,18 +91,36 @@ class FrequencySchedule:
         if self.fixed:
             return self.fixed, state
         if self.policy == "row":
-            return self._by_row(lengths), state
+            return self.by_row(lengths), state
         longest = max(lengths, default=0)
         if self.boundary is None:
             state = longest = self._grown(longest, state or 0)
         return Plan((self._key(longest),)), state
 
-    def _by_row(self, lengths: Sequence[int]) -> Plan:
-        keys = {length: self._key(length) for length in set(lengths)}
-        tables = {key: index for index, key in enumerate(dict.fromkeys(keys.values()))}
+    def by_row(self, lengths: Sequence[int]) -> Plan:
+        """Return the tables of policy "row": each row by its own length, whatever was before."""
+        if self.fixed:
+            return self.fixed
+        keys = list(map(self._keys.get, lengths))
+        if None in keys:
+            keys = self._learned(lengths)
+        tables = dict.fromkeys(keys)
         if len(tables) <= 1:
             return Plan(tuple(tables) or (self._key(0),))
-        return Plan(tuple(tables), tuple([tables[keys[length]] for length in lengths]))
+        index = dict(zip(tables, range(len(tables)), strict=True))
+        return Plan(tuple(tables), tuple(map(index.__getitem__, keys)))
+
+    @cached_property
+    def _keys(self) -> dict[int, int | None]:
+        """What `_key` returned for lengths seen before; a step asks for hundreds, most of them known."""
+        return {}
+
+    def _learned(self, lengths: Sequence[int]) -> list[int | None]:
+        keys = {length: self._key(length) for length in set(lengths)}
+        if len(self._keys) > _REMEMBERED:
+            self._keys.clear()
+        self._keys.update(keys)
+        return [keys[length] for length in lengths]
 
     def _key(self, length: int) -> int | None:
         return self.config.scaling.effective_length(self.config, max(length, 0))

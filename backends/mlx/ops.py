@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import mlx.core as mx
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.mlx import fused, kernel, rotate
-from tightrope.backends.ops import Values
+from tightrope.backends.ops import UNREADABLE, Tables, Values
+from tightrope.backends.rates import host_rates
 from tightrope.rope.errors import RopeConfigError
 
 
@@ -19,6 +20,7 @@ class MlxOps:
     """See `tightrope.backends.ops.Ops`. Memory is shared by all devices, so arrays have no place."""
 
     framework: Final = "mlx"
+    in_place: Final = False
 
     def is_array(self, value: object) -> bool:
         return isinstance(value, mx.array)
@@ -65,8 +67,8 @@ class MlxOps:
             return mx.full((positions.shape[1],), -1, dtype=positions.dtype)
         return positions.max(axis=(0, 2))
 
-    def broadcast_rows(self, positions: mx.array, batch: int) -> mx.array:
-        return mx.broadcast_to(positions, (positions.shape[0], batch, positions.shape[2]))
+    def broadcast(self, array: mx.array, shape: tuple[int, ...]) -> mx.array:
+        return mx.broadcast_to(array, shape)
 
     def pairs_last(self, array: mx.array) -> mx.array:
         return mx.moveaxis(array, 0, -1)
@@ -75,13 +77,27 @@ class MlxOps:
         try:
             return np.array(array).reshape(-1).tolist()
         except ValueError as error:  # an array without a value: the call is being traced
-            raise RopeConfigError(
-                "the frequencies follow the length, which a compiled graph cannot read from positions: give seq_len, "
-                "or compute angles outside the graph and pass them in"
-            ) from error
+            raise RopeConfigError(UNREADABLE) from error
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise RopeConfigError(reason)
+
+    def ends(self, positions: mx.array) -> list[int] | None:
+        if mx.default_device() != mx.Device(mx.cpu):
+            return None
+        try:
+            return self.numbers(self.largest_by_row(positions) + 1)
+        except RopeConfigError:  # being traced
+            return None
 
     def compiling(self) -> bool:
         return False  # mx.compile takes a Python integer for a constant and traces again for another
+
+    def tables_in_graph(
+        self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: mx.array | None
+    ) -> Tables:
+        host = host_rates(name, tuple(lengths))
+        return self.array(host.turns, like), self.array(host.gains, like)
 
     def cos(self, array: mx.array) -> mx.array:
         return mx.cos(array)

@@ -1,7 +1,7 @@
 """What PyTorch supplies to the logic that all backends share."""
 
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import torch
@@ -10,8 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.ops import Values
-from tightrope.backends.torch import gpu, native, operators, rotate
+from tightrope.backends.ops import UNREADABLE, Tables, Values
+from tightrope.backends.torch import gpu, growing, native, operators, rotate
+from tightrope.backends.torch.placing import place_values
 from tightrope.rope.errors import RopeConfigError
 
 _INTEGERS: Final = frozenset(
@@ -23,6 +24,7 @@ class TorchOps:
     """See `tightrope.backends.ops.Ops`."""
 
     framework: Final = "torch"
+    in_place: Final = True
 
     def is_array(self, value: object) -> bool:
         return isinstance(value, torch.Tensor)
@@ -67,7 +69,7 @@ class TorchOps:
             name = _constant_name(values.raw, values.dtype, values.shape, _device(like))
             constant: torch.Tensor = getattr(_CONSTANTS, name)
             return constant
-        return _array(values, _device(like))
+        return place_values(values, _device(like))
 
     def largest(self, array: torch.Tensor) -> torch.Tensor:
         return array.amax().reshape(1)
@@ -77,19 +79,35 @@ class TorchOps:
             return positions.new_full(positions.shape[1:2], -1)
         return positions.amax(dim=(0, 2))
 
-    def broadcast_rows(self, positions: torch.Tensor, batch: int) -> torch.Tensor:
-        return positions.expand(-1, batch, -1)
+    def broadcast(self, array: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        return array.expand(shape)
 
     def pairs_last(self, array: torch.Tensor) -> torch.Tensor:
         return array.movedim(0, -1)
 
     def numbers(self, array: torch.Tensor) -> list[int]:
         if torch.compiler.is_compiling():
-            _refuse_to_read()
+            self.refuse(UNREADABLE)
         return [int(number) for number in array.tolist()]
+
+    def refuse(self, reason: str) -> NoReturn:
+        _refuse(reason)
+        raise RopeConfigError(reason)  # not reached; the decorator took the type that says so
+
+    def ends(self, positions: torch.Tensor) -> list[int] | None:
+        if self.place(positions) is None or not positions.is_cpu:
+            return None
+        ends: list[int] = (self.largest_by_row(positions) + 1).tolist()
+        return ends
 
     def compiling(self) -> bool:
         return torch.compiler.is_compiling()
+
+    def tables_in_graph(
+        self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: torch.Tensor | None
+    ) -> Tables:
+        tables: Tables = growing.tables(torch.empty(0, device=_device(like)), name, lengths, pairs, exact)
+        return tables
 
     def cos(self, array: torch.Tensor) -> torch.Tensor:
         return array.cos()
@@ -119,15 +137,6 @@ def _device(like: torch.Tensor | None) -> torch.device:
     return device
 
 
-def _array(values: Values, device: torch.device) -> torch.Tensor:
-    array = np.frombuffer(values.raw, values.dtype).reshape(values.shape)
-    if torch._C._len_torch_dispatch_stack():  # fake where tensors are fake
-        return torch.tensor(array.tolist(), dtype=getattr(torch, values.dtype), device=device)
-    # Not an inference tensor, even under inference_mode: it is kept, and may be used where gradients flow.
-    with torch.inference_mode(False):
-        return torch.from_numpy(array.copy()).to(device)
-
-
 class _Constants:
     """The tensors that compiled graphs take for given, as attributes: dynamo looks each up and guards it by itself.
 
@@ -145,15 +154,12 @@ def _constant_name(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch
     values = Values(raw, dtype, shape)
     if (values, device) not in _CONSTANT_NAMES:
         name = f"constant_{len(_CONSTANT_NAMES)}"
-        setattr(_CONSTANTS, name, _array(values, device))
+        setattr(_CONSTANTS, name, place_values(values, device))
         _CONSTANT_NAMES[values, device] = name
     return _CONSTANT_NAMES[values, device]
 
 
 # A constant, so that it runs, and raises, while a graph is made.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
-def _refuse_to_read() -> None:
-    raise RopeConfigError(
-        "the frequencies follow the length, which a compiled graph cannot read from positions: give seq_len, "
-        "or compute angles outside the graph and pass them in"
-    )
+def _refuse(reason: str) -> NoReturn:
+    raise RopeConfigError(reason)

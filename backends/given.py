@@ -1,0 +1,72 @@
+"""Angles that exist already: those of one step for all layers, and cos and sin given by hand."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tightrope.backends.inputs import Order, check_fit, check_form, check_rotatable, check_table
+from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Array, Ops
+from tightrope.rope.config import Layout, Side
+from tightrope.rope.errors import RopeConfigError
+
+
+class Angles(Mapping[str, Table]):
+    """cos and sin for one step, by rope: computed once, passed to every layer.
+
+    Each `Table` has cos and sin, float32 (batch, seq, rotary_dim // 2), attention factor in.
+    """
+
+    def __init__(self, tables: dict[str, Table]) -> None:
+        self._tables = tables
+
+    def __getitem__(self, layer_type: str) -> Table:
+        return self._tables[layer_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+def given_table(ops: Ops, angles: Any, key: str, pairs: int) -> Table:
+    """Return the cos and sin of a rope from what a caller passed as angles."""
+    if isinstance(angles, Angles):
+        if key not in angles:
+            raise RopeConfigError(f"angles hold {sorted(angles)}, none for layer_type {key!r}")
+        return angles[key]
+    if not isinstance(angles, tuple) or len(angles) != 2:
+        raise RopeConfigError(f"angles must be what angles() or cos_sin() returned, got {type(angles).__name__}")
+    check_table(ops, *angles, pairs)
+    return Table(cos=angles[0], sin=angles[1])
+
+
+def rotate_by(
+    ops: Ops, q: Array, k: Array | None, source: Phase | Table, *, layout: Layout, side: Side, order: Order, **how: Any
+) -> Any:
+    """Return q, or (q, k), rotated, after a check that the angles fit."""
+    shape = _shape(source)
+    check_fit("q", q, shape, order)
+    if k is not None:
+        check_fit("k", k, shape, order)
+    rotated = ops.rotate(q, k, source, layout=layout, side=side, order=order, **how)
+    return rotated[0] if k is None else rotated
+
+
+def _shape(source: Phase | Table) -> tuple[int, int]:
+    """Return (batch, seq) of angles."""
+    shape = source.cos.shape if isinstance(source, Table) else source.positions.shape[1:]
+    return shape[0], shape[1]
+
+
+def rotate_given(
+    ops: Ops, q: Array, k: Array | None, cos: Array, sin: Array,
+    *, layout: Layout, side: Side, order: Order, transpose: bool,
+) -> Any:  # fmt: skip
+    """Return q, or (q, k), rotated by cos and sin that the caller gives; the body of each backend's `rotate`."""
+    check_form(layout, side, order)
+    check_table(ops, cos, sin)
+    for name, x in (("q", q), ("k", k)):
+        if x is not None:
+            check_rotatable(ops, name, x, cos.shape[-1], order)
+    return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout=layout, side=side, order=order, transpose=transpose)
