@@ -5,7 +5,10 @@ import click
 from tightrope.commands.common import as_json, console, examples, write
 
 
-@click.command(epilog=examples("tightrope doctor", "tightrope doctor --json"))
+@click.command(
+    short_help="Say what works on this machine, and what does not.",
+    epilog=examples("tightrope doctor", "tightrope doctor --json"),
+)
 @click.option("--json", "as_object", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, as_object: bool) -> None:
