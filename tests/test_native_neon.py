@@ -2,16 +2,17 @@
 
 import subprocess
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kernels import native_build, tools
+from kernels import native_build
 from kernels.cases import Case, expected, inputs
 from tightrope.rope.reference import round_to
 
-COMPILER, needs_compiler = tools.program("aarch64-linux-gnu-gcc")
-EMULATOR, needs_emulator = tools.program("qemu-aarch64-static", "qemu-aarch64")
+COMPILER, needs_compiler = native_build.program("aarch64-linux-gnu-gcc")
+EMULATOR, needs_emulator = native_build.program("qemu-aarch64-static", "qemu-aarch64")
 pytestmark = [needs_compiler, needs_emulator]
 
 CASES = [
@@ -26,7 +27,7 @@ CASES = [
 def program(tmp_path_factory):
     path = tmp_path_factory.mktemp("neon") / "driver"
     sources = [native_build.TEXTS / name for name in ("neon.c", "threads.c")]
-    driver = tools.TESTS / "kernels" / "neon_driver.c"
+    driver = Path(__file__).parent / "kernels" / "neon_driver.c"
     flags = ["-O3", "-ffp-contract=off", "-static", "-pthread", "-Wall", "-Werror", f"-I{native_build.TEXTS}"]
     subprocess.run([COMPILER, *flags, driver, *sources, "-o", path], check=True)
     return path

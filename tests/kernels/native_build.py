@@ -7,15 +7,23 @@ from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
-from kernels import tools
+import pytest
+
 from tightrope.backends.kernels import load_cpu as load_installed
 
-__all__ = ["SOURCES", "Build", "compiler", "load", "load_installed", "needs_compiler"]
+__all__ = ["SOURCES", "Build", "compiler", "load", "load_installed", "needs_compiler", "program"]
 
 TEXTS = Path(__file__).resolve().parents[2] / "backends" / "kernels"
 SOURCES = ("module", "threads", "avx512bf16", "avx512", "avx2", "neon")
 
-compiler, needs_compiler = tools.program("cc", "gcc", "clang")
+
+def program(*names):
+    """Return (path of the first program that is installed or None, a mark that skips where none is)."""
+    path = next(filter(None, map(shutil.which, names)), None)
+    return path, pytest.mark.skipif(path is None, reason=f"none of {', '.join(names)} is installed")
+
+
+compiler, needs_compiler = program("cc", "gcc", "clang")
 
 
 class Build:
