@@ -1,0 +1,64 @@
+"""Sphinx: python -m sphinx -W docs docs/_build/html."""
+
+from pathlib import Path
+
+import tightrope
+from tightrope import viewing
+
+project = "Tightrope"
+author = "The Tightrope authors"
+copyright = author
+version = release = tightrope.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "README.md"]
+html_theme = "furo"
+html_title = f"Tightrope {release}"
+html_static_path = []
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say what an argument is, in words
+napoleon_numpy_docstring = False
+
+# One picture for each rope type, drawn when the pages are built: what is shown is what the code computes.
+PICTURES = {
+    "default": {"rope_type": "default"},
+    "linear": {"rope_type": "linear", "factor": 8.0},
+    "ntk": {"rope_type": "ntk", "factor": 8.0},
+    "dynamic": {"rope_type": "dynamic", "factor": 2.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192},
+    "longrope": {
+        "rope_type": "longrope",
+        "short_factor": [1.0] * 64,
+        "long_factor": [1.0 + pair / 4 for pair in range(64)],
+        "original_max_position_embeddings": 4096,
+    },
+    "llama3": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+    "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.25},
+    "divisors": {"rope_type": "divisors", "divisor": [1.0] * 32 + [8.0] * 32},
+}
+CONTEXT = {"default": 8192, "dynamic": 8192}
+
+
+def draw_pictures(app: object) -> None:
+    """Draw the picture of each rope type into the folder of its pages."""
+    folder = Path(__file__).parent / "_build" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, block in PICTURES.items():
+        config = {
+            "model_type": "llama", "head_dim": 128, "num_hidden_layers": 1, "rope_theta": 500000.0,
+            "max_position_embeddings": CONTEXT.get(name, 32768), "rope_scaling": block,
+        }  # fmt: skip
+        viewing.save(viewing.draw(tightrope.read(config), name), folder / f"{name}.png")
+
+
+def setup(app: object) -> None:
+    """Draw before anything is read."""
+    app.connect("builder-inited", draw_pictures)  # type: ignore[attr-defined]  # Sphinx's application, not imported
