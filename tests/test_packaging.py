@@ -83,7 +83,9 @@ def test_a_foreign_import_in_the_core_would_be_seen(foreign, tmp_path):
 
 
 def test_every_sub_package_is_listed():
-    folders = {file.parent for top in ("backends", "commands", "rope", "viewing") for file in (ROOT / top).rglob("*.py")}
+    folders = {
+        file.parent for top in ("backends", "commands", "rope", "viewing") for file in (ROOT / top).rglob("*.py")
+    }
     packages = {".".join(["tightrope", *folder.relative_to(ROOT).parts]) for folder in folders}
     assert packages | {"tightrope"} == set(PYPROJECT["tool"]["setuptools"]["packages"])
 
