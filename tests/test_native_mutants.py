@@ -1,91 +1,28 @@
 """The tests of the C kernel find mistakes: each is put into its text, compiled, and must give other bits."""
 
-import platform
-
 import pytest
 
-from kernels import native_build
-from kernels.cases import CASES
-from kernels.mutants import Mutant
+from kernels import native_build, tools
+from kernels.native_mutants import LANES, MUTANTS
 
 pytestmark = [pytest.mark.backend("torch"), native_build.needs_compiler]
 
-# The instruction set whose lanes get mistakes too; the rest of the text is the same for all.
-LANES = "neon" if platform.machine() in ("arm64", "aarch64") else "avx2"
-
-COMMON = [
-    Mutant("sign", "mul_sub(x.first, cos, mul(x.second, sin))", "mul_add(x.first, cos, mul(x.second, sin))"),
-    Mutant("sin and cos exchanged", "mul_add(x.first, sin, mul(", "mul_add(x.first, cos, mul("),
-    Mutant("not transposed", "flip(load_f32(sin + i), sign)", "load_f32(sin + i)"),
-    Mutant("not transposed in a tail", "flip(load_f32(s), sign)", "load_f32(s)"),
-    Mutant("tail left out", "if (i < pairs) rotate_few", "if (0) rotate_few"),
-    Mutant("tail with the first angles", "at, cos + i, sin + i, sign, pairs - i", "at, cos, sin + i, sign, pairs - i"),
-    Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
-    Mutant("quadrants not rounded", "(phase + (1u << 29)) >> 30", "phase >> 30"),
-    Mutant("quadrant of cos", "((quadrant + 1) & 2)", "(quadrant & 2)"),
-    Mutant("digit of the polynomial", "0.079675905f", "0.079675805f"),
-    Mutant("not fused", "__builtin_fmaf(t, 1.57079637f, t * tail)", "t * 1.57079637f + t * tail"),
-    Mutant("lower half of the product", "position[i]) >> 32)", "position[i]))"),
-    Mutant("position cut to 32 bits", "(*(const int64_t *)at)", "(*(const int32_t *)at)"),
-    Mutant("negative narrow positions", "(int64_t)(*(const int32_t *)at)", "(*(const uint32_t *)at)"),
-    Mutant("axis ignored", "axis * p->axis + batch", "batch"),
-    Mutant("gain on cos alone", "n[i] * gain", "n[i]"),
-    Mutant("turns of the first table", "p->turns + row * pairs", "p->turns"),
-    Mutant("gain of the first table", "p->gains[row]", "p->gains[0]"),
-    Mutant("every block of pairs the first", "turns[start + i]", "turns[i]"),
-    Mutant("sin with a stride of cos", "angles.sin + i * outer.sin", "angles.sin + i * outer.cos"),
-    Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
-    Mutant("rest after not copied", "if (h->after)", "if (0)"),
-    Mutant("output with the stride of the input", "h->in.head, h->out.head, 0, 0}", "h->in.head, h->in.head, 0, 0}"),
-    Mutant("every tile the first", "h->in.batch + tile.first * h->in.seq", "h->in.batch"),
-]  # fmt: skip
-IN_LANES = {
-    "avx2": [
-        Mutant("bfloat16 ties away", "_mm256_set1_epi32(0x7fff)", "_mm256_set1_epi32(0x8000)"),
-        Mutant("float16 cut off", "_MM_FROUND_TO_NEAREST_INT", "_MM_FROUND_TO_ZERO"),
-        Mutant("float32 pairs in the wrong order", "_mm256_permute2f128_ps(low, high, 0x20)", "low"),
-        Mutant("bfloat16 pairs exchanged", "first, _mm256_castps_si256(rounded.second), 0xaa", "first, first, 0xaa"),
-    ],
-    "neon": [
-        Mutant("bfloat16 ties away", "vdupq_n_u32(0x7fff)", "vdupq_n_u32(0x8000)"),
-        Mutant("half of the pairs lost", "{{v.first, v.second}}", "{{v.first, v.first}}"),
-    ],
-}
-
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
+def outcomes(tmp_path_factory):
+    """Whether something came out wrong, by the name of the mistake; "" is the text as it is."""
     if LANES not in getattr(native_build.load_installed(), "variants", ()):
         pytest.skip(f"no {LANES} kernel runs here")
-    made = native_build.Build(tmp_path_factory.mktemp("mutants"))
-    made.compile(*native_build.SOURCES)
-    return made
+    folder = tmp_path_factory.mktemp("mutants")
+    lines, error = tools.run_python("kernels.native_mutants", folder, folder=folder)
+    assert not error
+    return dict(lines)
 
 
-def differs(extension):
-    """Say whether something comes out wrong."""
-    from kernels import native_cases
-    from tightrope.backends.torch.native import Kernel
-
-    kernel = Kernel(extension, LANES, extension.variants.index(LANES))
-    cases = [*native_cases.MORE, *CASES.values()]
-    return bool(native_cases.apart_tables_problem(kernel)) or any(native_cases.problem(kernel, case) for case in cases)
+def test_the_text_as_it_is_passes(outcomes):
+    assert outcomes[""] is False
 
 
-def test_the_text_as_it_is_passes(build):
-    assert not differs(native_build.load(build.link("right.so")))
-
-
-@pytest.mark.parametrize(
-    ("file", "mutant"),
-    [("rotate.h", mutant) for mutant in COMMON] + [(f"{LANES}.c", mutant) for mutant in IN_LANES[LANES]],
-    ids=str,
-)
-def test_a_mistake_would_be_seen(build, file, mutant):
-    text = (build.folder / file).read_text()
-    (build.folder / file).write_text(mutant.apply(text))
-    try:
-        build.compile(LANES)
-        assert differs(native_build.load(build.link(f"{mutant.name}.so")))
-    finally:
-        (build.folder / file).write_text(text)
+@pytest.mark.parametrize("name", [mutant.name for _, mutant in MUTANTS])
+def test_a_mistake_would_be_seen(outcomes, name):
+    assert outcomes[name]
