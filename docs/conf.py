@@ -1,6 +1,10 @@
 """Sphinx: python -m sphinx -W docs docs/_build/html."""
 
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import tightrope
 from tightrope import viewing
@@ -15,6 +19,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "README.md"]
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"Tightrope {release}"
 html_static_path = []
 autodoc_member_order = "bysource"
@@ -47,7 +52,7 @@ PICTURES = {
 CONTEXT = {"default": 8192, "dynamic": 8192}
 
 
-def draw_pictures(app: object) -> None:
+def draw_pictures(app: Any) -> None:
     """Draw the picture of each rope type into the folder of its pages."""
     folder = Path(__file__).parent / "_build" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +64,19 @@ def draw_pictures(app: object) -> None:
         viewing.save(viewing.draw(tightrope.read(config), name), folder / f"{name}.png")
 
 
-def setup(app: object) -> None:
+def write_formula(translator: Any, node: nodes.math) -> None:
+    """Write a formula within a line as MathML: the usual renderer fetches a script from the network."""
+    translator.body.append(tex2mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def write_displayed_formula(translator: Any, node: nodes.math_block) -> None:
+    """Write a formula of its own line as MathML."""
+    translator.body.append(f"<div>{tex2mathml(node.astext(), as_block=True)}</div>")
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> None:
     """Draw before anything is read."""
-    app.connect("builder-inited", draw_pictures)  # type: ignore[attr-defined]  # Sphinx's application, not imported
+    app.connect("builder-inited", draw_pictures)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_displayed_formula, None))
