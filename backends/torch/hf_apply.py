@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.inputs import Order
+from tightrope.backends.kernels.angles import Table
 from tightrope.backends.torch.hf_rotary import FORMS, Form, pairs_of
-from tightrope.backends.torch.module import rotate
+from tightrope.backends.torch.module import RotaryEmbedding
+from tightrope.backends.torch.rotate import rotate_pair
 from tightrope.rope.config import LAYOUTS, SIDES, Layout, Side
 from tightrope.rope.reference import rotate as exact_rotate
 
@@ -124,19 +126,29 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
     """Return a function with apply's parameters and result that rotates by one fused kernel, pairs staying in place."""
     parameters = inspect.signature(apply).parameters
     names = tuple(parameters)
-    first, second = names[0], names[1] if names[1] in _SECOND else None
+    pair = names[1] in _SECOND
     defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
-    how: dict[str, Any] = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
+    own_order = _ORDERS.get(defaults["unsqueeze_dim"], "bhsd") if "unsqueeze_dim" in defaults else meaning.order
+    plain = len(_arguments(apply, form))
+    usual = _arguments(apply, form) == names[:plain] and defaults.get("unsqueeze_dim", 1) in _ORDERS
+    ops, how = RotaryEmbedding.ops, {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
 
     def apply_fused(*args: Any, **kwargs: Any) -> Any:
+        # Nearly every call is (q, k, cos, sin): a decode step has too little work to hide a lookup by name.
+        if usual and not kwargs and len(args) == plain:
+            return turned(args[0], args[1] if pair else None, args[1 + pair :], own_order)
         given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-        order = _ORDERS.get(given["unsqueeze_dim"]) if "unsqueeze_dim" in given else meaning.order
+        order = _ORDERS.get(given["unsqueeze_dim"]) if "unsqueeze_dim" in given else own_order
         if order is None:
-            return apply(**_in_dtype(given, given[first].dtype))
-        cos, sin = pairs_of(form, given[_COMPLEX] if form == "complex" else (given["cos"], given["sin"]))
-        k = None if second is None else given.get(second)
-        turned = rotate(given[first], k, cos=cos, sin=sin, order=order, **how)
-        return (turned, None) if second is not None and k is None else turned
+            return apply(**_in_dtype(given, given[names[0]].dtype))
+        angles = (given[_COMPLEX],) if form == "complex" else (given["cos"], given["sin"])
+        return turned(given[names[0]], given.get(names[1]) if pair else None, angles, order)
+
+    def turned(q: torch.Tensor, k: torch.Tensor | None, angles: tuple[torch.Tensor, ...], order: Order) -> Any:
+        cos, sin = pairs_of(form, angles[0] if form == "complex" else angles)
+        # The tables are HFRotary's, and fit: the checks of `rotate` would take as long as the rotation of one token.
+        result = rotate_pair(ops, q, k, Table(cos=cos, sin=sin), order=order, **how)
+        return result if pair else result[0]
 
     return apply_fused
 

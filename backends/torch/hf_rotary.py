@@ -69,8 +69,9 @@ class HFRotary(torch.nn.Module):
         self.rope = RotaryEmbedding(model, **rotary)
         self.form: Form = form
         self.in_float32 = in_float32
+        # transformers names a layer type also where all types share one rope.
+        self._by_type = len(self.rope.model.ropes) > 1
 
-    @torch.no_grad()
     def forward(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Output:
         """Return cos and sin, (batch, seq, rotary_dim) each; see `form` for others.
 
@@ -79,14 +80,10 @@ class HFRotary(torch.nn.Module):
             position_ids: (batch, seq), or (axes, batch, seq) for M-RoPE.
             layer_type: Which rope; needed where there are several.
         """
-        cos, sin = self.rope.cos_sin(position_ids, layer_type=self._key(layer_type))
+        cos, sin = self.rope.cos_sin(position_ids, layer_type=layer_type if self._by_type else None)
         if not self.in_float32 and self.form != "complex":
             cos, sin = cos.to(x.dtype), sin.to(x.dtype)
         return FORMS[self.form](cos, sin)
-
-    def _key(self, layer_type: str | None) -> str | None:
-        # transformers names a layer type also where all types share one rope.
-        return None if len(self.rope.model.ropes) == 1 else layer_type
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "HFRotary":
         rotary = {"precision": self.rope.precision, "policy": self.rope.policy, "switch": self.rope.switch}

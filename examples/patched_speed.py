@@ -1,0 +1,113 @@
+"""How long a patched transformers model takes against the same model unpatched, and how much of that is rotation.
+
+    python patched_speed.py
+
+A Llama of 4 layers with random weights, on the CPU unless told otherwise: prefill of 2048 tokens and one decode step
+behind them, in rounds that alternate between the two; the medians as ratios. Times themselves say little beyond the
+machine that they were taken on.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import tightrope
+
+PREFILL = 2048
+ROUNDS = {"prefill": 5, "decode": 60}
+
+
+def model(device: str, dtype: torch.dtype) -> Any:
+    """Return a small Llama: four query heads to a key head, as its larger relatives have them."""
+    config = LlamaConfig(
+        hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=2,
+        head_dim=64, vocab_size=4096, rope_theta=500_000.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return LlamaForCausalLM(config).to(device, dtype).eval()
+
+
+def timed(call: Callable[[], object], device: str) -> float:
+    """Return seconds."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+class Rotation:
+    """Counts the time spent in a model's rotation: its angles, and the function that applies them."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.seconds = 0.0
+
+    def of(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with its time counted."""
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*args, **kwargs)
+            self.seconds += time.perf_counter() - start
+            return result
+
+        return counted
+
+
+def share(llama: Any, call: Callable[[], object], device: str) -> float:
+    """Return the part of a call's time that its rotation takes (on the CPU, where calls wait for their result)."""
+    rotation = Rotation(device)
+    scope = llama.model.layers[0].self_attn.forward.__globals__
+    apply, rotary = scope["apply_rotary_pos_emb"], llama.model.rotary_emb
+    own_forward = rotary.forward
+    scope["apply_rotary_pos_emb"], rotary.forward = rotation.of(apply), rotation.of(own_forward)
+    try:
+        total = timed(call, device)
+    finally:
+        scope["apply_rotary_pos_emb"] = apply
+        del rotary.forward
+    return rotation.seconds / total
+
+
+def main(device: str = "cpu", dtype: str = "float32") -> None:
+    """Print the table."""
+    models = {patched: model(device, getattr(torch, dtype)) for patched in (False, True)}
+    tightrope.patch(models[True])
+    tokens = torch.randint(0, 4096, (1, PREFILL), device=device)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {dtype}, {PREFILL} tokens")
+    print(f"{'':10}{'patched / unpatched':>22}{'rotation before':>18}{'after':>10}")
+    with torch.inference_mode():
+        caches = {patched: llama(tokens, use_cache=True).past_key_values for patched, llama in models.items()}
+        print(row("prefill", models, lambda patched: models[patched](tokens, use_cache=False), device))
+        print(row("decode", models, lambda patched: decode(models[patched], tokens[:, :1], caches[patched]), device))
+
+
+def decode(llama: Any, token: torch.Tensor, cache: Any) -> None:
+    """Run one step behind a cache, and take it back."""
+    llama(token, past_key_values=cache)
+    cache.crop(-1)
+
+
+def row(name: str, models: dict[bool, Any], call: Callable[[bool], object], device: str) -> str:
+    """Return one line of the table: medians over rounds that alternate."""
+    times: dict[bool, list[float]] = {False: [], True: []}
+    shares: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(ROUNDS[name]):
+        for patched, llama in models.items():
+            times[patched].append(timed(lambda patched=patched: call(patched), device))
+            shares[patched].append(share(llama, lambda patched=patched: call(patched), device))
+    ratio = statistics.median(times[True]) / statistics.median(times[False])
+    before, after = (statistics.median(shares[patched]) for patched in (False, True))
+    return f"{name:10}{ratio:>22.3f}{before:>17.1%}{after:>10.1%}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
