@@ -1,7 +1,6 @@
 """Tokens in context as a caller gives them, checked and brought to one form."""
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -74,14 +73,12 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 
 def _on_host(seq_len: Any) -> list[int]:
-    numbers = np.atleast_1d(seq_len).tolist() if isinstance(seq_len, np.ndarray | np.integer) else seq_len
-    try:
-        found = list(map(index, numbers))
-    except TypeError:
-        raise _wrong(seq_len) from None
-    if bool in set(map(type, numbers)):
+    numbers = seq_len.tolist() if hasattr(seq_len, "tolist") else seq_len
+    numbers = numbers if isinstance(numbers, Sequence) else [numbers]
+    # A set of types, not a loop: a step asks for hundreds of rows.
+    if set(map(type, numbers)) != {int}:
         raise _wrong(seq_len)
-    return found
+    return list(numbers)
 
 
 def _wrong(seq_len: Lengths) -> RopeConfigError:

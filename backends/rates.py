@@ -104,12 +104,10 @@ class RateTables:
         """
         return self._keep(self._recent, (old, new), like, lambda: self._placed(_difference(old, new), like))
 
-    def unscaled(self, rates: Rates, like: Array | None) -> Rates:
+    @staticmethod
+    def unscaled(rates: Rates) -> Rates:
         """Return the tables with attention factors of 1."""
-        count = rates.gains.shape[0]
-        ones = Values.of(np.ones(count, np.float32))
-        gains = self._keep(self._kept, ("ones", count), like, lambda: self._ops.array(ones, like))
-        return replace(rates, gains=gains, unit=True)
+        return replace(rates, gains=rates.gains / rates.gains, unit=True)
 
     def axes(self, like: Array | None) -> Array:
         """Return (pairs,) int32: the position axis that turns each pair."""

@@ -59,7 +59,7 @@ class Turning:
             lengths: Tokens in context when the keys were rotated; read only where the frequencies follow it.
             like: An array on whose device the angles are wanted.
         """
-        rates = self._tables.unscaled(self._rates_of(lengths, like), like)
+        rates = self._tables.unscaled(self._rates_of(lengths, like))
         return self._at(self._ops.broadcast(delta, (1, delta.shape[1], seq)), rates, like)
 
     def moved(self, positions: Positions, old: Frequencies, new: Frequencies, like: Array) -> Phase | Table:

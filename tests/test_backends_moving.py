@@ -86,13 +86,30 @@ def test_there_and_back_is_where_it_was(backend):
     check(LONG, bench.numpy(bench.module.rerotate(there, at, long, short)), k())
 
 
-def test_a_detour_leads_to_the_same_place(backend):
+TABLES = [frequencies(GROWING, length) for length in (20, 500, 90_000)]
+PLACES = [0, 9_000_000, -9_000_000]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_there_and_back_costs_no_more_than_rounding_twice(backend, place):
     bench = Bench(backend, GROWING)
-    at = np.arange(9_000_000, 9_000_004)
-    tables = [frequencies(GROWING, length) for length in (20, 500, 90_000)]
-    detour = bench.module.rerotate(bench.module.rerotate(bench.keys(k()), at, *tables[:2]), at, *tables[1:])
-    straight = bench.module.rerotate(bench.keys(k()), at, tables[0], tables[2])
-    check(GROWING, bench.numpy(detour), bench.numpy(straight))
+    keys, at = k(2, 4, 64, 8), np.arange(place, place + 64)
+    there = bench.module.rerotate(bench.keys(keys), at, *TABLES[:2])
+    back = bench.numpy(bench.module.rerotate(there, at, *TABLES[1::-1]))
+    assert apart(back, keys, pair_norms(keys, GROWING)) <= tolerances.TWO_MOVES
+    shifted = bench.module.shift(bench.module.shift(bench.keys(keys), 123_456, seq_len=30), -123_456, seq_len=30)
+    assert apart(bench.numpy(shifted), keys, pair_norms(keys, GROWING)) <= tolerances.TWO_MOVES
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_detour_leads_to_the_same_place(backend, place):
+    bench = Bench(backend, GROWING)
+    keys, at = k(2, 4, 64, 8), np.arange(place, place + 64)
+    detour = bench.module.rerotate(bench.module.rerotate(bench.keys(keys), at, *TABLES[:2]), at, *TABLES[1:])
+    turns = TABLES[2].turns - TABLES[0].turns
+    angles = (at[:, None].astype(np.uint64) * turns).view(np.int64) * (np.pi / 2**63)
+    straight = reference.rotate(keys, np.cos(angles), np.sin(angles), layout="half")
+    assert apart(bench.numpy(detour), straight, pair_norms(keys, GROWING)) <= tolerances.TWO_MOVES
 
 
 @given(offset=FAR, delta=FAR)

@@ -120,6 +120,53 @@ def test_angles_from_outside_compile_once(backend, name):
     assert counter.frame_count == 1
 
 
+@pytest.mark.parametrize("name", ["longrope", "dynamic"])
+def test_a_growing_length_compiles_nothing(backend, name):
+    config = rope(max_position_embeddings=16).replace(scaling=DYNAMIC) if name == "dynamic" else CONFIGS[name]
+    rotary = backend.RotaryEmbedding(config)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(rotary, backend=counter, fullgraph=True)
+    x, _ = tensors(config, 4)
+    for length in (10, 15, 16, 17, 18, 40, 5000):
+        said = {"offset": torch.tensor(length - 4), "seq_len": length}
+        assert close(config, compiled(x, **said), rotary(x, **said), x)
+    assert counter.frame_count <= 2  # the first length, then all others
+
+
+def test_a_graph_takes_a_length_for_each_row(backend):
+    config = rope(max_position_embeddings=16).replace(scaling=DYNAMIC)
+    rotary = backend.RotaryEmbedding(config)
+    compiled = torch.compile(rotary, backend="aot_eager", fullgraph=True)
+    x, _ = tensors(config, 4)
+    said = {"offset": torch.tensor([3, 50]), "seq_len": [7, 54]}
+    assert close(config, compiled(x, **said), rotary(x, **said), x)
+
+
+def test_a_graph_keeps_no_history_and_says_so(backend):
+    rotary = backend.RotaryEmbedding(rope(max_position_embeddings=16).replace(scaling=DYNAMIC), policy="transformers")
+    compiled = torch.compile(rotary, backend="aot_eager", fullgraph=True)
+    x, _ = tensors(rope(), 4)
+    with pytest.raises(
+        (RopeConfigError, torch._dynamo.exc.InternalTorchDynamoError), match="policy 'transformers' keeps"
+    ):
+        compiled(x, offset=torch.tensor(3), seq_len=20)
+
+
+def test_the_operator_for_growing_lengths_is_well_formed(backend):
+    from tightrope.backends.torch.growing import tables
+
+    name = backend.RotaryEmbedding(rope().replace(scaling=DYNAMIC))._ropes.turnings["default"]._tables._name
+    torch.library.opcheck(tables, (torch.empty(0), name, [5, 9000], 4, True))
+
+
+def test_keys_move_in_a_graph(backend):
+    rotary = backend.RotaryEmbedding(CONFIGS["longrope"])
+    compiled = torch.compile(lambda k, by: rotary.shift(k, by, seq_len=20), backend="aot_eager", fullgraph=True)
+    (x, _), (copy, _) = tensors(CONFIGS["longrope"], 4), tensors(CONFIGS["longrope"], 4)
+    by = torch.tensor([3, -5])
+    assert close(CONFIGS["longrope"], compiled(copy, by), rotary.shift(x.clone(), by, seq_len=20), x)
+
+
 def test_a_graph_cannot_read_lengths_and_says_so(backend):
     rotary = backend.RotaryEmbedding(rope().replace(scaling=DYNAMIC))
     compiled = torch.compile(rotary, backend="aot_eager", fullgraph=True)

@@ -37,6 +37,10 @@ def gradient(dtype="float32"):
     return from_exact("gradient", dtype=dtype)
 
 
+# Two moves of a float32 key, promised: each is two roundings of at most ½ ulp of the norm, and cos and sin that are off
+# by less than theirs where errors add up worst. Measured over 10⁷ pairs: 1.99.
+TWO_MOVES = 2.0
+
 # cos and sin, absolute, where the attention factor is 1: what precision "exact" promises at any position up to 10⁷.
 ANGLE = 1e-7
 
