@@ -19,7 +19,6 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
 
 
 @click.command(
-    short_help="Tell whether other libraries rotate a model as it says.",
     epilog=examples(
         "tightrope audit path/to/model",
         "tightrope audit path/to/configs --against mlx-lm --spelling v5",
