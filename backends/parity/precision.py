@@ -43,6 +43,16 @@ def precision_table(rope: RopeConfig, subjects: Sequence[Subject], positions: Se
     ]
 
 
+def precision_figures(
+    rope: RopeConfig, subjects: Sequence[Subject], positions: Sequence[int] = POSITIONS
+) -> dict[str, dict[int, dict[str, float]]]:
+    """Return the errors of that table: backend → position → precision → error."""
+    return {
+        subject.name: {position: cos_sin_errors(rope, subject, position) for position in positions}
+        for subject in subjects
+    }
+
+
 def _cells(rope: RopeConfig, subjects: Sequence[Subject], position: int) -> Iterator[str]:
     for subject in subjects:
         yield from (f"{error:.1e}" for error in cos_sin_errors(rope, subject, position).values())
