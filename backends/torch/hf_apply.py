@@ -131,7 +131,8 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
     own_order = _ORDERS.get(defaults["unsqueeze_dim"], "bhsd") if "unsqueeze_dim" in defaults else meaning.order
     plain = len(_arguments(apply, form))
     usual = _arguments(apply, form) == names[:plain] and defaults.get("unsqueeze_dim", 1) in _ORDERS
-    ops, how = RotaryEmbedding.ops, {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
+    ops = RotaryEmbedding.ops
+    how: dict[str, Any] = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
 
     def apply_fused(*args: Any, **kwargs: Any) -> Any:
         # Nearly every call is (q, k, cos, sin): a decode step has too little work to hide a lookup by name.
