@@ -107,6 +107,8 @@ class FrequencySchedule:
         tables = dict.fromkeys(keys)
         if len(tables) <= 1:
             return Plan(tuple(tables) or (self._key(0),))
+        if len(tables) == len(keys):
+            return Plan(tuple(keys), tuple(range(len(keys))))
         index = dict(zip(tables, range(len(tables)), strict=True))
         return Plan(tuple(tables), tuple(map(index.__getitem__, keys)))
 
