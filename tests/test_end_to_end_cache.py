@@ -58,6 +58,11 @@ def mlx_cache(pair, tokens):
     return cache
 
 
+def test_the_models_say_enough_for_their_tokens_to_prove_something(hand_off, pair):
+    tokens = on_torch_alone(hand_off, pair)
+    assert len(set(tokens)) > len(tokens) // 4
+
+
 def test_mlx_goes_on_from_keys_that_torch_rotated(hand_off, pair, tmp_path):
     path = str(tmp_path / "cache.safetensors")
     hand_off.prefill(pair.torch, prompt(), path)

@@ -47,7 +47,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         },
         "layer_types": ["sliding_attention", "full_attention"] * 2, "num_hidden_layers": 4, "sliding_window": 16,
         "_sliding_window_pattern": 2, "sliding_window_pattern": 2, "query_pre_attn_scalar": 16,
-        "tie_word_embeddings": True,
     },
     "phi3": {
         "head_dim": None,
