@@ -85,6 +85,20 @@ def test_fake_tensors_leave_nothing_behind(backend):
         assert torch.equal(rotary(q(), offset=13), module(backend)(q(), offset=13))
 
 
+def test_tables_keep_their_address(backend):
+    """What a CUDA graph has captured stays where it is, whatever lengths come afterwards."""
+    rotary = module(backend)
+    tables = rotary._ropes.turnings["default"]._tables
+    rotary(q(), offset=torch.tensor([3]))
+    before = [part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).gains)]
+    for offset in (3, 13, 500, 0):
+        rotary(q(), offset=torch.tensor([offset]))
+        rotary.angles(offset=offset, length=4)
+    assert [
+        part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).gains)
+    ] == before
+
+
 def test_a_module_saved_with_torch_save_turns_alike(backend):
     file = io.BytesIO()
     rotary = module(backend)

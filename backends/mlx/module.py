@@ -15,7 +15,11 @@ from tightrope.rope.config import Layout, Side
 
 
 class RotaryEmbedding(Rotary, nn.Module):
-    """`Rotary` as an MLX module without parameters."""
+    """Rotates queries and keys by their positions; a MLX module without parameters.
+
+    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see `tightrope.backends.ropes.HasRopes`;
+    a call has the arguments of `rotated`.
+    """
 
     ops: ClassVar[Ops] = MlxOps()
 

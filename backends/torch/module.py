@@ -14,7 +14,11 @@ from tightrope.rope.config import Layout, Side
 
 
 class RotaryEmbedding(Rotary, torch.nn.Module):
-    """`Rotary` as a torch module without parameters and buffers."""
+    """Rotates queries and keys by their positions; a torch module without parameters and buffers.
+
+    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see `tightrope.backends.ropes.HasRopes`;
+    a call has the arguments of `rotated`.
+    """
 
     ops: ClassVar[Ops] = TorchOps()
 
