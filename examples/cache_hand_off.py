@@ -82,15 +82,14 @@ def load_mlx(path: str, model: Any, rope: tightrope.ModelRope) -> tuple[list[Any
 
 
 def _in_order(layer: Any, array: Any) -> Any:
-    """Return what an mlx-lm cache holds, oldest first, of a window only what the next token may see."""
+    """Return what an mlx-lm cache holds, oldest first; who reads it keeps as much as its window sees."""
     import mlx.core as mx
 
     if not hasattr(layer, "max_size"):
         return array[:, :, : layer.offset]
     held = min(layer.offset, array.shape[2])
     end = layer._idx if layer._idx < held else held
-    ordered = mx.concatenate((array[:, :, end:held], array[:, :, :end]), axis=2)
-    return ordered[:, :, max(0, held - layer.max_size + 1) :]
+    return mx.concatenate((array[:, :, end:held], array[:, :, :end]), axis=2)
 
 
 def _filled(layer: Any, array: Any, tokens: list[int]) -> Any:
