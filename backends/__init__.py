@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from typing import Final, cast
 
 from tightrope.backends.protocol import Backend
@@ -32,7 +31,7 @@ def names() -> tuple[str, ...]:
 
 def available() -> tuple[str, ...]:
     """Return the names of the backends whose framework is installed, without importing any."""
-    return tuple(name for name, entry in ENTRIES.items() if find_spec(entry.framework) is not None)
+    return tuple(name for name, entry in ENTRIES.items() if _installed(entry.framework))
 
 
 def load(name: str) -> Backend:
@@ -45,19 +44,19 @@ def load(name: str) -> Backend:
     entry = ENTRIES.get(name)
     if entry is None:
         raise RopeConfigError(f"backend must be one of {', '.join(map(repr, ENTRIES))}, got {name!r}")
-    if find_spec(entry.framework) is None:
+    installed = _installed(entry.framework)
+    if installed is None:
         raise BackendUnavailable(
             f'backend {name!r} is not installed; pip install "tightrope[{name}]". Available: {_available()}'
         )
-    _require_version(name, entry)
+    _require_version(name, entry, installed)
     try:
         return cast(Backend, import_module(entry.module))
     except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these
         raise BackendUnavailable(f"backend {name!r} is installed but failed to import: {error}") from error
 
 
-def _require_version(name: str, entry: Entry) -> None:
-    installed = _installed(entry.framework)
+def _require_version(name: str, entry: Entry, installed: str) -> None:
     # "2.13.0+cu130", "0.32.4.dev1": the first two numbers decide.
     found = tuple(int("".join(filter(str.isdigit, part)) or 0) for part in installed.split(".")[:2])
     if found < entry.at_least:
@@ -68,8 +67,12 @@ def _require_version(name: str, entry: Entry) -> None:
         )
 
 
-def _installed(framework: str) -> str:
-    return metadata.version(framework)
+def _installed(framework: str) -> str | None:
+    """Return the version; None also where an uninstallation has left a folder that could be imported."""
+    try:
+        return metadata.version(framework)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _available() -> str:

@@ -46,7 +46,7 @@ def test_an_unknown_backend_is_a_configuration_error():
 
 
 def without(monkeypatch, framework):
-    monkeypatch.setattr(backends, "find_spec", lambda name: None if name == framework else object())
+    monkeypatch.setattr(backends, "_installed", lambda name: None if name == framework else "99.0")
 
 
 @pytest.mark.parametrize(("name", "other"), [("mlx", "torch"), ("torch", "mlx")])
@@ -60,8 +60,18 @@ def test_a_backend_that_is_not_installed_says_how_to_install_it(monkeypatch, nam
     )
 
 
+def test_a_folder_without_a_distribution_is_not_an_installed_framework(monkeypatch, tmp_path):
+    """`pip uninstall mlx` can leave mlx/ behind, which Python imports as a namespace."""
+    (tmp_path / "leftover").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(backends.ENTRIES, "left", backends.Entry("leftover", "leftover", (0, 1)))
+    assert "left" not in backends.available()
+    with pytest.raises(BackendUnavailable, match="is not installed"):
+        backends.load("left")
+
+
 def test_without_any_backend_none_is_available(monkeypatch):
-    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "_installed", lambda name: None)
     with pytest.raises(BackendUnavailable, match=r"Available: none$"):
         backends.load("mlx")
 
@@ -71,7 +81,6 @@ def test_a_backend_that_fails_to_import_says_why(monkeypatch, error):
     def fail(name):
         raise error("libcuda.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(backends, "find_spec", lambda name: object())
     monkeypatch.setattr(backends, "_installed", lambda framework: "99.0")
     monkeypatch.setattr(backends, "import_module", fail)
     with pytest.raises(BackendUnavailable, match="libcuda") as raised:
@@ -86,7 +95,6 @@ def test_a_backend_that_fails_to_import_says_why(monkeypatch, error):
     [("torch", "2.6.1+cu124", "2.7"), ("mlx", "0.31.9", "0.32"), ("mlx", "0.9", "0.32")],
 )
 def test_an_old_framework_is_refused(monkeypatch, name, installed, needed):
-    monkeypatch.setattr(backends, "find_spec", lambda name: object())
     monkeypatch.setattr(backends, "_installed", lambda framework: installed)
     with pytest.raises(BackendUnavailable, match=f"needs {name} >= {needed}, got {installed.split('+')[0]}"):
         backends.load(name)
@@ -94,7 +102,6 @@ def test_an_old_framework_is_refused(monkeypatch, name, installed, needed):
 
 @pytest.mark.parametrize("installed", ["2.7.0", "2.13.0+cpu", "2.7.0a0+git1234", "3.0", "10.0.dev1"])
 def test_a_newer_framework_of_any_spelling_is_taken(monkeypatch, installed):
-    monkeypatch.setattr(backends, "find_spec", lambda name: object())
     monkeypatch.setattr(backends, "_installed", lambda framework: installed)
     monkeypatch.setattr(backends, "import_module", lambda name: name)
     assert backends.load("torch") == "tightrope.backends.torch"
