@@ -300,3 +300,11 @@ def test_a_source_of_another_kind_is_refused(source):
 def test_keys_must_be_strings():
     with pytest.raises(tightrope.RopeConfigError, match="keys must be strings, got 1"):
         tightrope.read({1: 2})
+
+
+def test_an_unknown_type_hides_no_other_problem():
+    found = problems({**GOOD, "hidden_size": "wide", "rope_scaling": {"rope_type": "yarm"}})
+    assert [text.split(" in ")[0].split(",")[0] for text in found] == [
+        "unknown rope_type 'yarm'",
+        "hidden_size must be a whole number",
+    ]

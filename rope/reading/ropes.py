@@ -16,12 +16,13 @@ def read_rope(sheet: Sheet, block: Block, family: Family) -> RopeConfig | None:
     """Return one rope, None (and problems) where it cannot be right."""
     findings = sheet.findings
     name = type_name(block, family)
-    if name not in rope_types():
+    is_known = name in rope_types()
+    if not is_known:
         hint = suggestion(name, rope_types()) or f"; known: {', '.join(rope_types())}"
         findings.problem(f"unknown rope_type {shortened(name)} in {block.place}{hint}")
-        return None
-    scaling = _scaling(sheet, block, name, family)
-    geometry = read_geometry(sheet, block, family, name)
+    # With an unknown type the rest is read all the same: a file is mended in one go.
+    scaling = _scaling(sheet, block, name, family) if is_known else None
+    geometry = read_geometry(sheet, block, family, name if is_known else "default")
     base = _base(sheet, block, family)
     length = with_default(sheet, LENGTH_KEYS, family.shape[3])
     mrope = None if geometry is None else _mrope(block, family, geometry)
