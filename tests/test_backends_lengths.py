@@ -86,6 +86,9 @@ def test_host_and_device_lengths_choose_the_same_table(backend, config, length):
         np.stack(
             [backend.to_numpy(part) for part in table(bench.module.angles(offset=bench.array([length - 3]), length=3))]
         ),
+        np.stack(
+            [backend.to_numpy(part) for part in table(bench.module.angles(offset=np.array([length - 3]), length=3))]
+        ),
     ]
     allowed = tolerances.from_exact("angles", scaled=True) * EPS["float32"] * 1.25
     for got in said:

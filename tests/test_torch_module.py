@@ -113,6 +113,9 @@ def test_first_used_in_inference_mode_it_still_gives_gradients(backend):
     with torch.inference_mode():
         rotary(q(), offset=13)
         rotary.angles(offset=torch.tensor([13]), length=4)
+    tables = rotary._ropes.turnings["default"]._tables.known((16, 17), q())
+    assert not tables.turns.is_inference()
+    assert not tables.gains.is_inference()
     x = q().requires_grad_()
     rotary(x, offset=13).sum().backward()
     assert x.grad is not None
