@@ -86,8 +86,11 @@ def _packages() -> Iterator[Check]:
         words = "not installed: it runs from a folder, so the ranges of its packages are not known"
         yield Check("packages", "tightrope", "missing", words, "pip install tightrope")
         return
-    found = {(need.package, need.extra): need for line in lines if (need := requirement(line)) is not None}
-    yield from (package_check(need) for need in found.values())
+    found: dict[str, Requirement] = {}
+    for line in lines:
+        if (need := requirement(line)) is not None:
+            found.setdefault(need.package, need)  # a package of several platforms or extras is named once
+    yield from map(package_check, found.values())
 
 
 @dataclass(frozen=True)
