@@ -294,7 +294,7 @@ def test_every_rope_type_of_the_field_is_registered(name):
 def own_type():
     """A type of the user's own, removed again."""
 
-    @rope_type("halved")
+    @rope_type("halved in a test")
     @dataclass(frozen=True, kw_only=True)
     class Halved(Scaling):
         strength: float = number(2.0, at_least=1)
@@ -303,14 +303,14 @@ def own_type():
             return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs) / self.strength, 1.5
 
     yield Halved
-    del registry._REGISTRY["halved"]
+    del registry._REGISTRY["halved in a test"]
 
 
 def test_a_registered_type_works_like_a_built_in_one(own_type):
-    freqs = frequencies(rope({"rope_type": "halved", "strength": 4.0}))
+    freqs = frequencies(rope({"rope_type": "halved in a test", "strength": 4.0}))
     assert freqs.inv_freq.tolist() == (frequencies(rope()).inv_freq / 4).tolist()
     assert freqs.attention_factor == 1.5
-    assert scaling.find_type("halved") is own_type
+    assert scaling.find_type("halved in a test") is own_type
 
 
 def test_a_taken_name_is_refused():
@@ -325,7 +325,7 @@ def test_a_taken_name_is_refused():
 def test_a_type_of_the_wrong_width_is_caught(own_type, monkeypatch):
     monkeypatch.setattr(own_type, "frequencies", lambda self, rope, arithmetic, seq_len: (np.ones(3), 1.0))
     with pytest.raises(RopeConfigError, match="must give 32 frequencies, got shape"):
-        frequencies(rope({"rope_type": "halved"}))
+        frequencies(rope({"rope_type": "halved in a test"}))
 
 
 TRANSFORMERS = [
