@@ -97,7 +97,7 @@ class Rotation(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients rotated back."""
         back = replace(ctx.how, transpose=not ctx.how.transpose)
-        return None, None, None, *Rotation.apply(back, *ctx.saved_tensors, *gradients)  # type: ignore[no-untyped-call]
+        return None, None, None, *Rotation.apply(back, *ctx.saved_tensors, *gradients)  # type: ignore[no-untyped-call]  # as above
 
 
 def _computed(
