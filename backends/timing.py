@@ -7,6 +7,7 @@ reported is the median over the rounds, and ratios are formed inside a round bef
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
@@ -58,6 +59,9 @@ class Contenders(Protocol):
 
     def contenders(self, work: Work, rope: RopeConfig, device: str) -> Mapping[str, Callable[[], object]]:
         """Return who can do this work, by name, the yardstick first; each call does it once. Empty: nobody."""
+
+    def on(self, device: str) -> AbstractContextManager[object]:
+        """Run what follows on this device, at no cost to a call."""
 
     def peak(self, call: Callable[[], object], device: str) -> int | None:
         """Return how many bytes a call held at once beyond what was there before; None where nothing tells."""
@@ -152,7 +156,7 @@ def run(job: Job, rounds: int = 15) -> list[Row]:
     """
     backend = backends.load(job.backend)
     library = _contenders(job.backend)
-    with backend.on(job.device):
+    with library.on(job.device):
         calls = library.contenders(job.work, job.rope, job.device)
         seconds = interleaved(calls, rounds, lambda: backend.synchronize(job.device))
         peaks = {name: library.peak(call, job.device) for name, call in calls.items()}

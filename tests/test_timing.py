@@ -201,3 +201,11 @@ def test_rows_become_bars():
     assert [len(axes.patches) for axes in figure.axes] == [2, 1]
     assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 0.66]
     assert "8,192 tokens" in figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.backend("torch")
+def test_calls_on_pytorch_are_timed_without_a_detour_through_python():
+    import torch
+
+    with timing._contenders("torch").on("cpu"):
+        assert torch._C._len_torch_function_stack() == 0

@@ -6,9 +6,12 @@ from typing import Any
 
 import mlx.core as mx
 
+from tightrope.backends.mlx.host import on
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
 from tightrope.backends.timing import OURS, YARDSTICK, Work
 from tightrope.rope.config import RopeConfig
+
+__all__ = ["contenders", "on", "peak"]
 
 Call = Callable[[], object]
 Apply = Callable[[mx.array, mx.array], Sequence[mx.array]]

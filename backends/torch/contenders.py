@@ -3,6 +3,7 @@
 import ctypes
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -172,6 +173,14 @@ def _angles(given: Inputs) -> Iterator[tuple[str, Call]]:
         config = llama.LlamaConfig(head_dim=given.rope.rotary_dim, rope_parameters=parameters)
         module, x = llama.LlamaRotaryEmbedding(config).to(cos.device), torch.empty(1, device=cos.device)
         yield "transformers", lambda: module(x, positions)
+
+
+def on(device: str) -> AbstractContextManager[object]:
+    """Run what follows on this device, whose tensors say themselves where they are.
+
+    Not `torch.device(device)`: within it every operation and every attribute of a tensor takes a detour through Python.
+    """
+    return torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
 
 
 def peak(call: Call, device: str) -> int | None:
