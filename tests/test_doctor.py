@@ -46,7 +46,7 @@ def version_of(versions):
             'mlx[cpu]>=0.32; sys_platform == "linux" and extra == "mlx"',
             doctor.Requirement("mlx", (0, 32), "mlx"),
         ),
-        ('gguf; extra == "gguf"', doctor.Requirement("gguf", (), "gguf")),
+        ('plotly; extra == "report"', doctor.Requirement("plotly", (), "report")),
         ('ruff>=0.12; extra == "dev"', None),
         ('tightrope[torch]; extra == "transformers"', None),
     ],
@@ -75,8 +75,8 @@ def test_a_missing_package_that_everything_needs_is_a_problem():
 
 
 def test_remedy_names_the_extra():
-    check = doctor.package_check(doctor.Requirement("gguf", (), "gguf"), version_of({}))
-    assert check.remedy == 'pip install --upgrade "tightrope[gguf]"'
+    check = doctor.package_check(doctor.Requirement("plotly", (), "report"), version_of({}))
+    assert check.remedy == 'pip install --upgrade "tightrope[report]"'
 
 
 def kernel(variants):

@@ -1,13 +1,11 @@
 """A GGUF file is read as llama.cpp runs it: its metadata, its divisors, the pairing of its stored weights."""
 
-import sys
-
 import numpy as np
 import pytest
 
 import tightrope
+from gguf_files import SHAPE, gguf, write
 from tightrope import MRope, RopeConfigError
-from tightrope.rope.errors import ExtraMissing
 from tightrope.rope.reading.gguf_architectures import PAIRINGS, REFUSED, WITHOUT
 from tightrope.rope.scaling.divisors import Divisors
 from tightrope.rope.scaling.linear import Linear
@@ -16,15 +14,6 @@ from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
 from tightrope.rope.scaling.yarn import Yarn
 
-gguf = pytest.importorskip("gguf")
-
-SHAPE = {
-    "block_count": 4,
-    "embedding_length": 256,
-    "attention.head_count": 4,
-    "context_length": 4096,
-    "rope.freq_base": 5e5,
-}
 LLAMA3 = {
     "model_type": "llama",
     "hidden_size": 512,
@@ -33,30 +22,6 @@ LLAMA3 = {
     "max_position_embeddings": 131072,
     "rope_theta": 5e5,
 }
-
-
-def write(path, architecture, keys, tensors=None):
-    """A file as a converter writes it: integers as uint32, numbers as float32, the tensors as float32."""
-    writer = gguf.GGUFWriter(path, architecture)
-    for key, value in keys.items():
-        name = f"{architecture}.{key}"
-        if isinstance(value, list):
-            writer.add_array(name, value)
-        elif isinstance(value, bool):
-            writer.add_bool(name, value)
-        elif isinstance(value, int):
-            writer.add_uint32(name, value)
-        elif isinstance(value, str):
-            writer.add_string(name, value)
-        else:
-            writer.add_float32(name, value)
-    for name, tensor in (tensors or {}).items():
-        writer.add_tensor(f"{name}.weight", tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.fixture
@@ -252,41 +217,3 @@ def test_a_tensor_of_the_wrong_length_is_refused(read):
 def test_half_a_pair_of_factor_tensors_is_refused(read):
     with pytest.raises(RopeConfigError, match="tensor rope_factors_short is required"):
         read("phi3", tensors={"rope_factors_long": np.ones(32, np.float32)})
-
-
-def outcome(path):
-    """The model, or the source that the refusal names."""
-    try:
-        return tightrope.read(path)
-    except RopeConfigError as error:
-        return error.source
-
-
-def test_a_file_cut_anywhere_is_refused_or_complete(tmp_path):
-    """The cut may fall behind everything that is read: then, and only then, the file is read as the whole one is."""
-    path = write(tmp_path / "whole.gguf", "llama", SHAPE, {"rope_freqs": np.ones(32, np.float32)})
-    content, whole = path.read_bytes(), tightrope.read(path)
-    cut = tmp_path / "cut.gguf"
-    for length in range(0, len(content) - 1, 7):
-        cut.write_bytes(content[:length])
-        assert outcome(cut) in (whole, str(cut)), f"cut after {length} bytes"
-
-
-@pytest.mark.parametrize("content", [b"", b"GGU", b"not a model", b"GGUF", b"GGUF\xff\xff\xff\xff"])
-def test_what_is_not_gguf_is_refused(tmp_path, content):
-    path = tmp_path / "model.gguf"
-    path.write_bytes(content)
-    with pytest.raises(RopeConfigError, match=r"is not a GGUF file|is cut off or damaged"):
-        tightrope.read(path)
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(RopeConfigError, match="cannot be opened"):
-        tightrope.read(tmp_path / "none.gguf")
-
-
-def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
-    path = write(tmp_path / "model.gguf", "llama", SHAPE)
-    monkeypatch.setitem(sys.modules, "gguf", None)  # what Python takes for "cannot be imported"
-    with pytest.raises(ExtraMissing, match=r"GGUF files need gguf; pip install \"tightrope\[gguf\]\""):
-        tightrope.read(path)

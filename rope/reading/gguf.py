@@ -21,7 +21,6 @@ def read_gguf(path: Path) -> ModelRope:
 
     Raises:
         RopeConfigError: It is no GGUF file, is damaged, lacks a key, or its architecture is unknown.
-        ExtraMissing: The gguf package is not installed.
     """
     try:
         file = open_file(path)

@@ -40,13 +40,12 @@ def read(source: object, strict: bool = False) -> ModelRope:
     Args:
         source: The path of a config.json or of its folder, a configuration as a dict, or a transformers configuration.
             Both spellings are read: rope_theta with rope_scaling, and rope_parameters, flat or per layer type; also
-            the params.json of Meta's and Mistral's own checkpoints, a GGUF file (`.gguf`, with the extra `gguf`), and
-            `"org/name"`: a model on the Hugging Face hub, where there is no such path (with the extra `hub`).
+            the params.json of Meta's and Mistral's own checkpoints, a GGUF file (`.gguf`), and `"org/name"`: a model
+            on the Hugging Face hub, where there is no such path (with the extra `hub`).
         strict: Raise for unknown keys in a rope block and for an unknown model_type, instead of warning and noting.
 
     Raises:
         RopeConfigError: with every problem of the configuration, each with its key path, value and remedy.
-        ExtraMissing: The source is a GGUF file and the gguf package is not installed.
 
     Warns:
         RopeWarning: A rope block has a key that no rope type knows.
