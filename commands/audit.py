@@ -5,7 +5,8 @@ from typing import Literal
 
 import click
 
-from tightrope.commands.common import as_json, console, examples, name_of, with_progress, write
+from tightrope.commands.common import examples, name_of
+from tightrope.commands.output import Output, output_options
 
 
 def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str]:
@@ -27,15 +28,8 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
 @click.argument("sources", nargs=-1, required=True, metavar="MODEL_OR_CONFIG...")
 @click.option("--against", callback=_peer_names, metavar="NAMES", help="Such as transformers,mlx-lm.")
 @click.option("--spelling", type=click.Choice(["v4", "v5"]), help="Write the configuration so first.")
-@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write every figure there (-: print it).")
-@click.pass_context
-def audit(
-    ctx: click.Context,
-    sources: tuple[str, ...],
-    against: list[str],
-    spelling: Literal["v4", "v5"] | None,
-    json_file: str | None,
-) -> None:
+@output_options
+def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", "v5"] | None, out: Output) -> None:
     """Tell whether other libraries rotate a model right.
 
     The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or
@@ -48,16 +42,15 @@ def audit(
     from tightrope.backends import audit as library
     from tightrope.rope.reading.validating import find_sources
 
-    shown_on = console(stderr=json_file == "-")
     found = list(find_sources(sources))
     audits = [
         library.audit(source, against, name=name_of(str(source)), spelling=spelling)
-        for _, source in with_progress(found, "auditing", shown_on)
+        for _, source in out.track(found, "auditing")
     ]
     if len(audits) == 1:
-        library.print_audit(shown_on, audits[0])
+        library.print_audit(out.console, audits[0])
     else:
-        library.print_list(shown_on, audits)
-    if json_file:
-        write(json_file, as_json([one.to_dict() for one in audits]))
-    ctx.exit(1 if any(one.wrong for one in audits) else 0)
+        library.print_list(out.console, audits)
+    out.write_json([one.to_dict() for one in audits])
+    wrong = [one.name for one in audits if one.wrong]
+    out.finish(passed=not wrong, failure=f"a library rotates these otherwise than they say: {', '.join(wrong)}")

@@ -4,18 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import (
-    as_json,
-    backends_option,
-    console,
-    examples,
-    name_of,
-    read_model,
-    rope_options,
-    save_figure,
-    with_progress,
-    write,
-)
+from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
+from tightrope.commands.output import Output, output_options
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _TASKS = ("in place", "new tensors", "with gradient", "angles")
@@ -38,12 +28,12 @@ _SEQS = (8192, 512, 1)
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="How often all take turns.")
 @click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
 @rope_options
-@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write every figure there (-: print it).")
 @click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw bars: .png, .svg, .pdf.")
+@output_options
 def bench(
     source: str | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
-    rounds: int, compiled: bool, block: dict[str, Any] | None, layer_type: str | None, json_file: str | None,
-    picture: str | None,
+    rounds: int, compiled: bool, block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
+    out: Output,
 ) -> None:  # fmt: skip
     """Time the rotation beside a plain copy and the libraries that are installed.
 
@@ -53,16 +43,14 @@ def bench(
     from tightrope import viewing
     from tightrope.backends import parity, timing
 
-    subjects, _ = parity.choose(wanted)
+    subjects, _ = choose(out, wanted)
     jobs = timing.plan(
         read_model(source or parity.LLAMA_3, block, layer_type), [(one.backend.name, one.device) for one in subjects],
         dtypes=dtypes or _DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, layer_type=layer_type,
         compiled=compiled,
     )  # fmt: skip
-    shown_on = console(stderr=json_file == "-")
-    rows = [row for job in with_progress(jobs, "timing", shown_on) for row in timing.run(job, rounds)]
-    shown_on.print("\n".join(timing.lines(rows)))
-    if json_file:
-        write(json_file, as_json(timing.as_dicts(rows)))
+    rows = [row for job in out.track(jobs, "timing") for row in timing.run(job, rounds)]
+    out.console.print("\n".join(timing.lines(rows)))
+    out.write_json(timing.as_dicts(rows))
     if picture:
-        save_figure(viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)
+        out.draw(lambda: viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)

@@ -1,8 +1,8 @@
-"""What several commands share: options, the console, files."""
+"""What several commands share: options, reading, backends; what they say is in `output`."""
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,16 +10,13 @@ import click
 
 from tightrope import backends
 from tightrope.rope.errors import RopeWarning
-from tightrope.rope.files import write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import Console
-
+    from tightrope.backends.parity import OnDevice
+    from tightrope.commands.output import Output
     from tightrope.rope.config import ModelRope
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_Item = TypeVar("_Item")
 
 
 def _json_object(ctx: click.Context, option: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -74,50 +71,14 @@ def name_of(source: str) -> str:
     return path.parent.name if path.name == "config.json" else path.stem if path.is_file() else path.name
 
 
-def console(*, stderr: bool = False) -> "Console":
-    """Return where to print; what goes into a file or a pipe is not cut to a terminal's width."""
-    from rich.console import Console
+def choose(out: "Output", wanted: list[str]) -> "tuple[list[OnDevice], list[str]]":
+    """Return the backends that take part, and why others do not; frameworks are slow to import."""
+    from tightrope.backends import parity
 
-    found = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
-    if not found.is_terminal:
-        found.width = 200
-    return found
-
-
-def with_progress(items: Sequence[_Item], doing: str, shown_on: "Console") -> Iterator[_Item]:
-    """Yield the items; where there are several and a person looks on, show how far we are."""
-    from rich.progress import track
-
-    screen = shown_on if shown_on.is_terminal else console(stderr=True)
-    yield from track(items, doing, console=screen, transient=True, disable=len(items) < 2 or not screen.is_terminal)
-
-
-def write(path: str, content: bytes) -> None:
-    """Write a file whole or not at all; `-` is standard output."""
-    if path == "-":
-        click.echo(content, nl=False)
-        return
-    try:
-        write_atomically(Path(path), content)
-    except OSError as error:
-        raise click.FileError(path, error.strerror or str(error)) from error
-
-
-def save_figure(figure: "Figure", path: str) -> None:
-    """Write a picture, in the format that its name ends in."""
-    from tightrope import viewing
-
-    try:
-        viewing.save(figure, path)
-    except OSError as error:
-        raise click.FileError(path, error.strerror or str(error)) from error
+    with out.busy("loading backends"):
+        return parity.choose(wanted)
 
 
 def examples(*lines: str) -> str:
     """Return command lines as the end of a help text."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b: click leaves the lines as they are
-
-
-def as_json(value: Any) -> bytes:
-    """Return value as indented JSON, with a line feed at its end."""
-    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"

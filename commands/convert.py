@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 import click
 
-from tightrope.commands.common import as_json, examples, rope_options, write
+from tightrope.commands.common import examples, rope_options
+from tightrope.commands.output import Output, as_json, file_option, output_options, write
 
 
 @click.command(
@@ -15,18 +16,25 @@ from tightrope.commands.common import as_json, examples, rope_options, write
 )
 @click.argument("source")
 @click.option("--to", "spelling", type=click.Choice(["v4", "v5"]), required=True, help="How to write the rope.")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False), default="-", metavar="FILE", help="[default: print it]"
-)
+@file_option(default="-", help="[default: print it]")
 @rope_options
+@output_options
 def convert(
-    source: str, spelling: Literal["v4", "v5"], output: str, block: dict[str, Any] | None, layer_type: str | None
-) -> None:
+    source: str, spelling: Literal["v4", "v5"], path: str, block: dict[str, Any] | None, layer_type: str | None,
+    out: Output,
+) -> None:  # fmt: skip
     """Write a config.json in the other spelling.
 
     A reader may know only one: v4 has rope_theta and rope_scaling, v5 has rope_parameters. Every other key stays as it
-    is. FILE is written whole or not at all, and may be SOURCE itself.
+    is. FILE is written whole or not at all, and may be SOURCE itself. --json has the keys that changed.
     """
-    from tightrope.rope.reading.converting import convert as converted
+    from tightrope.rope.reading import converting
+    from tightrope.rope.reading.source import load
 
-    write(output, as_json(converted(source, spelling, scaling=block, layer_type=layer_type)))
+    before, _ = load(source)
+    after = converting.convert(source, spelling, scaling=block, layer_type=layer_type)
+    write(path, as_json(after))
+    removed, written = converting.changes(before, after)
+    if path != "-":
+        out.console.print(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
+    out.write_json({"file": path, "spelling": spelling, "written": written, "removed": removed})

@@ -2,16 +2,16 @@
 
 import click
 
-from tightrope.commands.common import as_json, console, examples, write
+from tightrope.commands.common import examples
+from tightrope.commands.output import Output, output_options
 
 
 @click.command(
     short_help="Say what works on this machine, and what does not.",
-    epilog=examples("tightrope doctor", "tightrope doctor --json"),
+    epilog=examples("tightrope doctor", "tightrope doctor --json doctor.json"),
 )
-@click.option("--json", "as_object", is_flag=True, help="Print JSON.")
-@click.pass_context
-def doctor(ctx: click.Context, as_object: bool) -> None:
+@output_options
+def doctor(out: Output) -> None:
     """Say what works on this machine, what does not, and what to do about it.
 
     Python, packages, backends with their devices and the code that rotates there, the C kernel. Exit status 1 where
@@ -20,9 +20,9 @@ def doctor(ctx: click.Context, as_object: bool) -> None:
     from tightrope.backends import doctor as library
     from tightrope.viewing.checks import print_checks
 
-    checks = library.examine()
-    if as_object:
-        write("-", as_json(library.to_dict(checks)))
-    else:
-        print_checks(console(), checks)
-    ctx.exit(0 if library.healthy(checks) else 1)
+    with out.busy("looking at this machine"):
+        checks = library.examine()
+    print_checks(out.console, checks)
+    out.write_json(library.to_dict(checks))
+    wrong = [one.subject for one in checks if one.state == "problem"]
+    out.finish(passed=library.healthy(checks), failure=f"wrong here: {', '.join(wrong) or 'no backend works'}")

@@ -1,20 +1,12 @@
 """`tightrope golden write` and `tightrope golden check`."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from tightrope.commands.common import (
-    as_json,
-    backends_option,
-    console,
-    examples,
-    name_of,
-    read_model,
-    rope_options,
-    with_progress,
-    write,
-)
+from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
+from tightrope.commands.output import Output, file_errors, file_option, output_options
 
 
 @click.group(short_help="Compare this machine with another one.")
@@ -30,11 +22,12 @@ def golden() -> None:
     ),
 )
 @click.argument("source")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="What to write.")
+@file_option(required=True, help="What to write.")
 @backends_option
 @rope_options
+@output_options
 def write_file(
-    source: str, output: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None
+    source: str, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
 ) -> None:
     """Record the bits that this machine computes for a configuration.
 
@@ -42,17 +35,15 @@ def write_file(
     computed them. SOURCE is a config.json or a folder that has one.
     """
     from tightrope.backends import golden as library
-    from tightrope.backends.parity import choose
 
     if len(wanted) > 1:
         raise click.UsageError("a file holds one backend: name one with --backends")
     model = read_model(source, block, layer_type)
-    subject = choose(wanted)[0][0]
-    try:
-        library.write(output, model, subject, name_of(source))
-    except OSError as error:
-        raise click.FileError(output, error.strerror or str(error)) from error
-    click.echo(f"{output}: {subject.name}, {subject.backend.path(subject.device)}")
+    subject = choose(out, wanted)[0][0]
+    with out.busy("recording"), file_errors(path):
+        story = library.write(path, model, subject, name_of(source))
+    out.console.print(f"{path}: {story.backend}, {story.path}")
+    out.write_json({"file": path, "story": asdict(story)})
 
 
 @golden.command(
@@ -64,28 +55,21 @@ def write_file(
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @backends_option
-@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write every finding there (-: print it).")
-@click.option("-q", "--quiet", is_flag=True, help="Print the verdict alone.")
-@click.pass_context
-def check_files(
-    ctx: click.Context, files: tuple[str, ...], wanted: list[str], json_file: str | None, quiet: bool
-) -> None:
+@output_options
+def check_files(files: tuple[str, ...], wanted: list[str], out: Output) -> None:
     """Compare the backends of this machine with files written on another.
 
     Bit for bit first; where bits differ, in ulps of the pair's norm. Exit status 1 where that is more than rounding
     explains, or a file is damaged.
     """
     from tightrope.backends import golden as library
-    from tightrope.backends.parity import choose
 
-    subjects, _ = choose(wanted)
-    shown_on = console(stderr=json_file == "-")
+    subjects, _ = choose(out, wanted)
     reports = {}
-    for path in with_progress(files, "checking", shown_on):
+    for path in out.track(files, "checking"):
         reports[path] = library.check(path, subjects)
-        if not quiet:
-            library.print_report(shown_on, reports[path])
-        shown_on.print(f"{path}: {library.verdict(reports[path])}")
-    if json_file:
-        write(json_file, as_json({path: report.to_dict() for path, report in reports.items()}))
-    ctx.exit(0 if all(report.agrees for report in reports.values()) else 1)
+        library.print_report(out.console, reports[path])
+        out.console.print(f"{path}: {library.verdict(reports[path])}")
+    out.write_json({path: report.to_dict() for path, report in reports.items()})
+    failed = [f"{path}: {library.verdict(report)}" for path, report in reports.items() if not report.agrees]
+    out.finish(passed=not failed, failure="; ".join(failed))

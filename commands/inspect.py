@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import as_json, console, examples, name_of, read_model, rope_options, save_figure, write
+from tightrope.commands.common import examples, name_of, read_model, rope_options
+from tightrope.commands.output import Output, output_options
 
 
 @click.command(
@@ -16,16 +17,20 @@ from tightrope.commands.common import as_json, console, examples, name_of, read_
 )
 @click.argument("source")
 @rope_options
-@click.option("--json", "as_object", is_flag=True, help="Print JSON, with every frequency.")
 @click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw it: .png, .svg or .pdf.")
 @click.option("--compare", "other", metavar="SOURCE", help="Draw a second configuration over it; needs --plot.")
+@output_options
 def inspect(
-    source: str, block: dict[str, Any] | None, layer_type: str | None, as_object: bool, picture: str | None,
+    source: str,
+    block: dict[str, Any] | None,
+    layer_type: str | None,
+    picture: str | None,
     other: str | None,
-) -> None:  # fmt: skip
+    out: Output,
+) -> None:
     """Print what a configuration means.
 
-    SOURCE is a config.json or a folder that has one.
+    SOURCE is a config.json or a folder that has one. --json has every frequency, too.
     """
     from tightrope import viewing
     from tightrope.viewing.facts import facts
@@ -34,12 +39,11 @@ def inspect(
     if other and not picture:
         raise click.UsageError("--compare needs --plot")
     model = read_model(source, block, layer_type)
-    if as_object:
-        write("-", as_json(facts(model)))
-    else:
-        print_facts(console(), model, source)
+    print_facts(out.console, model, source)
+    out.write_json(facts(model))
     if picture and other:
         names = name_of(source), name_of(other)
-        save_figure(viewing.draw_comparison(model, read_model(other, None, None), names), picture)
+        compared = read_model(other, None, None)
+        out.draw(lambda: viewing.draw_comparison(model, compared, names), picture)
     elif picture:
-        save_figure(viewing.draw(model, name_of(source)), picture)
+        out.draw(lambda: viewing.draw(model, name_of(source)), picture)

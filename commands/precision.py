@@ -4,16 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import (
-    as_json,
-    backends_option,
-    examples,
-    name_of,
-    read_model,
-    rope_options,
-    save_figure,
-    write,
-)
+from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
+from tightrope.commands.output import Output, output_options
 
 
 @click.command(
@@ -33,10 +25,10 @@ from tightrope.commands.common import (
     metavar="FILE",
     help="Draw it, with the libraries that are installed: .png, .svg or .pdf.",
 )
-@click.option("--json", "as_object", is_flag=True, help="Print JSON.")
+@output_options
 def precision(
     source: str | None, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
-    as_object: bool,
+    out: Output,
 ) -> None:  # fmt: skip
     """Print how far cos and sin are off, by position and precision.
 
@@ -51,20 +43,15 @@ def precision(
     model = read_model(source or library.LLAMA_3, block, layer_type)
     if not model.ropes:
         raise RopeConfigError("this model has no rotary positions", source=source)
-    subjects, _ = library.choose(wanted)
-    if as_object:
-        write("-", as_json({key: library.precision_figures(rope, subjects) for key, rope in model.ropes.items()}))
-    else:
-        _print_tables(library, model, subjects)
+    subjects, _ = choose(out, wanted)
+    found = {
+        key: library.precision_figures(rope, subjects)
+        for key, rope in out.track(list(model.ropes.items()), "measuring")
+    }
+    for key, figures in found.items():
+        out.console.print("\n".join([*([key] if len(found) > 1 else []), *library.precision_table(figures)]))
+    out.write_json(found)
     if picture:
         config = config_of(source or library.LLAMA_3, block, layer_type)
-        errors = {key: error_curves(config, model, key, subjects) for key in model.ropes}
-        title = name_of(source) if source else "Llama 3"
-        save_figure(viewing.draw_errors(model, errors, title), picture)
-
-
-def _print_tables(library: Any, model: Any, subjects: Any) -> None:
-    for key, rope in model.ropes.items():
-        if len(model.ropes) > 1:
-            click.echo(key)
-        click.echo("\n".join(library.precision_table(rope, subjects)))
+        errors = {key: error_curves(config, model, key, subjects) for key in out.track(list(model.ropes), "drawing")}
+        out.draw(lambda: viewing.draw_errors(model, errors, name_of(source) if source else "Llama 3"), picture)

@@ -4,16 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import (
-    backends_option,
-    console,
-    examples,
-    name_of,
-    read_model,
-    rope_options,
-    with_progress,
-    write,
-)
+from tightrope.commands.common import backends_option, examples, name_of, read_model, rope_options
+from tightrope.commands.output import Output, file_option, output_options, write
 
 
 @click.command(
@@ -24,12 +16,12 @@ from tightrope.commands.common import (
     ),
 )
 @click.argument("source")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="What to write.")
+@file_option(required=True, help="What to write.")
 @backends_option
 @rope_options
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+@output_options
 def report(
-    source: str, output: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, quiet: bool
+    source: str, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
 ) -> None:
     """Write a page about a configuration: one HTML file that needs no network.
 
@@ -42,8 +34,9 @@ def report(
     model = read_model(source, block, layer_type)
     config = config_of(source, block, layer_type)
     steps = list(library.findings(config, wanted).items()) if model.ropes else []
-    found = {name: find() for name, find in with_progress(steps, "comparing", console())}
-    content = library.page(library.report_data(model, name_of(source), found.get("parity"), found.get("audit")))
-    write(output, content)
-    if not quiet and output != "-":
-        click.echo(f"{output}: {len(content) / 1e6:.1f} MB, opens in any browser without network")
+    found = {name: find() for name, find in out.track(steps, "comparing")}
+    data = library.report_data(model, name_of(source), found.get("parity"), found.get("audit"))
+    content = library.page(data)
+    write(path, content)
+    out.console.print(f"{path}: {len(content) / 1e6:.1f} MB, opens in any browser without network")
+    out.write_json(data)

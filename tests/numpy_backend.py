@@ -4,9 +4,11 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from tightrope import backends
 from tightrope.backends.parity.subjects import arrange, restore
 from tightrope.rope import reference
 from tightrope.rope.config import RopeConfig
+from tightrope.rope.errors import BackendUnavailable
 from tightrope.rope.schedule import FrequencySchedule
 
 
@@ -92,6 +94,18 @@ class NumpyBackend:
         for cotangent in cotangents:
             cotangent.is_cotangent = True
         return self.gradient(function(*cotangents))
+
+
+def install(monkeypatch, **installed):
+    """Make these the backends there are; a string is why one is not available."""
+
+    def load(name):
+        if isinstance(installed[name], str):
+            raise BackendUnavailable(installed[name])
+        return installed[name]
+
+    monkeypatch.setattr(backends, "names", lambda: tuple(installed))
+    monkeypatch.setattr(backends, "load", load)
 
 
 def llama(**changes):

@@ -47,7 +47,7 @@ def test_inspect_counts_the_pairs_that_turn_within_the_context(tmp_path):
 
 
 def test_inspect_json_has_frequencies_and_wavelengths(tmp_path):
-    known = json.loads(inspect(tmp_path, LLAMA, "--json").stdout)
+    known = json.loads(inspect(tmp_path, LLAMA, "--json", "-").stdout)
     table = known["ropes"]["default"]["tables"][0]
     assert table["inv_freq"] == pytest.approx([10000 ** (-i / 8) for i in range(8)], rel=1e-15)
     assert table["wavelengths"] == pytest.approx([2 * math.pi / value for value in table["inv_freq"]], rel=1e-15)
@@ -56,7 +56,7 @@ def test_inspect_json_has_frequencies_and_wavelengths(tmp_path):
 
 def test_inspect_json_has_both_tables_of_longrope(tmp_path):
     block = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "factor": 4.0}
-    known = json.loads(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json").stdout)
+    known = json.loads(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json", "-").stdout)
     short, long = known["ropes"]["default"]["tables"]
     assert (short["holds"], long["holds"]) == ("up to 128 tokens", "beyond 128 tokens")
     assert long["inv_freq"][0] == short["inv_freq"][0] / 2
@@ -64,7 +64,7 @@ def test_inspect_json_has_both_tables_of_longrope(tmp_path):
 
 def test_inspect_of_a_pair_that_does_not_turn_is_valid_json(tmp_path):
     block = {"rope_type": "proportional", "partial_rotary_factor": 0.5}
-    known = json.loads(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json").stdout)
+    known = json.loads(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json", "-").stdout)
     assert known["ropes"]["default"]["tables"][0]["wavelengths"][-1] is None
 
 

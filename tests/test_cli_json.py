@@ -18,22 +18,22 @@ def folder(tmp_path):
 
 
 def test_validate_lists_the_problems_of_each_configuration(folder):
-    ran = CliRunner().invoke(main, ["validate", str(folder), "--json"])
-    found = json.loads(ran.output)
+    ran = CliRunner().invoke(main, ["validate", str(folder), "--json", "-"])
+    found = json.loads(ran.stdout)
     assert ran.exit_code == 1
     assert found[str(folder / "good.json")] == []
     assert "did you mean 'yarn'?" in found[str(folder / "bad.json")][0]
 
 
 def test_validate_succeeds_where_all_is_well(folder):
-    ran = CliRunner().invoke(main, ["validate", str(folder / "good.json"), "--json"])
-    assert (ran.exit_code, json.loads(ran.output)) == (0, {str(folder / "good.json"): []})
+    ran = CliRunner().invoke(main, ["validate", str(folder / "good.json"), "--json", "-"])
+    assert (ran.exit_code, json.loads(ran.stdout)) == (0, {str(folder / "good.json"): []})
 
 
 @pytest.mark.backend("torch")
 def test_precision_has_the_figures_of_its_table(folder):
     arguments = ["precision", str(folder / "good.json"), "--backends", "torch:cpu"]
-    figures = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)["default"]["torch:cpu"]
+    figures = json.loads(CliRunner().invoke(main, [*arguments, "--json", "-"]).stdout)["default"]["torch:cpu"]
     table = CliRunner().invoke(main, arguments).output
     for errors in figures.values():
         assert f"{errors['exact']:.1e} | " in table

@@ -204,9 +204,9 @@ def test_command_prints_every_finding(monkeypatch):
 
 def test_command_fails_where_something_is_wrong(monkeypatch):
     monkeypatch.setattr(doctor, "examine", lambda: [check("ok"), check("problem")])
-    ran = CliRunner().invoke(main, ["doctor", "--json"])
+    ran = CliRunner().invoke(main, ["doctor", "--json", "-"])
     assert ran.exit_code == 1
-    assert [one["state"] for one in json.loads(ran.output)["checks"]] == ["ok", "problem"]
+    assert [one["state"] for one in json.loads(ran.stdout)["checks"]] == ["ok", "problem"]
 
 
 def test_command_works_without_any_framework(tmp_path):
@@ -214,7 +214,7 @@ def test_command_works_without_any_framework(tmp_path):
     for name in ("torch", "mlx"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('broken on purpose')\n")
     search = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "tightrope", "doctor", "--json"]
+    command = [sys.executable, "-m", "tightrope", "doctor", "--json", "-"]
     ran = subprocess.run(command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True)
     assert ran.returncode == 1, ran.stderr
     assert not json.loads(ran.stdout)["healthy"]

@@ -403,9 +403,9 @@ def test_check_command_fails_where_bits_are_beyond_rounding(path, subject):
         arrays["default/rotation/float32/rows/q"] = -arrays["default/rotation/float32/rows/q"]
 
     rewritten(path, change)
-    ran = run("check", path, "--quiet", "--backends", subject.name)
+    ran = run("check", path, "--backends", subject.name)
     assert ran.exit_code == 1
-    assert ran.output == f"{path}: DISAGREES: {subject.name} rotation float32\n"
+    assert ran.output.endswith(f"{path}: DISAGREES: {subject.name} rotation float32\n")
 
 
 def test_check_command_says_in_one_line_what_is_wrong_with_a_file(path):

@@ -4,7 +4,7 @@ import pytest
 
 from numpy_backend import NumpyBackend, llama
 from tightrope.backends import parity
-from tightrope.backends.parity.precision import cos_sin_errors, precision_table
+from tightrope.backends.parity.precision import cos_sin_errors, precision_figures, precision_table
 from tightrope.rope.reading import read
 
 BOTH = pytest.mark.backend("torch", "mlx")
@@ -55,7 +55,8 @@ def test_exact_phases_keep_the_angle_and_float32_ones_lose_it(backend, position)
 
 
 def test_precision_table_has_a_row_per_position_and_a_column_per_precision():
-    lines = precision_table(llama(), [parity.OnDevice(NumpyBackend(), "cpu")], positions=[100, 1_000_000])
+    figures = precision_figures(llama(), [parity.OnDevice(NumpyBackend(), "cpu")], positions=[100, 1_000_000])
+    lines = precision_table(figures)
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["position", "numpy:cpu exact", "numpy:cpu float32"]
     assert [row[0] for row in cells[2:]] == ["100", "1,000,000"]

@@ -84,7 +84,7 @@ class GoldenReport:
         }
 
 
-def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "") -> None:
+def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "") -> Story:
     """Record what a backend computes for every rope of a model.
 
     Args:
@@ -92,6 +92,9 @@ def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "
         model: The ropes.
         subject: The backend and its device.
         source: What the file says the configuration is called.
+
+    Returns:
+        What the file says of its own making.
 
     Raises:
         ExtraMissing: The package safetensors is not installed.
@@ -105,7 +108,9 @@ def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "
         for entry in entries(rope)
         for name, array in zip(entry.names(key), _stored(entry, entry.run(subject)), strict=True)
     }
-    file.write(Path(path), _tell(model, subject, source), arrays)
+    story = _tell(model, subject, source)
+    file.write(Path(path), story, arrays)
+    return story
 
 
 def check(path: str | Path, subjects: Sequence[OnDevice]) -> GoldenReport:

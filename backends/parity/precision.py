@@ -1,6 +1,6 @@
 """How far cos and sin are off at a position, under each precision: why exact phases are the default."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,8 @@ from tightrope.rope.config import RopeConfig
 
 POSITIONS: Final = (4_095, 131_071, 1_048_575, 9_999_999)
 _WINDOW: Final = 16
+
+Figures = Mapping[str, Mapping[int, Mapping[str, float]]]
 
 
 def cos_sin_errors(rope: RopeConfig, subject: Subject, position: int) -> dict[str, float]:
@@ -31,10 +33,19 @@ def cos_sin_errors(rope: RopeConfig, subject: Subject, position: int) -> dict[st
     }
 
 
-def precision_table(rope: RopeConfig, subjects: Sequence[Subject], positions: Sequence[int] = POSITIONS) -> list[str]:
+def precision_figures(rope: RopeConfig, subjects: Sequence[Subject], positions: Sequence[int] = POSITIONS) -> Figures:
+    """Return the errors of cos and sin: backend → position → precision → error."""
+    return {
+        subject.name: {position: cos_sin_errors(rope, subject, position) for position in positions}
+        for subject in subjects
+    }
+
+
+def precision_table(figures: Figures) -> list[str]:
     """Return the lines of a Markdown table: a row per position, and per backend a column for each precision."""
-    heading = ["position", *(f"{subject.name} {precision}" for subject in subjects for precision in PRECISIONS)]
-    rows = [[f"{position:,}", *_cells(rope, subjects, position)] for position in positions]
+    heading = ["position", *(f"{subject} {precision}" for subject in figures for precision in PRECISIONS)]
+    positions = next(iter(figures.values()))
+    rows = [[f"{position:,}", *_cells(figures, position)] for position in positions]
     widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
     rule = [f"{'-' * (width - 1)}:" for width in widths]
     return [
@@ -43,16 +54,6 @@ def precision_table(rope: RopeConfig, subjects: Sequence[Subject], positions: Se
     ]
 
 
-def precision_figures(
-    rope: RopeConfig, subjects: Sequence[Subject], positions: Sequence[int] = POSITIONS
-) -> dict[str, dict[int, dict[str, float]]]:
-    """Return the errors of that table: backend → position → precision → error."""
-    return {
-        subject.name: {position: cos_sin_errors(rope, subject, position) for position in positions}
-        for subject in subjects
-    }
-
-
-def _cells(rope: RopeConfig, subjects: Sequence[Subject], position: int) -> Iterator[str]:
-    for subject in subjects:
-        yield from (f"{error:.1e}" for error in cos_sin_errors(rope, subject, position).values())
+def _cells(figures: Figures, position: int) -> Iterator[str]:
+    for errors in figures.values():
+        yield from (f"{errors[position][precision]:.1e}" for precision in PRECISIONS)

@@ -119,6 +119,12 @@ class Report:
         """No configuration disagrees or is unreadable, and at least one agrees."""
         return {"agree"} <= {model.verdict for model in self.models} <= {"agree", "without rope"}
 
+    @property
+    def failure(self) -> str:
+        """Why it does not agree, in one line."""
+        bad = [f"{one.name}: {one.verdict}" for one in self.models if one.verdict in ("disagree", "unreadable")]
+        return "; ".join(bad) or "no configuration has a rope to compare"
+
     def counts(self) -> dict[str, int]:
         """Return how many configurations have each verdict, and how many comparisons and values there were."""
         comparisons = [one for model in self.models for one in model.comparisons]

@@ -38,6 +38,20 @@ def convert(
     return converted
 
 
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a conversion took away and what it wrote, by key; of an inner part by `text_config.rope_theta`."""
+    old, new = _flat(before), _flat(after)
+    removed = {key: value for key, value in old.items() if key not in new}
+    return removed, {key: value for key, value in new.items() if key not in old or old[key] != value}
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the keys of its inner part that writes text among its own."""
+    inner = {key: config[key] for key in TEXT_KEYS if isinstance(config.get(key), Mapping)}
+    nested = {f"{name}.{key}": value for name, part in inner.items() for key, value in part.items()}
+    return {key: value for key, value in config.items() if key not in inner} | nested
+
+
 def _read(source: object) -> ModelRope:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RopeWarning)

@@ -1,0 +1,139 @@
+"""What every command says: to a person in the console, to a machine with --json, to neither with --quiet."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from tightrope.rope.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console
+    from rich.progress import Progress
+
+_Item = TypeVar("_Item")
+
+QUIET = "Print errors alone; the exit status tells the rest, and files are written all the same."
+JSON = "Write what is found there, for machines (-: print it)."
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's words and files go.
+
+    Attributes:
+        quiet: Say nothing but errors.
+        json_file: Where the findings go as JSON; `"-"` is standard output.
+        stdout_taken: A file goes to standard output: words go to standard error.
+    """
+
+    quiet: bool
+    json_file: str | None
+    stdout_taken: bool
+
+    @cached_property
+    def console(self) -> "Console":
+        """Where a person reads; what goes into a file or a pipe is not cut to a terminal's width."""
+        return _console(stderr=self.stdout_taken, quiet=self.quiet)
+
+    def track(self, items: Sequence[_Item], doing: str) -> Iterator[_Item]:
+        """Yield the items, and show a person how far we are."""
+        with self._progress() as progress:
+            yield from progress.track(items, description=doing)
+
+    @contextmanager
+    def busy(self, doing: str) -> Iterator[Callable[[str], None]]:
+        """Show a person that something without steps goes on; yields a function that says what it is at now."""
+        with self._progress() as progress:
+            task = progress.add_task(doing, total=None)
+            yield lambda words: progress.update(task, description=words)
+
+    def _progress(self) -> "Progress":
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        screen = self.console if self.console.is_terminal else _console(stderr=True, quiet=self.quiet)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        return Progress(*columns, console=screen, transient=True, disable=self.quiet or not screen.is_terminal)
+
+    def write_json(self, findings: Any) -> None:
+        """Write the findings where --json says."""
+        if self.json_file:
+            write(self.json_file, as_json(findings))
+
+    def draw(self, draw: Callable[[], "Figure"], path: str) -> None:
+        """Write a picture, in the format that its name ends in."""
+        from tightrope import viewing
+
+        with self.busy("drawing"), file_errors(path):
+            viewing.save(draw(), path)
+
+    def finish(self, *, passed: bool, failure: str) -> NoReturn:
+        """End the command: with status 0, or with 1 and, where nothing else was said, the failure in one line."""
+        if self.quiet and not passed:
+            raise click.ClickException(failure)
+        click.get_current_context().exit(0 if passed else 1)
+
+
+def file_option(**more: Any) -> Callable[..., Any]:
+    """Return -o FILE: `path`."""
+    return click.option("-o", "--output", "path", type=click.Path(dir_okay=False), metavar="FILE", **more)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json and --quiet to a command, which gets both as `out`, an `Output`."""
+
+    @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help=JSON)
+    @click.option("-q", "--quiet", is_flag=True, help=QUIET)
+    @wraps(command)
+    def with_output(*args: Any, json_file: str | None, quiet: bool, **options: Any) -> Any:
+        taken = _options_on_stdout(click.get_current_context())
+        if len(taken) > 1:
+            raise click.UsageError(f"only one of {', '.join(taken)} can be standard output")
+        return command(*args, out=Output(quiet, json_file, bool(taken)), **options)
+
+    return with_output
+
+
+def _options_on_stdout(ctx: click.Context) -> list[str]:
+    """Return the options whose file is `-`."""
+    files = (one for one in ctx.command.params if isinstance(one, click.Option) and isinstance(one.type, click.Path))
+    return [one.opts[-1] for one in files if ctx.params[str(one.name)] == "-"]
+
+
+def _console(*, stderr: bool, quiet: bool) -> "Console":
+    from rich.console import Console
+
+    # No emoji: a device of the name torch:x:0 is not a picture.
+    found = Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not found.is_terminal:
+        found.width = 200
+    return found
+
+
+def write(path: str, content: bytes) -> None:
+    """Write a file whole or not at all; `-` is standard output."""
+    if path == "-":
+        click.echo(content, nl=False)
+        return
+    with file_errors(path):
+        write_atomically(Path(path), content)
+
+
+@contextmanager
+def file_errors(path: str) -> Iterator[None]:
+    """Make a file that cannot be written one line and exit status 1."""
+    try:
+        yield
+    except OSError as error:
+        raise click.FileError(path, error.strerror or str(error)) from error
+
+
+def as_json(value: Any) -> bytes:
+    """Return value as indented JSON, with a line feed at its end."""
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
