@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tightrope.backends.inputs import Order, check_fit, check_form, check_rotatable, check_table
+from tightrope.backends.inputs import check_fit, check_form, check_rotatable, check_table
 from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.ops import Array, Ops
+from tightrope.backends.ops import Array, Ops, Order
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 

@@ -1,14 +1,13 @@
 """What a caller gives, checked: words, tensors, and that they fit one another."""
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
-from tightrope.backends.ops import Array, Ops
+from tightrope.backends.ops import Array, Ops, Order
 from tightrope.rope.config import LAYOUTS, SIDES
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Precision
 
-Order = Literal["bhsd", "bshd", "thd"]
 ORDERS: Final[tuple[Order, ...]] = get_args(Order)
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
@@ -41,17 +40,19 @@ def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> 
         raise RopeConfigError(f"{name} must be a {ops.framework} array, got {type(x).__name__}")
     if not ops.is_float(x):
         raise RopeConfigError(f"{name} must be of a float dtype, got {x.dtype}; convert it before the rotation")
-    if len(x.shape) != len(order):
-        raise RopeConfigError(f"{name} must have {len(order)} axes for order {order!r}, got shape {tuple(x.shape)}")
-    if x.shape[-1] < 2 * pairs:
-        raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {x.shape[-1]}")
+    shape = x.shape
+    if len(shape) != len(order):
+        raise RopeConfigError(f"{name} must have {len(order)} axes for order {order!r}, got shape {tuple(shape)}")
+    if shape[-1] < 2 * pairs:
+        raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {shape[-1]}")
 
 
 def batch_and_seq(x: Array, order: Order) -> tuple[int, int]:
     """Return (batch, seq) of q or k; packed tokens are one row."""
+    shape = x.shape
     if order == "thd":
-        return 1, x.shape[0]
-    return x.shape[0], x.shape[2] if order == "bhsd" else x.shape[1]
+        return 1, shape[0]
+    return shape[0], shape[2] if order == "bhsd" else shape[1]
 
 
 def check_fit(name: str, x: Array, angles: tuple[int, int], order: Order) -> None:

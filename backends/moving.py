@@ -1,10 +1,10 @@
 """Moving keys that were rotated before: to other frequencies, to other positions."""
 
 from tightrope.backends.given import rotate_by
-from tightrope.backends.inputs import Order, batch_and_seq
+from tightrope.backends.inputs import batch_and_seq
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.lengths import Lengths, find_lengths
-from tightrope.backends.ops import Array
+from tightrope.backends.ops import Array, Order
 from tightrope.backends.positions import find_positions
 from tightrope.backends.ropes import HasRopes
 from tightrope.backends.turning import Turning

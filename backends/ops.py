@@ -5,7 +5,7 @@ Arrays of both frameworks share arithmetic, comparison, shift and bit operators,
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from tightrope.rope.config import Layout, Side
 
 Array: TypeAlias = Any
 """An array of the framework at hand."""
+
+Order = Literal["bhsd", "bshd", "thd"]
+"""What the axes of q and k are: batch, heads, seq, width, in either order; or packed tokens, heads, width."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Ops(Protocol):
 
     def rotate(
         self, q: Array, k: Array | None, angles: Phase | Table,
-        *, layout: Layout, side: Side, order: str, transpose: bool,
+        *, layout: Layout, side: Side, order: Order, transpose: bool,
     ) -> tuple[Array, Array | None]:  # fmt: skip
         """Return q and k rotated, by the fastest code for them; what does not turn keeps its bits.
 

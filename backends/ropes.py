@@ -3,8 +3,8 @@
 from copy import copy
 from typing import ClassVar, Self
 
-from tightrope.backends.inputs import Order, check_order, check_precision, check_rotatable
-from tightrope.backends.ops import Array, Ops
+from tightrope.backends.inputs import check_order, check_precision, check_rotatable
+from tightrope.backends.ops import Array, Ops, Order
 from tightrope.backends.turning import Turning
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Final, Literal, Protocol, cast
 
 from tightrope import backends
-from tightrope.backends.inputs import Order
+from tightrope.backends.ops import Order
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError
 

@@ -51,6 +51,12 @@ typedef struct {
     int64_t batch, first, last;
 } Tile;
 
+/* How many tiles have been taken of one thread's share; as wide as a cache line, so that threads do not disturb each other. */
+typedef struct {
+    _Atomic int64_t taken;
+    char apart[56];
+} Share;
+
 /* Does one tile; `scratch` has room for its cos and sin. */
 typedef void Work(const Job *job, Tile tile, float *scratch);
 
@@ -64,10 +70,11 @@ struct Job {
     Table table; /* given angles, or where computed ones are written */
     Heads heads[2];
     int tensors;
-    bool far;             /* larger than the caches: worth asking for rows ahead */
-    int64_t tokens;       /* of a tile, at most */
-    float *scratch;       /* 2 · tokens · pairs for each thread */
-    _Atomic int64_t next; /* the first tile that nobody has taken */
+    bool far; /* larger than the caches: worth asking for rows ahead */
+    int64_t tokens; /* of a tile, at most */
+    int threads;    /* that may work, the calling one included */
+    Share *shares;  /* one for each thread */
+    float *scratch; /* 2 · tokens · pairs for each thread */
 };
 
 typedef struct {
@@ -82,7 +89,7 @@ extern const Variant avx512bf16_variant, avx512_variant, avx2_variant, neon_vari
 /* Once, before the first job: looks for threads that exist already, and prepares for forks. */
 void find_threads(void);
 
-/* Runs the job on up to `threads` threads, the calling one included, and returns when all of it is done. */
-void run_job(Job *job, int threads);
+/* Runs the job and returns when all of it is done. */
+void run_job(Job *job);
 
 #endif

@@ -13,6 +13,7 @@ enum {
     TILE_TOKENS = 32,            /* their cos and sin stay in the first cache while every head uses them */
     TILES_PER_THREAD = 4,        /* so that a thread that is held up costs little */
     BYTES_PER_THREAD = 256 << 10, /* less is not worth waking one */
+    BRIEF_BYTES = 64 << 10,       /* done in microseconds */
     FAR_BYTES = 16 << 20         /* more than the caches keep */
 };
 
@@ -111,20 +112,35 @@ static bool parse_heads(PyObject *tuple, Order order, bool tail, const Job *job,
 
 static int64_t between(int64_t low, int64_t value, int64_t high) { return value < low ? low : value < high ? value : high; }
 
+/* Memory that a job needs while it runs: angles that are computed on the way, and what is left of each thread's share. */
+static bool allocate(Job *job, Share *only) {
+    const size_t angles = job->from_phase ? 2 * job->threads * job->tokens * job->pairs : 0;
+    job->scratch = angles ? malloc(sizeof(float) * angles) : NULL;
+    job->shares = job->threads > 1 ? calloc(job->threads, sizeof(Share)) : only;
+    return job->shares && (job->scratch || !angles);
+}
+
+static void release(Job *job, Share *only) {
+    free(job->scratch);
+    if (job->shares != only) free(job->shares);
+}
+
 /* Cuts the job into tiles for as many threads as it is worth, and runs it. `bytes`: what a token reads. */
 static PyObject *run(Job *job, int64_t bytes, int threads) {
     const int64_t tokens = job->batch * job->seq;
-    threads = (int)between(1, tokens * bytes / BYTES_PER_THREAD, threads);
+    job->threads = (int)between(1, tokens * bytes / BYTES_PER_THREAD, threads);
     job->far = tokens * bytes > FAR_BYTES;
-    job->tokens = between(1, threads > 1 ? tokens / (threads * TILES_PER_THREAD) : TILE_TOKENS, TILE_TOKENS);
-    if (job->from_phase) {
-        job->scratch = malloc(sizeof(float) * 2 * threads * job->tokens * job->pairs);
-        if (!job->scratch) return PyErr_NoMemory();
+    job->tokens = between(1, job->threads > 1 ? tokens / (job->threads * TILES_PER_THREAD) : TILE_TOKENS, TILE_TOKENS);
+    Share only = {0};
+    const bool allocated = allocate(job, &only);
+    if (allocated) {
+        /* A brief job is done before another thread would give the interpreter's lock back. */
+        PyThreadState *unlocked = tokens * bytes < BRIEF_BYTES ? NULL : PyEval_SaveThread();
+        run_job(job);
+        if (unlocked) PyEval_RestoreThread(unlocked);
     }
-    Py_BEGIN_ALLOW_THREADS
-    run_job(job, threads);
-    Py_END_ALLOW_THREADS
-    free(job->scratch);
+    release(job, &only);
+    if (!allocated) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 

@@ -21,16 +21,22 @@ static struct {
 /* GNU's entry point, which LLVM's and Intel's runtimes offer on Linux too. Looked up, not linked: nothing needs OpenMP. */
 typedef void Parallel(void (*member)(void *), void *data, unsigned threads, unsigned flags);
 static Parallel *openmp;
+static int (*thread_number)(void); /* the same from call to call, unlike the order in which they join */
 
-/* Takes tiles until none is left. `number` tells the threads of a job apart. */
-static void work(Job *job, int number) {
-    const int64_t per_row = (job->seq + job->tokens - 1) / job->tokens;
+/* `number` tells the threads of a job apart. A thread takes the tiles of share `own` first, whose memory may lie in its cache
+ * since the last call, and then what others have left. */
+static void work(Job *job, int number, int own) {
+    const int64_t per_row = (job->seq + job->tokens - 1) / job->tokens, tiles = job->batch * per_row;
     float *scratch = job->scratch + number * 2 * job->tokens * job->pairs;
-    for (;;) {
-        const int64_t taken = atomic_fetch_add(&job->next, 1);
-        if (taken >= job->batch * per_row) return;
-        const int64_t first = taken % per_row * job->tokens, last = first + job->tokens;
-        job->work(job, (Tile){taken / per_row, first, last < job->seq ? last : job->seq}, scratch);
+    for (int i = 0; i < job->threads; i++) {
+        const int owner = (own + i) % job->threads;
+        const int64_t start = tiles * owner / job->threads, end = tiles * (owner + 1) / job->threads;
+        for (;;) {
+            const int64_t taken = start + atomic_fetch_add(&job->shares[owner].taken, 1);
+            if (taken >= end) break;
+            const int64_t first = taken % per_row * job->tokens, last = first + job->tokens;
+            job->work(job, (Tile){taken / per_row, first, last < job->seq ? last : job->seq}, scratch);
+        }
     }
 }
 
@@ -43,7 +49,7 @@ static void *worker(void *unused) {
         Job *job = pool.job;
         const int number = ++pool.joined;
         pthread_mutex_unlock(&pool.lock);
-        work(job, number);
+        work(job, number, number);
         pthread_mutex_lock(&pool.lock);
         if (--pool.working == 0) pthread_cond_signal(&pool.done);
     }
@@ -99,21 +105,23 @@ typedef struct {
 
 static void member(void *data) {
     Team *team = data;
-    work(team->job, atomic_fetch_add(&team->joined, 1));
+    const int joined = atomic_fetch_add(&team->joined, 1);
+    work(team->job, joined, thread_number ? thread_number() : joined);
 }
 
 void find_threads(void) {
     *(void **)&openmp = dlsym(RTLD_DEFAULT, "GOMP_parallel");
+    *(void **)&thread_number = dlsym(RTLD_DEFAULT, "omp_get_thread_num");
     pthread_atfork(NULL, NULL, forget_threads);
 }
 
-void run_job(Job *job, int threads) {
-    if (threads > 1 && openmp) {
+void run_job(Job *job) {
+    if (job->threads > 1 && openmp) {
         Team team = {job, 0};
-        openmp(member, &team, (unsigned)threads, 0);
+        openmp(member, &team, (unsigned)job->threads, 0);
         return;
     }
-    const bool shared = threads > 1 && open_seats(job, threads - 1);
-    work(job, 0);
+    const bool shared = job->threads > 1 && open_seats(job, job->threads - 1);
+    work(job, 0, 0);
     if (shared) close_seats();
 }

@@ -6,10 +6,9 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from tightrope.backends.given import rotate_given
-from tightrope.backends.inputs import Order
 from tightrope.backends.lengths import Lengths
 from tightrope.backends.mlx.ops import MlxOps
-from tightrope.backends.ops import Ops
+from tightrope.backends.ops import Ops, Order
 from tightrope.backends.rotary import Rotary
 from tightrope.rope.config import Layout, Side
 

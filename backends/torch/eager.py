@@ -2,7 +2,7 @@
 
 import torch
 
-from tightrope.backends.inputs import Order
+from tightrope.backends.ops import Order
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.reference import pair_slices
 

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 import torch
 
-from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Order
 from tightrope.backends.torch import eager, native, operators
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import BackendUnavailable

@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 import torch
 
 from tightrope.backends.given import Angles, rotate_given
-from tightrope.backends.inputs import Order
 from tightrope.backends.lengths import Lengths
-from tightrope.backends.ops import Ops
+from tightrope.backends.ops import Ops, Order
 from tightrope.backends.rotary import Rotary
 from tightrope.backends.torch.ops import TorchOps
 from tightrope.rope.config import Layout, Side

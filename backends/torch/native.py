@@ -10,13 +10,14 @@ from typing import Final
 
 import torch
 
-from tightrope.backends.inputs import Order
 from tightrope.backends.kernels import CpuKernel, Numbers, load_cpu
 from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Order
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 
-DTYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+_FLOAT32: Final = torch.float32
+DTYPES: Final = {_FLOAT32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 _VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 _LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
@@ -51,9 +52,7 @@ class Kernel:
         if isinstance(angles, Phase):
             phase = _phase(angles)
         else:
-            cos, sin = angles.cos, angles.sin
-            if not (_readable(cos) and _readable(sin)):
-                cos, sin = (part.to(torch.float32).contiguous() for part in (cos, sin))
+            cos, sin = _readable(angles.cos), _readable(angles.sin)
             table = _table(cos, sin)
         self.extension.rotate(
             self.index, _LAYOUTS[layout], side == "tail", _ORDERS[order], transpose, torch.get_num_threads(),
@@ -131,9 +130,9 @@ def overlaps(x: torch.Tensor) -> bool:
     return False
 
 
-def _readable(part: torch.Tensor) -> bool:
-    """Say whether the C side can read cos or sin: float32 with the pairs side by side."""
-    return part.dtype is torch.float32 and part.stride(-1) == 1
+def _readable(part: torch.Tensor) -> torch.Tensor:
+    """Return cos or sin as the C side can read it: float32 with the pairs side by side."""
+    return part if part.dtype is _FLOAT32 and part.stride(-1) == 1 else part.to(_FLOAT32).contiguous()
 
 
 def _heads(x: torch.Tensor, out: torch.Tensor) -> Numbers:

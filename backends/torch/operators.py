@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
-from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
+from tightrope.backends.ops import Order
 from tightrope.backends.torch import eager, native
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 

@@ -1,7 +1,7 @@
 """What PyTorch supplies to the logic that all backends share."""
 
 from collections.abc import Hashable
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 from tightrope.backends import trig
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import UNREADABLE, Tables, Values
-from tightrope.backends.torch import gpu, growing, native, operators, rotate
+from tightrope.backends.torch import gpu, growing, native, operators
 from tightrope.backends.torch.placing import place_values
+from tightrope.backends.torch.rotate import rotate_pair
 from tightrope.rope.errors import RopeConfigError
 
 _INTEGERS: Final = frozenset(
@@ -126,10 +127,7 @@ class TorchOps:
             return operators.table(phase)
         return trig.table(self, phase)
 
-    def rotate(
-        self, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table, **how: Any
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        return rotate.rotate_pair(self, q, k, angles, **how)
+    rotate = rotate_pair
 
 
 def _device(like: torch.Tensor | None) -> torch.device:

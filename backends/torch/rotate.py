@@ -1,31 +1,29 @@
 """Which code rotates, and the gradient. A kernel is entered here and nowhere else."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.ops import Ops
+from tightrope.backends.ops import Ops, Order
 from tightrope.backends.torch import eager, gpu, native, operators
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 
 
-@dataclass(frozen=True)
-class How:
+class How(NamedTuple):
     """What a rotation is told besides its tensors."""
 
     layout: Layout
     side: Side
     order: Order
-    transpose: bool = False
+    transpose: bool
 
 
 def rotate_pair(
-    ops: Ops, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table, *, in_place: bool = False, **how: Any
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ops: Ops, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table,
+    *, layout: Layout, side: Side, order: Order, transpose: bool, in_place: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
     """Return q and k rotated; see `Ops.rotate`. In place, q and k themselves hold the result.
 
     Raises:
@@ -35,11 +33,12 @@ def rotate_pair(
     if in_place:
         _check_apart(xs)
     kernel = native.serving(xs, angles) or gpu.serving(xs, angles)
+    how = How(layout, side, order, transpose)
     if kernel is not None:
-        turned = _launched(kernel, xs, angles, how, in_place=in_place)
+        turned = _launched(kernel, xs, angles, how, in_place)
     else:
         table = angles if isinstance(angles, Table) else ops.table(angles)
-        turned = _rotated(xs, table, How(**how), in_place=in_place)
+        turned = _rotated(xs, table, how, in_place=in_place)
     return turned[0], turned[1] if k is not None else None
 
 
@@ -53,11 +52,11 @@ def _check_apart(xs: tuple[torch.Tensor, ...]) -> None:
 
 
 def _launched(
-    kernel: native.Kernel | gpu.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: dict[str, Any],
-    *, in_place: bool,
-) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    kernel: native.Kernel | gpu.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: How, in_place: bool
+) -> tuple[torch.Tensor, ...]:
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
-    kernel.rotate(xs, outs, angles, **how)
+    layout, side, order, transpose = how
+    kernel.rotate(xs, outs, angles, layout=layout, side=side, order=order, transpose=transpose)
     if in_place:  # unseen by autograd, which may have kept q or k for a gradient: it must notice
         torch.autograd.graph.increment_version(xs)
     return outs
@@ -70,7 +69,7 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
     if differentiable and (table.cos.requires_grad or table.sin.requires_grad):
         return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
     if operators.serve(*xs, table.cos):
-        ys = tuple(operators.rotate(x, table.cos, table.sin, **asdict(how)) for x in xs)
+        ys = tuple(operators.rotate(x, table.cos, table.sin, **how._asdict()) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     if differentiable and not _watched():
         return Rotation.apply(how, table.cos, table.sin, *xs)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
@@ -96,7 +95,7 @@ class Rotation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients rotated back."""
-        back = replace(ctx.how, transpose=not ctx.how.transpose)
+        back = ctx.how._replace(transpose=not ctx.how.transpose)
         return None, None, None, *Rotation.apply(back, *ctx.saved_tensors, *gradients)  # type: ignore[no-untyped-call]  # as above
 
 
@@ -109,7 +108,7 @@ def _computed(
     table = Table(cos=cos, sin=sin)
     kernel = native.serving(xs, table) or gpu.serving(xs, table)
     if kernel is not None:
-        return _launched(kernel, xs, table, asdict(how), in_place=in_place)
+        return _launched(kernel, xs, table, how, in_place)
     outs = xs if in_place else tuple(torch.empty_like(x) for x in xs)
     for x, out in zip(xs, outs, strict=True):
         _write(x, out, cos, sin, how)
