@@ -22,6 +22,7 @@ Spelling = Literal["v4", "v5"]
 
 LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
 SIDES: tuple[Side, ...] = ("head", "tail")
+AXIAL_TYPES = ("default", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class RopeConfig:
         mrope: Sections of several position axes, None for one axis.
         direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
         frequency_dim: The d of the exponents where it is not rotary_dim (families that round an odd width up).
+        fractional: Positions may be of a float dtype (coordinates in an image); their angles are float32.
     """
 
     head_dim: int
@@ -51,6 +53,7 @@ class RopeConfig:
     mrope: MRope | None = None
     direction: Literal[1, -1] = 1
     frequency_dim: int | None = None
+    fractional: bool = False
 
     def __post_init__(self) -> None:
         problems = list(self._problems()) or list(self.scaling.check(self))
@@ -65,11 +68,14 @@ class RopeConfig:
                 yield from _positive_integer(name, getattr(self, name))
         if not isinstance(self.scaling, Scaling):
             yield f"scaling must be a rope type such as Default() or Yarn(factor=4.0), got {self.scaling!r}"
+        elif self.mrope is not None and self.mrope.progression != "shared":
+            yield from _one_of("rope_type of axes with their own frequencies", self.scaling.rope_type, AXIAL_TYPES)
         if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base < float("inf"):
             yield f"base must be a finite number > 0, got {self.base!r}"
         yield from _one_of("layout", self.layout, LAYOUTS)
         yield from _one_of("side", self.side, SIDES)
         yield from _one_of("direction", self.direction, (1, -1))
+        yield from _one_of("fractional", self.fractional, (True, False))
         if isinstance(self.rotary_dim, int) and isinstance(self.head_dim, int):
             yield from self._width_problems()
 

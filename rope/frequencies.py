@@ -71,12 +71,29 @@ def _effective_length(config: RopeConfig, seq_len: int | None) -> int | None:
 @lru_cache(maxsize=256)
 def _frequencies(config: RopeConfig, seq_len: int | None, precision: Precision) -> Frequencies:
     try:
-        inv_freq, attention_factor = config.scaling.frequencies(config, _ARITHMETICS[precision], seq_len)
+        inv_freq, attention_factor = _by_pair(config, _ARITHMETICS[precision], seq_len)
     except (OverflowError, DecimalException) as error:
         raise _not_finite(config) from error
     inv_freq = _checked(inv_freq, config) * config.direction
     inv_freq.setflags(write=False)
     return Frequencies(inv_freq, float(attention_factor))
+
+
+def _by_pair(config: RopeConfig, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    """Return the frequency of each pair: one progression over all, or one over the pairs of each axis."""
+    mrope = config.mrope
+    whole, factor = config.scaling.frequencies(config, arithmetic, seq_len)
+    if mrope is None or mrope.progression == "shared":
+        return whole, factor
+    axes = np.array(mrope.pair_axes(config.pairs))
+    inv_freq = np.empty_like(whole)
+    for axis, section in enumerate(mrope.sections):
+        if mrope.progression == "dealt":
+            inv_freq[axes == axis] = whole[axis :: mrope.axes]
+        elif section:
+            one = config.replace(rotary_dim=2 * section, mrope=None, frequency_dim=None)
+            inv_freq[axes == axis] = one.scaling.frequencies(one, arithmetic, seq_len)[0]
+    return inv_freq, factor
 
 
 def _checked(inv_freq: FloatArray, config: RopeConfig) -> NDArray[np.floating[Any]]:

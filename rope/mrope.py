@@ -1,4 +1,4 @@
-"""Several position axes in one head (M-RoPE): which axis turns which pair."""
+"""Several position axes in one head (M-RoPE, axial): which axis turns which pair, at which frequency."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from typing import Literal
 
 from tightrope.rope.errors import RopeConfigError
 
-AxisOrder = Literal["chunked", "interleaved", "spatial_first"]
+AxisOrder = Literal["chunked", "interleaved", "spatial_first", "reversed_chunked", "reversed_interleaved"]
+Progression = Literal["shared", "own", "dealt"]
+
+PROGRESSIONS: tuple[Progression, ...] = ("shared", "own", "dealt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +20,15 @@ class MRope:
         sections: Pairs per axis; they add up to the rotated pairs.
         order: `"chunked"`: the first sections[0] pairs follow axis 0, the next axis 1, … (Qwen2-VL, arXiv:2409.12191).
             `"interleaved"`: pair p follows axis p mod axes while that axis has pairs left, the rest axis 0 (Qwen3-VL).
+            `"spatial_first"`: height and width in turn, then time (ERNIE-4.5-VL). `"reversed_…"`: the last axis first.
+        progression: `"shared"`: pair p turns at frequency p of the head's one progression, whatever its axis (M-RoPE).
+            `"own"`: each axis has a whole progression, base ** (-2 j / (2 · its pairs)), over its pairs (axial towers).
+            `"dealt"`: the head's frequencies are dealt to the axes in turn: axis a has a, a + axes, … (Pixtral).
     """
 
     sections: tuple[int, ...]
     order: AxisOrder = "chunked"
+    progression: Progression = "shared"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sections", tuple(self.sections))
@@ -38,6 +46,10 @@ class MRope:
             yield f"mrope order must be one of {', '.join(map(repr, _ORDERS))}, got {self.order!r}"
         if self.order == "spatial_first" and (len(self.sections) != 3 or self.sections[1] != self.sections[2]):
             yield f"mrope order 'spatial_first' needs three sections, height and width alike, got {list(self.sections)}"
+        if self.progression not in PROGRESSIONS:
+            yield f"progression must be one of {', '.join(map(repr, PROGRESSIONS))}, got {self.progression!r}"
+        if self.progression == "dealt" and len(set(self.sections)) > 1:
+            yield f"progression 'dealt' needs sections that are all alike, got {list(self.sections)}"
 
     @property
     def axes(self) -> int:
@@ -63,8 +75,14 @@ def _spatial_first(sections: tuple[int, ...], pairs: int) -> tuple[int, ...]:
     return tuple(1 + p % 2 if p < spatial else 0 for p in range(pairs))
 
 
+def _reversed(order: Callable[[tuple[int, ...], int], tuple[int, ...]]) -> Callable[..., tuple[int, ...]]:
+    return lambda sections, pairs: tuple(len(sections) - 1 - axis for axis in order(sections[::-1], pairs))
+
+
 _ORDERS: dict[str, Callable[[tuple[int, ...], int], tuple[int, ...]]] = {
     "chunked": _chunked,
     "interleaved": _interleaved,
     "spatial_first": _spatial_first,
+    "reversed_chunked": _reversed(_chunked),
+    "reversed_interleaved": _reversed(_interleaved),
 }

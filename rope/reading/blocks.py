@@ -122,7 +122,7 @@ def type_name(block: Block, family: Family) -> str:
         if sheet.find("factor") is not None:
             findings.note(f"{sheet.where('factor')} has no effect: {block.place} has no rope_type, so it is {name!r}")
     if name in aliases:
-        if name != "mrope":
+        if name not in ("mrope", "axial"):
             findings.note(f"{block.place}: rope type {name!r} is read as {aliases[name]!r}")
         name = aliases[name]
     if name == "dynamic" and family.alpha and sheet.number("alpha"):

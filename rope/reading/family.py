@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tightrope.rope.config import Layout, Side
-from tightrope.rope.mrope import AxisOrder
+from tightrope.rope.mrope import AxisOrder, Progression
 from tightrope.rope.query_scale import QueryScale
 from tightrope.rope.reading.sheet import Sheet
 from tightrope.rope.scaling import Scaling
@@ -20,6 +20,25 @@ WithoutRule = Callable[[Sheet], str | None]
 """From a configuration to the reason why it is an exception, None where it is none."""
 QueryRule = Callable[[Sheet, Sheet, Scaling], QueryScale | None]
 """From a configuration, its (completed) rope block and the scaling to the attention temperature."""
+WidthRule = Callable[[Sheet], int | None]
+"""From a configuration to the width of a head, None (and a problem) where it does not give it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The position axes of a tower, which share the head's pairs equally; its files never say them.
+
+    Attributes:
+        count: How many: row and column, or time, row and column.
+        order: Which axis turns which pair, see `MRope`.
+        progression: Which frequencies an axis has, see `MRope`.
+        fractional: Positions are coordinates, see `RopeConfig`.
+    """
+
+    count: int = 2
+    order: AxisOrder = "chunked"
+    progression: Progression = "own"
+    fractional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +87,13 @@ class Family:
         head_dim: The head width where the configuration has none; None: hidden_size // num_attention_heads.
         head_dim_keys: Keys that give the head width; the first is written.
         hidden_factor: The heads share hidden_size times this.
+        width: The head width of a configuration that has none, where it is not hidden_size // num_attention_heads.
         mla: Multi-head latent attention: (qk_nope_head_dim, qk_rope_head_dim) by default; the rope part comes last.
         direction: −1 where the family turns the other way round.
         mrope: The order of the position axes, for a family that has several.
         sections: Its sections where the configuration has none; () stands for equal ones over two axes.
         section_order: The axis of each of the file's sections, where that is not 0, 1, 2, ….
+        axes: The position axes of a vision tower.
         alpha: The block's `alpha` is the factor of a static NTK base (Hunyuan).
         block: The block that it has where the configuration has none.
         block_keys: Keys of a block that only this family knows.
@@ -108,11 +129,13 @@ class Family:
     head_dim: int | None = None
     head_dim_keys: tuple[str, ...] = ("head_dim",)
     hidden_factor: int = 1
+    width: WidthRule | None = None
     mla: tuple[int, int] | None = None
     direction: Literal[1, -1] = 1
     mrope: AxisOrder | None = None
     sections: tuple[int, ...] | None = None
     section_order: tuple[int, ...] | None = None
+    axes: Axes | None = None
     alpha: bool = False
     block: Mapping[str, object] = field(default_factory=dict)
     block_keys: tuple[str, ...] = ()

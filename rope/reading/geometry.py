@@ -18,6 +18,8 @@ LAYERS_KEYS = (
     "num_layers",
     "num_transformer_layers",
     "encoder_num_hidden_layers",
+    "depth",
+    "memory_attention_num_layers",
 )
 LENGTH_KEYS = (
     "max_position_embeddings",
@@ -57,6 +59,8 @@ def read_geometry(sheet: Sheet, block: Block, family: Family, type_name: str) ->
     head_dim = read_head_dim(sheet, family)
     if head_dim is None:
         return None
+    if family.axes is not None:
+        return _axial(sheet, family.axes.count, head_dim, layout)
     width = head_dim if type_name == "proportional" else _rotated(sheet, block, family, head_dim)
     if width is None:
         return None
@@ -78,6 +82,17 @@ def _mla(sheet: Sheet, defaults: tuple[int, int], layout: Layout) -> Geometry | 
     return Geometry(nope + rope, rope, "tail", layout)
 
 
+def _axial(sheet: Sheet, axes: int, head_dim: int, layout: Layout) -> Geometry | None:
+    """Axes share the pairs equally; a rest that cannot be shared does not turn (with two axes there must be none)."""
+    width = head_dim - head_dim % (2 * axes)
+    if not width or (axes == 2 and width != head_dim):
+        sheet.findings.problem(
+            f"a head shared by {axes} axes must have a multiple of {2 * axes} channels, got {head_dim}"
+        )
+        return None
+    return Geometry(head_dim, width, "head", layout)
+
+
 def _or_default(sheet: Sheet, key: str, default: int, above: int = 0) -> int | None:
     if sheet.values.get(key) is not None:
         return sheet.integer(key, above=above)
@@ -89,6 +104,8 @@ def read_head_dim(sheet: Sheet, family: Family) -> int | None:
     """Return the width of a query head."""
     if sheet.find(*family.head_dim_keys) is not None:
         return sheet.integer(*family.head_dim_keys)
+    if family.width is not None:
+        return family.width(sheet)
     hidden = with_default(sheet, HIDDEN_KEYS, family.shape[0])
     heads = with_default(sheet, HEADS_KEYS, family.shape[1])
     # An explicit null asks for the quotient, a missing key for the class's own default.

@@ -49,6 +49,7 @@ def _checked(
             max_position_embeddings=length,
             mrope=mrope,
             direction=family.direction,
+            fractional=family.axes is not None and family.axes.fractional,
         )
         remarks = list(scaling.remarks(rope))
     except (RopeConfigError, ArithmeticError) as error:  # ArithmeticError: a product of absurd numbers overflows
@@ -120,6 +121,9 @@ def _where_base_stands(sheet: Sheet, keys: tuple[str, ...]) -> tuple[Sheet, tupl
 
 def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
     """Return the sections of several position axes, in the order of the axes."""
+    if family.axes is not None:
+        each = geometry.rotary_dim // 2 // family.axes.count
+        return MRope(sections=(each,) * family.axes.count, order=family.axes.order, progression=family.axes.progression)
     order = family.mrope or ("interleaved" if block.sheet.flag("mrope_interleaved") else "chunked")
     sections = block.sheet.integers("mrope_section")
     if block.sheet.find("mrope_section") is None and family.sections is not None:

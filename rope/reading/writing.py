@@ -105,7 +105,7 @@ def _scaling(model: ModelRope, key: str, family: Family) -> dict[str, object]:
 
 
 def _sections(rope: RopeConfig, family: Family) -> dict[str, object]:
-    if rope.mrope is None:
+    if rope.mrope is None or family.axes is not None:
         return {}
     order = family.section_order or range(rope.mrope.axes)
     keys: dict[str, object] = {"mrope_section": [rope.mrope.sections[axis] for axis in order]}
