@@ -1,7 +1,7 @@
 """Where Tightrope computes something else than another library, on purpose: the ledger that the comparisons read.
 
-An entry names one family, one rope type (or variant of it), the cause, and evidence from outside this code. It never
-covers a whole family: a difference that does is a mistake in the family table.
+An entry names one family, one rope type (or variant of it) or one published spelling, the cause, and evidence from
+outside this code. It never covers a whole family: a difference that does is a mistake in the family table.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ class Difference:
     Attributes:
         library: What the comparison is with.
         family: Folder of the family in that library.
-        scaling: The rope type, or the variant of it, that differs.
+        scaling: The rope type, the variant of it, or the published spelling that differs.
         cause: What happens there.
         evidence: Why that is not what the model, or the method, means.
+        content: The positions at which it differs: everywhere, or in a "picture" alone.
     """
 
     library: str
@@ -27,12 +28,13 @@ class Difference:
     scaling: str
     cause: str
     evidence: str
+    content: str = ""
 
 
-def entries(families: str, scalings: tuple[str, ...], cause: str, evidence: str) -> list[Difference]:
+def entries(families: str, scalings: tuple[str, ...], cause: str, evidence: str, content: str = "") -> list[Difference]:
     """Return one entry per family and scaling that share a cause."""
     return [
-        Difference(TRANSFORMERS, family, scaling, cause, evidence)
+        Difference(TRANSFORMERS, family, scaling, cause, evidence, content)
         for family, scaling in product(families.split(), scalings)
     ]
 
@@ -41,6 +43,11 @@ _NESTED = """
     beam cohere_compass deepseek_v4 diffusion_gemma dots3_note embedding_gemma2 gemma3 gemma3n gemma4 gemma4_unified
     laguna lfm3 mellum mimo_v2_flash modernbert modernbert_decoder neomme olmo3 step3p7 t5gemma2 ultrabert zaya
 """
+
+_WITH_SECTIONS = (
+    "default", "linear", "dynamic", "yarn", "yarn mscale", "yarn attention", "yarn untruncated", "yarn betas",
+    "longrope", "longrope factor", "longrope attention", "llama3", "proportional", "proportional factor", "alpha",
+)  # fmt: skip
 
 KNOWN_DIFFERENCES: tuple[Difference, ...] = (
     *entries(
@@ -98,9 +105,19 @@ KNOWN_DIFFERENCES: tuple[Difference, ...] = (
         "MiMoV2FlashConfig.convert_rope_params_to_dict returns its arguments untouched; XiaomiMiMo/MiMo-V2-Flash is "
         "published in this spelling, with the values of the class's defaults",
     ),
+    *entries(
+        "hunyuan_vl",
+        _WITH_SECTIONS,
+        "within pictures the two channels of a pair turn by the positions of two axes: norms change, it is no rotation",
+        "HunYuanVLRotaryEmbedding.recomposition_frequencies doubles each section, where Tencent's modeling files "
+        "repeat the list of sections (`[…] * 2`), as Qwen2-VL does, and still takes the axis modulo their number; "
+        "vLLM's XDRotaryEmbedding and mlx-vlm give both channels one axis, and llama.cpp rotates hunyuan_vl as M-RoPE",
+        content="picture",
+    ),
 )
 
 
-def known_difference(family: str, scaling: str) -> Difference | None:
-    """Return the entry for a family and a rope type or variant, None where there is none."""
-    return next((entry for entry in KNOWN_DIFFERENCES if (entry.family, entry.scaling) == (family, scaling)), None)
+def known_difference(family: str, scaling: str, content: str) -> Difference | None:
+    """Return the entry for a family, a rope type or variant, and a content, None where there is none."""
+    found = (entry for entry in KNOWN_DIFFERENCES if (entry.family, entry.scaling) == (family, scaling))
+    return next((entry for entry in found if entry.content in ("", content)), None)

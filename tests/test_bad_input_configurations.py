@@ -139,12 +139,6 @@ ONE_PROBLEM = {
         "unknown model_type 'novel' and no key that tells of rotary positions (rope_theta, rope_scaling, "
         "rope_parameters); give the model_type of a family like it",
     ),
-    # what no rotation is
-    "xdrope": (
-        {**GOOD, "model_type": "hunyuan_vl_text", "rope_scaling": {"type": "xdrope", "xdrope_section": [16] * 4}},
-        "model_type 'hunyuan_vl_text' cannot be expressed: rope_scaling has sections (xDRoPE): the two channels of a "
-        "pair follow different axes, which is no rotation; without the sections it reads as text",
-    ),
 }
 
 

@@ -11,6 +11,7 @@ from tightrope.rope.reading.families import FAMILIES
 from tightrope.rope.reading.families_elsewhere import ELSEWHERE
 from tightrope.rope.reading.shapes import SHAPES
 from tightrope.rope.reading.wrappers import WRAPPERS
+from tightrope.rope.scaling.ntk import Ntk
 
 SHAPE = {"hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 8, "max_position_embeddings": 8192}
 LETTERS = {"sliding_attention": "S", "full_attention": "F", "default": "x", None: "."}
@@ -235,6 +236,19 @@ class TestElsewhere:
         rope = read("hunyuan", rope_scaling={"type": "dynamic", "alpha": 1000.0, "factor": 1.0}).rope()
         got = tightrope.frequencies(rope).inv_freq
         np.testing.assert_allclose(got, (1e4 * 1000.0 ** (128 / 126)) ** -(np.arange(64) / 64), rtol=1e-13)
+
+    @pytest.mark.parametrize("name", ["xdrope_section", "mrope_section"])
+    def test_hunyuan_vls_sections_are_chunks_of_the_pairs(self, name):
+        """Tencent's files repeat the list of sections: 16 pairs for each of position, width, height and picture."""
+        block = {"type": "xdrope", "alpha": 1000.0, name: [16, 16, 16, 16]}
+        rope = read("hunyuan_vl_text", rope_scaling=block).rope()
+        assert rope.mrope.pair_axes(64) == (0,) * 16 + (1,) * 16 + (2,) * 16 + (3,) * 16
+        assert rope.scaling == Ntk(factor=1000.0)
+
+    def test_hunyuan_vls_sections_under_both_names_must_be_alike(self):
+        block = {"type": "xdrope", "alpha": 1000.0, "xdrope_section": [16] * 4, "mrope_section": [32, 16, 16]}
+        with pytest.raises(tightrope.RopeConfigError, match="rope_scaling has xdrope_section and another"):
+            read("hunyuan_vl_text", rope_scaling=block)
 
     def test_without_alpha_it_is_dynamic(self):
         assert read("hunyuan", rope_scaling={"type": "dynamic", "factor": 2.0}).rope().scaling.rope_type == "dynamic"

@@ -9,7 +9,6 @@ pytest.importorskip("transformers")
 
 import tightrope
 from sweep.discovery import rotary_families
-from sweep.expectations import UNSUPPORTED
 from sweep.layering import difference, expected_layers
 from sweep.running import traced
 from sweep.settings import NOT_ROTATED
@@ -18,7 +17,6 @@ from sweep.tracing import NotRunnableError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers warns about its own defaults
 DRIVEN = [family for family in rotary_families() if family not in NOT_ROTATED]
-READ = [family for family in DRIVEN if family not in UNSUPPORTED]
 
 
 def runs(family):
@@ -38,7 +36,7 @@ def test_the_sweep_hands_over_the_channels_that_attention_hands_over(family):
             assert {(name, start, width), (name, None, width)} & handed_over
 
 
-@pytest.mark.parametrize("family", READ)
+@pytest.mark.parametrize("family", DRIVEN)
 def test_the_layers_that_rotate_are_the_layers_that_are_read(family):
     known = [(case, trace) for case, trace in runs(family) if trace.layers]
     if not known:
@@ -47,7 +45,7 @@ def test_the_layers_that_rotate_are_the_layers_that_are_read(family):
         assert difference(expected_layers(trace), tightrope.read(case.config.to_dict())) is None
 
 
-@pytest.mark.parametrize("family", READ)
+@pytest.mark.parametrize("family", DRIVEN)
 def test_the_layers_that_rotate_are_known_where_the_configuration_does_not_list_them(family):
     known = [(case, trace) for case, trace in runs(family) if trace.layers]
     unlisted = [(case.config, trace) for case, trace in known if without_lists(case.config) != case.config.to_dict()]

@@ -15,7 +15,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def verdict(family, status, content="text"):
-    return Verdict(f"{family}/case", family, content, status)
+    return Verdict(f"{family}/case", family, "default", content, status)
 
 
 def test_the_table_counts_cases_by_family_and_by_status():

@@ -3,7 +3,7 @@
 from functools import partial
 
 from tightrope.rope.reading import layers as rule
-from tightrope.rope.reading import nope, scales
+from tightrope.rope.reading import nope, rewrites, scales
 from tightrope.rope.reading.family import Family, LayerRope
 from tightrope.rope.reading.layers import FULL, LINEAR, SLIDING
 
@@ -147,6 +147,10 @@ CHATGLM = nope.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimen
 INDEXER_NOTE = "the indexer turns its first 64 channels, pairs half a head apart"
 UNROTATED_NOTE = "the attention output is turned back by the query's angles (rotate with transpose=True)"
 LEARNED_NOTE = "each layer multiplies inv_freq by exp(alpha), a learned weight; config.json does not hold it"
+XDROPE_NOTE = (
+    "within pictures both channels of a pair follow one axis, as in Tencent's own code, vLLM and llama.cpp; "
+    "in transformers they follow two"
+)
 QWEN1_NOTE = "use_dynamic_ntk grows the base by powers of two beyond seq_length (Qwen 1); that is not expressed"
 
 # Families whose line would be too long.
@@ -164,8 +168,9 @@ HUNYUAN_VL = Family(
     alpha=True,
     head_dim_keys=("head_dim", "attention_head_dim"),
     type_aliases={"xdrope": "dynamic"},
-    block_keys=("xdrope_section",),
-    refused=nope.xdrope,
+    mrope="chunked",
+    rewrite=rewrites.xdrope_sections,
+    note=XDROPE_NOTE,
 )
 MISTRAL_LARGE4 = Family(
     mla=(64, 64),

@@ -113,15 +113,3 @@ def always_without(reason: str) -> WithoutRule:
 def baichuan(sheet: Sheet) -> str | None:
     """The 7B models turn, the 13B models (hidden_size 5120) have ALiBi; the files do not say which."""
     return "Baichuan 13B (hidden_size 5120) uses ALiBi" if sheet.values.get("hidden_size") == 5120 else None
-
-
-def xdrope(sheet: Sheet) -> str | None:
-    """Hunyuan-VL with sections: with image positions the two channels of a pair follow different axes."""
-    for name in ("rope_scaling", "rope_parameters"):
-        block = sheet.values.get(name)
-        if isinstance(block, dict) and (block.get("mrope_section") or block.get("xdrope_section")):
-            return (
-                f"{sheet.where(name)} has sections (xDRoPE): the two channels of a pair follow different axes, "
-                "which is no rotation; without the sections it reads as text"
-            )
-    return None

@@ -71,6 +71,21 @@ def lists_a_layer(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
     return _nested(sheet, blocks), types
 
 
+def xdrope_sections(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
+    """Hunyuan-VL: xdrope_section is mrope_section under another name."""
+    values = dict(sheet.values)
+    for name in ("rope_scaling", "rope_parameters"):
+        block = values.get(name)
+        if not isinstance(block, dict) or block.get("xdrope_section") is None:
+            continue
+        sections = block["xdrope_section"]
+        if block.get("mrope_section") not in (None, sections):
+            sheet.findings.problem(f"{sheet.where(name)} has xdrope_section and another mrope_section; leave one out")
+        values[name] = {key: value for key, value in block.items() if key != "xdrope_section"}
+        values[name] |= {"mrope_section": sections}
+    return replace(sheet, values=values), types
+
+
 def position_scale(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
     """Phi-3-small: rope_position_scale multiplies the positions, which is linear scaling by its reciprocal."""
     scale = sheet.number("rope_position_scale", above=0)

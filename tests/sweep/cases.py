@@ -21,6 +21,7 @@ class Case:
         configuration: "default" or a label of settings.CONFIGURATIONS.
         variant: "default" or a label of `ROPE_TYPES`.
         content: What the positions are of: "text", all axes alike; a "picture" within text; the "patches" of one.
+        file: The file that the configuration was made of, where that is not what it says itself.
     """
 
     rope: Rope
@@ -28,6 +29,7 @@ class Case:
     configuration: str
     variant: str
     content: str = "text"
+    file: dict | None = None
 
     @property
     def family(self) -> str:

@@ -10,6 +10,7 @@ import transformers
 from sweep.cases import Case, heads
 from sweep.discovery import RotaryClass, rotary_classes
 from sweep.driving import Rope, nested_keys, ropes_of
+from sweep.published import PUBLISHED, as_read, file_of
 from sweep.settings import CONFIGS, CONFIGURATIONS, NOT_ROTATED, WITHOUT_ROPE_TYPES
 from sweep.special import SPECIAL, WITHOUT_CLASS, stand_in
 from sweep.variants import (
@@ -65,7 +66,7 @@ def sweep(families: tuple[str, ...] = ()) -> Sweep:
 
 
 def _add_class(found: Sweep, rotary: RotaryClass, cls: type) -> None:
-    """Add a configuration class: its default, what `settings` adds, and the last of them with other rope types."""
+    """Add a configuration class: its default, what `settings` adds, the last of them with other rope types, files."""
     configurations = {"default": {}, **CONFIGURATIONS.get(cls.__name__, {})}
     ran = [
         (label, options)
@@ -80,14 +81,22 @@ def _add_class(found: Sweep, rotary: RotaryClass, cls: type) -> None:
             for variant in IN_ROPE_SCALING:
                 make = partial(with_rope_scaling, cls, options, ROPE_TYPES[variant])
                 _try(found, rotary, label, f"{variant} in rope_scaling", make)
+    for label, keys in PUBLISHED.get(cls.__name__, {}).items():
+        file = file_of(cls, keys)
+        _try(found, rotary, "published", label, partial(as_read, cls, file), file)
 
 
-def _try(found: Sweep, rotary: RotaryClass, configuration: str, variant: str, make: partial) -> list[Case]:
+def _try(
+    found: Sweep, rotary: RotaryClass, configuration: str, variant: str, make: partial, file: dict | None = None
+) -> list[Case]:
     """Add the cases of a configuration that runs; note why it does not."""
     try:
         config = make()
-        ropes = _ropes(rotary, config)
-        cases = [Case(rope, config, configuration, variant, content) for rope in ropes for content in _contents(rope)]
+        cases = [
+            Case(rope, config, configuration, variant, content, file)
+            for rope in _ropes(rotary, config)
+            for content in _contents(rope)
+        ]
         for case in cases:
             positions = case.positions()[-1]
             q, k = heads(case.head_dim, positions)

@@ -19,6 +19,7 @@ class Verdict:
     Attributes:
         case: Its name.
         family: Its family.
+        variant: Its rope type or published spelling, see `Case`.
         content: What its positions are of, see `Case`.
         status: One of `STATUSES`.
         text: The difference or the reason.
@@ -27,6 +28,7 @@ class Verdict:
 
     case: str
     family: str
+    variant: str
     content: str
     status: str
     text: str = ""
@@ -49,13 +51,13 @@ class Judge:
         seen = []
         for spelling, model in self._models(case):
             if isinstance(model, tightrope.RopeConfigError):
-                return Verdict(case.name, case.family, case.content, "unsupported", f"{spelling}: {model}")
+                return _verdict(case, "unsupported", f"{spelling}: {model}")
             config = rope_of(model, case)
             if config not in seen and (found := self._compare(case, config)):
-                status = "known difference" if known_difference(case.family, case.variant) else "differs"
-                return Verdict(case.name, case.family, case.content, status, f"{spelling}: {found}", repr(config))
+                known = known_difference(case.family, case.variant, case.content)
+                return _verdict(case, "known difference" if known else "differs", f"{spelling}: {found}", repr(config))
             seen.append(config)
-        return Verdict(case.name, case.family, case.content, "agree")
+        return _verdict(case, "agree")
 
     def _compare(self, case: Case, config: tightrope.RopeConfig | None) -> Disagreement | None:
         if case.is_switched_off:
@@ -68,6 +70,10 @@ class Judge:
         if id(case.config) not in self._read:
             self._read[id(case.config)] = list(_read_all(case))
         return self._read[id(case.config)]
+
+
+def _verdict(case: Case, status: str, text: str = "", read_as: str = "") -> Verdict:
+    return Verdict(case.name, case.family, case.variant, case.content, status, text, read_as)
 
 
 def _read_all(case: Case) -> Iterator[tuple[str, object]]:

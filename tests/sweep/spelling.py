@@ -21,7 +21,9 @@ PROBE = 0.375  # a value that no default has; exact in binary, so that a quotien
 
 
 def spellings(case: Case) -> dict[str, dict]:
-    """Return the spellings of a case's configuration, by name."""
+    """Return the spellings of a case's configuration, by name; of a published file, the file."""
+    if case.file is not None:
+        return {"as published": case.file}
     found = {"rope_parameters": case.config.to_dict(), "rope_theta": legacy(case.config)}
     if case.variant == "default":
         found["within its model"] = within(case.config)
