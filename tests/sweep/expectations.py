@@ -5,4 +5,4 @@ PATCHES = dict.fromkeys(("dinov3_vit", "eomt_dinov3", "gemma4", "sapiens2"), "fr
 
 def reason(family: str, content: str) -> str | None:
     """Return why the cases of a family, or its patches, are not supported; None where they should be."""
-    return (PATCHES if content == "patches" else UNSUPPORTED).get(family)
+    return PATCHES.get(family) if content == "patches" else None
