@@ -137,29 +137,23 @@ def mlx_gpu(monkeypatch):
     """MLX, taken to be on a GPU, whose launches are made of framework operations, so that MLX can trace them."""
     mx = pytest.importorskip("mlx.core")
     from tightrope.backends import trig
-    from tightrope.backends.kernels.angles import Phase, Table
-    from tightrope.backends.mlx import fused, kernel, ops
-    from tightrope.backends.mlx.rotate import rotate_pair
+    from tightrope.backends.kernels.angles import Phase
+    from tightrope.backends.mlx import fused, kernel, operations, ops
 
-    framework, serves, launches = ops.MlxOps(), kernel.serves, []
+    launches = []
 
     def angles(names, arrays):
-        return trig.table(framework, Phase(**dict(zip(names, arrays, strict=True))))
+        table = trig.table(ops.MlxOps(), Phase(**dict(zip(names, arrays, strict=True))))
+        return [table.cos, table.sin]
 
     def launch_angles(names, arrays):
         launches.append("angles")
-        table = angles(names, arrays)
-        return [table.cos, table.sin]
+        return angles(names, arrays)
 
     def launch(call, arrays):
         launches.append("rotate")
-        xs, given = list(arrays[: call.heads]), arrays[call.heads :]
-        table = Table(cos=given[0], sin=given[1]) if call.angles[0] == "cos" else angles(call.angles, given)
-        how = {"layout": call.layout, "side": call.side, "transpose": call.transpose}
-        with monkeypatch.context() as patch:
-            patch.setattr(kernel, "serves", serves)
-            turned = rotate_pair(framework, *[*xs, None][:2], table, order=("bshd", "bhsd")[call.seq_axis - 1], **how)
-        return [x for x in turned if x is not None]
+        xs, given = arrays[: call.heads], arrays[call.heads :]
+        return operations.launch(call, [*xs, *(given if call.angles[0] == "cos" else angles(call.angles, given))])
 
     fused._function.cache_clear()
     fused._angle_function.cache_clear()
@@ -188,18 +182,16 @@ def mlx_arrays():
 
 
 def turned_by(how):
-    """Return q and k rotated by given angles, as a function of all four, with or without a kernel."""
+    """Return q and k rotated by given angles, as a function of all four: our own derivatives or those of MLX."""
     from tightrope.backends.kernels.angles import Table
-    from tightrope.backends.mlx import fused
-    from tightrope.backends.mlx.rotate import _rotated
+    from tightrope.backends.mlx import fused, kernel, operations
 
-    form = {"layout": CONFIG.layout, "side": CONFIG.side, "order": "bhsd", "transpose": False}
-    if how == "kernel":
-        return lambda q, k, cos, sin: fused.rotate(q, k, Table(cos=cos, sin=sin), **form)
-
-    return lambda q, k, *angles: tuple(
-        _rotated(x, *(part[:, None] for part in angles), CONFIG.layout, CONFIG.side) for x in (q, k)
-    )
+    form = {"layout": CONFIG.layout, "side": CONFIG.side, "transpose": False}
+    if how == "ours":
+        launch = kernel.launch
+        return lambda q, k, cos, sin: fused.rotate(launch, q, k, Table(cos=cos, sin=sin), order="bhsd", **form)
+    call = kernel.Call(heads=2, angles=("cos", "sin"), seq_axis=2, **form)
+    return lambda *arrays: operations.launch(call, arrays)
 
 
 def weighted(function, weights):
@@ -235,7 +227,7 @@ def test_mlx_rotates_packed_tokens(mlx_gpu, mlx_arrays):
 @pytest.mark.parametrize(("argument", "tolerance"), [(0, TOLERANCE), (1, TOLERANCE), (2, OF_ANGLES), (3, OF_ANGLES)])
 def test_mlx_differentiates_q_k_and_given_angles(mlx_gpu, mlx_arrays, argument, tolerance):
     mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
-    gradients = [mx.grad(weighted(turned_by(how), mlx_arrays.weights), argument)(*given) for how in ("kernel", "plain")]
+    gradients = [mx.grad(weighted(turned_by(how), mlx_arrays.weights), argument)(*given) for how in ("ours", "plain")]
     np.testing.assert_allclose(*gradients, rtol=0, atol=tolerance)
 
 
@@ -249,7 +241,7 @@ def test_mlx_follows_tangents_of_q_k_and_given_angles(mlx_gpu, mlx_arrays, argum
         function = turned_by(how)
         return mx.jvp(lambda x: function(*given[:argument], x, *given[argument + 1 :]), [given[argument]], [tangent])[1]
 
-    for here, there in zip(moved("kernel"), moved("plain"), strict=True):
+    for here, there in zip(moved("ours"), moved("plain"), strict=True):
         np.testing.assert_allclose(here, there, rtol=0, atol=TOLERANCE)
 
 
@@ -264,7 +256,7 @@ def test_mlx_differentiates_twice(mlx_gpu, mlx_arrays):
         inner = mx.grad(lambda q: squared(q, turned_by(how)))
         return mx.grad(lambda q: (inner(q) * mlx_arrays.weights).sum())(mlx_arrays.q)
 
-    np.testing.assert_allclose(twice("kernel"), twice("plain"), rtol=0, atol=4 * TOLERANCE)
+    np.testing.assert_allclose(twice("ours"), twice("plain"), rtol=0, atol=4 * TOLERANCE)
 
 
 @pytest.mark.backend("mlx")
@@ -288,7 +280,7 @@ def test_mlx_maps_over_positions(mlx_gpu, mlx_arrays):
 @pytest.mark.backend("mlx")
 def test_mlx_compiles_a_gradient(mlx_gpu, mlx_arrays):
     mx, given = mlx_gpu.mx, (mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin)
-    gradient = mx.grad(weighted(turned_by("kernel"), mlx_arrays.weights))
+    gradient = mx.grad(weighted(turned_by("ours"), mlx_arrays.weights))
     np.testing.assert_allclose(mx.compile(gradient)(*given), gradient(*given), rtol=0, atol=TOLERANCE)
 
 

@@ -151,6 +151,17 @@ def test_in_place_holds_no_memory_and_new_tensors_hold_exactly_themselves():
     assert results - slack < peaks[1] < results + slack
 
 
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_on_mlx_new_arrays_hold_themselves_and_two_tables_at_most(dtype):
+    (job,) = jobs("mlx", tasks=["new tensors"], dtypes=[dtype], lengths=[512], heads=16, kv_heads=8)
+    library = timing._contenders("mlx")
+    peak = library.peak(library.contenders(job.work, job.rope, "cpu")[timing.OURS], "cpu")
+    results = 24 * 512 * 64 * (4 if dtype == "float32" else 2)
+    # −sin and sin by channel, in float32; allocations are rounded up to pages.
+    assert results <= peak <= results + 2 * 512 * 64 * 4 + 16 * 4096
+
+
 def test_partial_rotation_in_place_moves_less():
     half = rope(rotary_dim=32)
     assert timing.moved("in place", half) == 0.5

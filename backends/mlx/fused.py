@@ -1,4 +1,4 @@
-"""The kernel as a function that MLX can differentiate, batch and compile."""
+"""A rotation, by a kernel or by operations, as a function that MLX can differentiate, batch and compile."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,24 +7,27 @@ from typing import Any
 
 import mlx.core as mx
 
-from tightrope.backends.inputs import Order
 from tightrope.backends.kernels.angles import Phase, Table, rotated_start
 from tightrope.backends.kernels.body import angle_tensors
-from tightrope.backends.mlx import kernel
+from tightrope.backends.mlx import kernel, operations
 from tightrope.backends.mlx.kernel import Call
+from tightrope.backends.ops import Order
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reference import pair_slices
+
+Launch = Callable[[Call, Sequence[mx.array]], list[mx.array]]
+"""`kernel.launch` or `operations.launch`."""
 
 # The axis of each array that counts rows; the others hold for every row.
 _BATCH_AXES = {"q": 0, "k": 0, "cos": 0, "sin": 0, "positions": 1, "rows": 0}
 
 
 def rotate(
-    q: mx.array, k: mx.array | None, angles: Phase | Table,
+    launch: Launch, q: mx.array, k: mx.array | None, angles: Phase | Table,
     *, layout: Layout, side: Side, order: Order, transpose: bool,
 ) -> tuple[mx.array, mx.array | None]:  # fmt: skip
-    """Return q and k rotated by one kernel; see `tightrope.backends.ops.Ops.rotate`."""
+    """Return q and k rotated by one launch; see `tightrope.backends.ops.Ops.rotate`."""
     xs = [q] if k is None else [q, k]
     packed = 0 if angles.batch == 1 else 1  # packed tokens are one row, or each a row of its own
     if order == "thd":
@@ -34,7 +37,7 @@ def rotate(
         heads=len(xs), angles=tuple(given), layout=layout, side=side, transpose=transpose,
         seq_axis=2 if order == "bhsd" else 1,
     )  # fmt: skip
-    turned = _function(call)(*xs, *given.values())
+    turned = _function(launch, call)(*xs, *given.values())
     if order == "thd":
         turned = [mx.squeeze(x, packed) for x in turned]
     return turned[0], turned[1] if k is not None else None
@@ -60,15 +63,15 @@ def _spread(given: dict[str, mx.array], batch: int) -> dict[str, mx.array]:
 
 
 @cache
-def _function(call: Call) -> Callable[..., Sequence[mx.array]]:
+def _function(launch: Launch, call: Call) -> Callable[..., Sequence[mx.array]]:
     """Return the launch with its derivatives and its batching."""
-    function: Any = mx.custom_function(lambda *arrays: kernel.launch(call, arrays))
-    function.vjp(lambda arrays, gradients, outputs: _vjp(call, arrays, gradients))
-    function.jvp(lambda arrays, tangents: _jvp(call, arrays, tangents))
+    function: Any = mx.custom_function(lambda *arrays: launch(call, arrays))
+    function.vjp(lambda arrays, gradients, outputs: _vjp(launch, call, arrays, gradients))
+    function.jvp(lambda arrays, tangents: _jvp(launch, call, arrays, tangents))
     names = ("q", "k")[: call.heads] + call.angles
     function.vmap(lambda arrays, axes: _batched(function, names, arrays, axes))
-    launch: Callable[..., Sequence[mx.array]] = function
-    return launch
+    complete: Callable[..., Sequence[mx.array]] = function
+    return complete
 
 
 @cache
@@ -78,14 +81,14 @@ def _angle_function(names: tuple[str, ...]) -> Callable[..., Sequence[mx.array]]
     function.vjp(lambda arrays, gradients, outputs: list(map(mx.zeros_like, arrays)))
     function.jvp(lambda arrays, tangents: [mx.zeros_like(x) for x in function(*arrays)])
     function.vmap(lambda arrays, axes: _batched(function, names, arrays, axes))
-    launch: Callable[..., Sequence[mx.array]] = function
-    return launch
+    complete: Callable[..., Sequence[mx.array]] = function
+    return complete
 
 
-def _vjp(call: Call, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
+def _vjp(launch: Launch, call: Call, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
     """The gradient of a rotation is the transposed rotation; angles that were given have one too."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
-    back = _function(replace(call, transpose=not call.transpose))(*gradients, *angles)
+    back = _function(launch, replace(call, transpose=not call.transpose))(*gradients, *angles)
     if call.angles != ("cos", "sin"):
         return [*back, *map(mx.zeros_like, angles)]
     # Computed only where they are asked for.
@@ -105,22 +108,23 @@ def _angle_gradients(call: Call, x: mx.array, gradient: mx.array, pairs: int) ->
 
 def _members(call: Call, x: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
     first, second = pair_slices(x.shape[-1], pairs, call.layout, call.side)
-    return x[..., first].astype(mx.float32), x[..., second].astype(mx.float32)
+    wide = operations.working(x)
+    return x[..., first].astype(wide), x[..., second].astype(wide)
 
 
-def _jvp(call: Call, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]) -> list[mx.array]:
+def _jvp(launch: Launch, call: Call, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]) -> list[mx.array]:
     """The rotation is linear in q and k; a tangent of given angles turns the channels that turn."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=False)]
-    along = _function(call)(*moved, *angles)
+    along = _function(launch, call)(*moved, *angles)
     angle_tangents = tangents[call.heads :]
     if call.angles != ("cos", "sin") or all(t is None for t in angle_tangents):
         return list(along)
     turning = [mx.zeros_like(a) if t is None else t for a, t in zip(angles, angle_tangents, strict=True)]
-    return [a + b for a, b in zip(along, _turning(call, xs, turning), strict=True)]
+    return [a + b for a, b in zip(along, _turning(launch, call, xs, turning), strict=True)]
 
 
-def _turning(call: Call, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
+def _turning(launch: Launch, call: Call, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
     """Return xs turned by these angles, 0 in the channels that do not turn."""
     pairs = angles[0].shape[-1]
 
@@ -128,7 +132,7 @@ def _turning(call: Call, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> 
         channel = mx.arange(x.shape[-1]) - rotated_start(x.shape[-1], pairs, call.side)
         return mx.where((channel >= 0) & (channel < 2 * pairs), x, mx.zeros_like(x))
 
-    return [only_turned(x) for x in _function(call)(*xs, *angles)]
+    return [only_turned(x) for x in _function(launch, call)(*xs, *angles)]
 
 
 def _batched(

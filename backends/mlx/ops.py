@@ -47,7 +47,7 @@ class MlxOps:
     def arange(self, start: int, stop: int, like: mx.array | None) -> mx.array:
         return mx.arange(start, stop, dtype=mx.int64)
 
-    def from_numpy(self, array: NDArray[np.int64], like: mx.array | None) -> mx.array:
+    def from_numpy(self, array: NDArray[np.int64 | np.float32], like: mx.array | None) -> mx.array:
         return mx.array(array)
 
     def filled(self, numbers: list[int], like: mx.array | None) -> mx.array:

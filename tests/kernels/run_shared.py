@@ -9,6 +9,8 @@ Metal, by a C++ compiler, or MLX on CUDA, by nvcc.
 
 import os
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 from kernels.cases import CASES
 from kernels.mutants import shared
@@ -54,7 +56,7 @@ def prepared(host, compiler, change):
     import mlx.core as mx
 
     from kernels.arrays import Call
-    from tightrope.backends.mlx import fused
+    from tightrope.backends.mlx import fused, kernel
 
     if host == "cuda":
         from kernels.cuda_host import Kernels
@@ -65,7 +67,7 @@ def prepared(host, compiler, change):
         from kernels.metal_hosts import Kernels
 
         mx.fast.metal_kernel = Kernels(compiler, change)
-    return Call, fused
+    return Call, SimpleNamespace(rotate=partial(fused.rotate, kernel.launch), cos_sin=fused.cos_sin)
 
 
 if __name__ == "__main__":

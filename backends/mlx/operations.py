@@ -1,0 +1,77 @@
+"""The rotation by MLX operations, for the CPU and for what no kernel computes: one compiled pass over each array.
+
+y = x · cos + x̃ · s̃,    x̃: x, the members of each pair exchanged,    s̃: −sin beside first members, sin beside second
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import mlx.core as mx
+
+from tightrope.backends.kernels.angles import rotated_start
+from tightrope.backends.mlx.kernel import Call
+from tightrope.rope.config import Layout
+
+# Unsigned integers twice as wide as an element: two members of a pair that lie side by side.
+_BOTH_MEMBERS: Final = {2: mx.uint32, 4: mx.uint64}
+
+
+def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
+    """Return q, and k where there is one, rotated: computed in float32 (float64 as it is) and rounded once.
+
+    Args:
+        call: How; its angles are cos and sin.
+        arrays: See `tightrope.backends.mlx.kernel.launch`; any float dtypes.
+    """
+    cos, sin = (mx.expand_dims(part, 3 - call.seq_axis) for part in arrays[call.heads :])
+    cos, sin = _by_member(cos, -sin if call.transpose else sin, call.layout)
+    return [_rotated(x, cos, sin, call) for x in arrays[: call.heads]]
+
+
+def working(x: mx.array) -> mx.Dtype:
+    """Return the dtype that x is rotated in."""
+    return mx.float64 if x.dtype == mx.float64 else mx.float32
+
+
+def _by_member(cos: mx.array, sin: mx.array, layout: Layout) -> tuple[mx.array, mx.array]:
+    """Return cos and s̃, shaped to broadcast against what `_members` returns."""
+    if layout == "half":
+        return mx.expand_dims(cos, -2), mx.stack([-sin, sin], axis=-2)
+    return mx.repeat(cos, 2, axis=-1), mx.flatten(mx.stack([-sin, sin], axis=-1), -2)
+
+
+def _rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Call) -> mx.array:
+    """Return x rotated; channels that do not turn are joined to those that do."""
+    width, turning = x.shape[-1], cos.shape[-1] * (2 if call.layout == "half" else 1)
+    start = rotated_start(width, turning // 2, call.side)
+    part = x if width == turning else x[..., start : start + turning]
+    turned = _turned(*_members(part, call.layout), cos, sin).reshape(part.shape)
+    if width == turning:
+        return turned
+    rest = x[..., turning:] if start == 0 else x[..., :start]
+    return mx.concatenate([turned, rest] if start == 0 else [rest, turned], axis=-1)
+
+
+def _members(x: mx.array, layout: Layout) -> tuple[mx.array, mx.array]:
+    """Return x and x̃, in a shape that suits both."""
+    if layout == "half":
+        halves = mx.unflatten(x, -1, (2, -1))
+        return halves, halves[..., ::-1, :]
+    both = _BOTH_MEMBERS.get(x.dtype.size)
+    if both is None:
+        return x, mx.flatten(mx.unflatten(x, -1, (-1, 2))[..., ::-1], -2)
+    return x, mx.view(_exchanged(mx.view(x, both)), x.dtype)
+
+
+@partial(mx.compile, shapeless=True)
+def _exchanged(pairs: mx.array) -> mx.array:
+    half = 4 * pairs.dtype.size
+    return (pairs << half) | (pairs >> half)
+
+
+# One kernel instead of six; the shapes stay open, so that a new length compiles nothing.
+@partial(mx.compile, shapeless=True)
+def _turned(x: mx.array, exchanged: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    wide = working(x)
+    return (x.astype(wide) * cos + exchanged.astype(wide) * sin).astype(x.dtype)
