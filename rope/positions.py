@@ -1,6 +1,7 @@
-"""Positions of text batches as numpy int64, for `positions=` of either backend.
+"""Positions as numpy int64, for `positions=` of either backend.
 
-Padded and packed batches, chunked prefill, rolling caches, and the shards of a sequence that several devices share.
+Padded and packed batches, chunked prefill, rolling caches, and the shards of a sequence that several devices share;
+with pictures, `multimodal_positions` (M-RoPE) and `grid_positions` (towers), which have a module of their own.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -9,6 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.multimodal_positions import grid_positions, multimodal_positions
+
+__all__ = [
+    "Packed",
+    "chunks",
+    "grid_positions",
+    "multimodal_positions",
+    "packed",
+    "padded",
+    "shards",
+    "window",
+]
 
 Int64 = NDArray[np.int64]
 Padding = Literal["left", "right"]

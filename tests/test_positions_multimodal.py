@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tightrope import RopeConfigError
-from tightrope.rope.multimodal_positions import CONVENTIONS, grid_positions, multimodal_positions
+from tightrope.rope.multimodal_positions import CONVENTIONS
+from tightrope.rope.positions import grid_positions, multimodal_positions
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
