@@ -59,7 +59,7 @@ class Output:
 
         screen = self.console if self.console.is_terminal else _console(stderr=True, quiet=self.quiet)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        return Progress(*columns, console=screen, transient=True, disable=self.quiet or not screen.is_terminal)
+        return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
     def write_json(self, findings: Any) -> None:
         """Write the findings where --json says."""

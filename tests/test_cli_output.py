@@ -138,8 +138,11 @@ def test_quiet_says_in_one_line_what_failed(spoiled, name):
 
 
 @EACH
-def test_quiet_writes_files_all_the_same(run, name):
-    json.loads(run(name, *RUNS[name][0], "--quiet", "--json", "-").stdout)
+def test_quiet_writes_files_all_the_same(run, name, tmp_path):
+    arguments = RUNS[name][0]
+    json.loads(run(name, *arguments, "--quiet", "--json", "-").stdout)
+    files = [arguments[index + 1] for index, one in enumerate(arguments) if one in ("-o", "--plot")]
+    assert [file for file in files if not (tmp_path / file).exists()] == []
 
 
 @EACH
@@ -158,6 +161,11 @@ def test_a_terminal_sees_what_a_slow_command_is_at(run, name):
 def test_colours_on_a_terminal_unless_unwanted(run, settings, coloured):
     ran = run("doctor", env={"FORCE_COLOR": "1", **settings})
     assert ("\x1b[32m" in ran.output) is coloured
+
+
+def test_a_name_is_printed_as_it_is(run, tmp_path):
+    (tmp_path / "a:b:[red].json").write_text("{")
+    assert run("validate", "a:b:[red].json").stdout.startswith("a:b:[red].json: ")
 
 
 def test_two_files_cannot_both_be_standard_output(run):
