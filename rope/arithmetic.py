@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
 
-_DECIMAL = Context(prec=50)
-_FRACTION_BITS: Final = 160
+_DECIMAL = Context(prec=40)
+_FRACTION_BITS: Final = 128
 
 
 def ln(value: float) -> float:
@@ -95,11 +95,12 @@ class _Float32:
 def _geometric(base: float, dim: int, count: int) -> FloatArray:
     """Return base ** (-2 i / dim): one ln and one exp, then a geometric progression in fixed point.
 
-    Each term is off by less than 2⁻¹⁴⁰ of itself, so rounding it to float64 gives the correctly rounded power.
+    Each term is off by less than `count` · 2⁻¹²⁷ of itself: rounding it to float64 gives the correctly rounded power
+    unless that lies nearer than this to the middle between two floats, which chance brings about once in 2⁶⁰ terms.
     """
     # The last term is about 1 / base: with the base's bits added, it has as many significant ones as the first.
     bits = _FRACTION_BITS + max(0, math.frexp(base)[1])
-    context = Context(prec=20 + int(bits * 0.30103))
+    context = Context(prec=6 + int(bits * 0.30103))
     logarithm = context.divide(context.multiply(context.ln(Decimal(base)), Decimal(-2)), Decimal(dim))
     one = 1 << bits
     ratio = int(context.multiply(context.exp(logarithm), Decimal(one)))

@@ -101,8 +101,9 @@ class FrequencySchedule:
         """Return the tables of policy "row": each row by its own length, whatever was before."""
         if self.fixed:
             return self.fixed
-        keys = list(map(self._keys.get, lengths))
-        if None in keys:
+        try:
+            keys = list(map(self._keys.__getitem__, lengths))
+        except KeyError:
             keys = self._learned(lengths)
         tables = dict.fromkeys(keys)
         if len(tables) <= 1:
