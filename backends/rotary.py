@@ -6,10 +6,11 @@ A framework's module inherits from `Rotary` and its own `Module`, and supplies `
 from typing import Any
 
 from tightrope.backends.given import Angles, given_table, rotate_by
-from tightrope.backends.inputs import Order, batch_and_seq, check_rotatable
+from tightrope.backends.inputs import batch_and_seq, check_rotatable
+from tightrope.backends.kernels.angles import Table
 from tightrope.backends.lengths import Lengths, RowLengths, check_lengths, find_lengths, several
 from tightrope.backends.moving import MovesKeys
-from tightrope.backends.ops import Array
+from tightrope.backends.ops import Array, Order
 from tightrope.backends.positions import Positions, find_positions
 from tightrope.backends.temperature import query_scale
 from tightrope.backends.turning import Turning
@@ -91,12 +92,7 @@ class Rotary(MovesKeys):
         layer_type = self.layer_type if layer_type is None else layer_type
         keys = self._ropes.turnings if layer_type is None else [self.model.key(layer_type)]
         lengths = find_lengths(self.ops, seq_len)
-        tables = {}
-        for key in keys:
-            turning = self._ropes.turnings[key]
-            found = find_positions(self.ops, turning.config, positions, offset, length, None)
-            tables[key] = turning.table(turning.source(found, lengths, found.values))
-        return Angles(tables)
+        return Angles({key: self._table(key, positions, offset, length, lengths) for key in keys})
 
     def cos_sin(
         self, positions: Array, *, seq_len: Lengths | None = None, layer_type: str | None = None
@@ -108,9 +104,17 @@ class Rotary(MovesKeys):
             seq_len: See `rotated`.
             layer_type: Which rope; needed where there are several.
         """
-        key = self._key(layer_type)
-        table = self.angles(positions, seq_len=seq_len, layer_type=key)[key]
+        table = self._table(self._key(layer_type), positions, None, None, find_lengths(self.ops, seq_len))
         return table.cos, table.sin
+
+    def _table(
+        self, key: str, positions: Array | None, offset: int | Array | None, length: int | None,
+        lengths: RowLengths | None,
+    ) -> Table:  # fmt: skip
+        """Return cos and sin of one rope."""
+        turning = self._ropes.turnings[key]
+        found = find_positions(self.ops, turning.config, positions, offset, length, None)
+        return turning.table(turning.source(found, lengths, found.values))
 
     def query_scale(self, positions: Array, layer_type: str | None = None) -> Array:
         """Return the factor on the query at each position (attention temperature): float32, of the positions' shape.

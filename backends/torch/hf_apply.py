@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightrope.backends.inputs import Order
-from tightrope.backends.kernels.angles import Table
-from tightrope.backends.torch.hf_rotary import FORMS, Form, pairs_of
+from tightrope.backends.ops import Order
+from tightrope.backends.torch.hf_rotary import FORMS, Form, table_of
 from tightrope.backends.torch.module import RotaryEmbedding
 from tightrope.backends.torch.rotate import rotate_pair
 from tightrope.rope.config import LAYOUTS, SIDES, Layout, Side
@@ -146,9 +145,9 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
         return turned(given[names[0]], given.get(names[1]) if pair else None, angles, order)
 
     def turned(q: torch.Tensor, k: torch.Tensor | None, angles: tuple[torch.Tensor, ...], order: Order) -> Any:
-        cos, sin = pairs_of(form, angles[0] if form == "complex" else angles)
+        table = table_of(form, angles[0] if form == "complex" else angles)
         # The tables are HFRotary's, and fit: the checks of `rotate` would take as long as the rotation of one token.
-        result = rotate_pair(ops, q, k, Table(cos=cos, sin=sin), order=order, **how)
+        result = rotate_pair(ops, q, k, table, order=order, **how)
         return result if pair else result[0]
 
     return apply_fused

@@ -51,7 +51,8 @@ def _scope(function: types.FunctionType, replacements: dict[str, Callable[..., A
 
 
 def _copied(function: types.FunctionType, scope: dict[str, Any], closure: Any) -> types.FunctionType:
-    copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, closure)
+    # Code of its own: CPython keeps there where it found a global name last, and two scopes would push each other out.
+    copy = types.FunctionType(function.__code__.replace(), scope, function.__name__, function.__defaults__, closure)
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__annotations__ = function.__annotations__
     copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tightrope.backends.reports import in_words
-from tightrope.backends.torch.hf_rotary import FORMS, Form, HFRotary, pairs_of
+from tightrope.backends.torch.hf_rotary import FORMS, Form, HFRotary, table_of
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
@@ -85,7 +85,7 @@ def _require_form(module: torch.nn.Module, model: ModelRope, path: str) -> Form:
         rope = _rope(model, layer_type)
         output = _call(theirs, next(_calls(rope)), layer_type)
         form = _form_of(output)
-        if form is None or pairs_of(form, output)[0].shape[-1] != rope.pairs:
+        if form is None or table_of(form, output).pairs != rope.pairs:
             shapes = [
                 tuple(getattr(part, "shape", ())) for part in (output if isinstance(output, tuple) else (output,))
             ]

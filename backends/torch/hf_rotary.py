@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import torch
 
+from tightrope.backends.kernels.angles import Table
 from tightrope.backends.torch.module import RotaryEmbedding
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError
@@ -35,15 +36,26 @@ FORMS: Final[dict[Form, Callable[[torch.Tensor, torch.Tensor], Output]]] = {
 }
 
 
-def pairs_of(form: Form, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cos and sin, one entry per pair, from what `FORMS` made of them: views, without a copy."""
+# Where cos carries the table that it was made of: each layer of a decode step would wait for the same two views. A view
+# of cos itself would keep it alive for ever.
+_TABLE: Final = "_tightrope_table"
+
+
+def table_of(form: Form, output: Any) -> Table:
+    """Return cos and sin, one entry per pair, from what `FORMS` made of them: without a copy."""
+    carrier = output if form == "complex" else output[0]
+    if not torch.compiler.is_compiling() and _TABLE in vars(carrier):
+        table: Table = getattr(carrier, _TABLE)
+        return table
     if form == "complex":
-        return output.real, output.imag
+        return Table(cos=output.real, sin=output.imag)
     cos, sin = output
     if form == "pairs":
-        return cos[..., ::2], sin[..., ::2]
-    pairs = cos.shape[-1] if form == "single" else cos.shape[-1] // 2
-    return cos[..., :pairs], sin[..., :pairs]
+        cos, sin = cos[..., ::2], sin[..., ::2]
+    elif form == "halves":
+        pairs = cos.shape[-1] // 2
+        cos, sin = cos[..., :pairs], sin[..., :pairs]
+    return Table(cos=cos, sin=sin)
 
 
 class HFRotary(torch.nn.Module):
@@ -82,8 +94,11 @@ class HFRotary(torch.nn.Module):
         """
         cos, sin = self.rope.cos_sin(position_ids, layer_type=layer_type if self._by_type else None)
         if not self.in_float32 and self.form != "complex":
-            cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-        return FORMS[self.form](cos, sin)
+            return FORMS[self.form](cos.to(x.dtype), sin.to(x.dtype))
+        output = FORMS[self.form](cos, sin)
+        if self.form != "single" and not torch.compiler.is_compiling():
+            setattr(output if self.form == "complex" else output[0], _TABLE, Table(cos=cos, sin=sin))
+        return output
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "HFRotary":
         rotary = {"precision": self.rope.precision, "policy": self.rope.policy, "switch": self.rope.switch}
