@@ -78,8 +78,8 @@ class Ops(Protocol):
     def arange(self, start: int, stop: int, like: Array | None) -> Array:
         """Return the int64 numbers from start to below stop, on the device of `like`, or the default one."""
 
-    def from_numpy(self, array: NDArray[np.int64], like: Array | None) -> Array:
-        """Return int64 numbers on the device of `like`, or the default one."""
+    def from_numpy(self, array: NDArray[np.int64 | np.float32], like: Array | None) -> Array:
+        """Return the numbers in their dtype on the device of `like`, or the default one."""
 
     def filled(self, numbers: list[int], like: Array | None) -> Array:
         """Return the numbers as int64 (len,); numbers that vary between calls leave a compiled graph as it is."""

@@ -17,7 +17,7 @@ class Positions:
     """Positions in one form.
 
     Attributes:
-        values: (axes or 1, batch or 1, seq), int32 or int64.
+        values: (axes or 1, batch or 1, seq), int32 or int64; float32 where a rope has fractional positions.
         ends: The largest position + 1 of each row, or of all, where the host knows it without reading the device.
     """
 
@@ -38,7 +38,8 @@ def find_positions(
     Args:
         ops: The framework.
         config: The rope, which says how many axes there may be.
-        positions: (seq,), (batch, seq) or (axes, batch, seq), of the framework or of numpy.
+        positions: (seq,), (batch, seq) or (axes, batch, seq), of the framework or of numpy; integers, and floats where
+            the rope has fractional positions.
         offset: The first position, for all rows or one per row; 0 where neither is given.
         seq: The number of positions, where it is known.
         like: An array on whose device positions are made.
@@ -49,6 +50,8 @@ def find_positions(
         return _from_offset(ops, 0 if offset is None else offset, seq, like)
     if offset is not None:
         raise RopeConfigError("give positions or offset, not both")
+    if config.fractional and _are_floats(ops, positions):
+        return Positions(_shaped(ops, config, _fractions(ops, positions, like), seq))
     values, known = _taken(ops, "positions", positions, like)
     return Positions(_shaped(ops, config, values, seq), None if known is None else _ends(known))
 
@@ -71,6 +74,14 @@ def _taken(ops: Ops, name: str, given: Any, like: Array | None) -> tuple[Array, 
     if given.dtype.kind not in "iu":
         raise RopeConfigError(f"{name} must be of an integer dtype, got {given.dtype}")
     return ops.from_numpy(given.astype(np.int64), like), None if ops.compiling() else given
+
+
+def _are_floats(ops: Ops, given: Any) -> bool:
+    return given.dtype.kind == "f" if isinstance(given, np.ndarray) else ops.is_array(given) and ops.is_float(given)
+
+
+def _fractions(ops: Ops, given: Any, like: Array | None) -> Array:
+    return ops.from_numpy(given.astype(np.float32), like) if isinstance(given, np.ndarray) else ops.float32(given)
 
 
 def _shaped(ops: Ops, config: RopeConfig, positions: Array, seq: int | None) -> Array:

@@ -19,6 +19,8 @@ _HISTORY: Final = (
     "them in, or choose policy 'row'"
 )
 
+_EVERY_LENGTH: Final[Lengths] = (None,)
+
 
 class Turning:
     """A rope with its schedule, the schedule's state, and the tables it has placed on devices.
@@ -34,6 +36,10 @@ class Turning:
         self._state = schedule.start if state is None else state
         self._advancing = Lock()
         self._tables = RateTables(ops, schedule.config, precision, _known(schedule))
+        # Coordinates are no integers: their angles cannot be exact, and are float32 whatever the precision.
+        self._fractions = self._tables
+        if schedule.config.fractional:
+            self._fractions = RateTables(ops, schedule.config, "float32", [_EVERY_LENGTH])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Turning, (self._ops, self.schedule, self._precision, self._state)
@@ -46,6 +52,8 @@ class Turning:
             lengths: Tokens in context; None: by the positions.
             like: An array on whose device the angles are wanted.
         """
+        if self._ops.is_float(positions.values):
+            return self._products(positions.values, self._fractions.known(_EVERY_LENGTH, like), like)
         self._check(positions, lengths)
         rates = self._rates(positions, lengths, like)
         return self._at(positions.values, rates, like)
@@ -67,6 +75,8 @@ class Turning:
         if old.inv_freq.dtype == "float32":
             axes = self._axes(positions.values, like)
             return difference_table(self._ops, positions.values, old, new, axes, like)
+        if self._ops.is_float(positions.values):
+            raise RopeConfigError("fractional positions move between frequencies of precision 'float32' alone")
         return self._exact(positions.values, self._tables.between(old, new, like), like)
 
     def table(self, source: Phase | Table) -> Table:
@@ -78,6 +88,9 @@ class Turning:
             values, rates = self._matched(values, rates, rates.rows)
         if self._precision == "exact":
             return self._exact(values, rates, like)
+        return self._products(values, rates, like)
+
+    def _products(self, values: Array, rates: Rates, like: Array | None) -> Table:
         axes = self._axes(values, like)
         return product_table(self._ops, values, rates.turns, rates.gains, rates.rows, axes, unit=rates.unit)
 

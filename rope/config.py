@@ -70,6 +70,8 @@ class RopeConfig:
             yield f"scaling must be a rope type such as Default() or Yarn(factor=4.0), got {self.scaling!r}"
         elif self.mrope is not None and self.mrope.progression != "shared":
             yield from _one_of("rope_type of axes with their own frequencies", self.scaling.rope_type, AXIAL_TYPES)
+        elif self.fractional and self.scaling.follows_length:
+            yield f"rope_type of fractional positions must not follow the length, got {self.scaling.rope_type!r}"
         if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base < float("inf"):
             yield f"base must be a finite number > 0, got {self.base!r}"
         yield from _one_of("layout", self.layout, LAYOUTS)

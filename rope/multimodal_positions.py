@@ -1,4 +1,4 @@
-"""Positions of text, images and videos: the M-RoPE index of a language model, the grid of a vision tower."""
+"""Positions of text, images and videos in one sequence: the M-RoPE index of a language model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -83,10 +83,12 @@ def multimodal_positions(
     if temporal_merge_size is not None and rule.temporal_merge == 1:
         raise RopeConfigError(f"temporal_merge_size has no effect in convention {convention!r}; leave it out")
     rows, kept = _rows(kinds, mask)
-    merge = _size("merge_size", merge_size)
-    frames = _size("temporal_merge_size", rule.temporal_merge if temporal_merge_size is None else temporal_merge_size)
-    images = (_block(grid, merge, 1, 1.0) for grid in _grids("image_grids", image_grids, merge, 1))
-    grids = _grids("video_grids", video_grids, merge, frames)
+    merge = checked_size("merge_size", merge_size)
+    frames = checked_size(
+        "temporal_merge_size", rule.temporal_merge if temporal_merge_size is None else temporal_merge_size
+    )
+    images = (_block(grid, merge, 1, 1.0) for grid in checked_grids("image_grids", image_grids, merge, 1))
+    grids = checked_grids("video_grids", video_grids, merge, frames)
     steps = _steps(rule, convention, len(grids), tokens_per_second, seconds_per_grid)
     videos = _videos(rule, grids, steps, merge, frames)
     positions, delta = np.zeros((3, *rows.shape), np.int64), np.zeros(len(rows), np.int64)
@@ -98,36 +100,6 @@ def multimodal_positions(
         if next(rest, None) is not None:
             raise RopeConfigError(f"{name} must be one per image or video of the batch, got more than kinds has")
     return positions, delta
-
-
-def grid_positions(grids: ArrayLike, *, merge_size: int = 1, time: bool = False) -> Integers:
-    """Return the row and column of every patch of images and videos, one after the other, as a tower takes them.
-
-    Args:
-        grids: (images, 3): patches in time, height and width; or (images, 2): height and width.
-        merge_size: Patches come in blocks of merge_size × merge_size, as Qwen's towers order them; 1: row by row.
-        time: Put the time in front of row and column.
-
-    Returns:
-        int64 (2, 1, patches), or (3, 1, patches) with time.
-
-    Raises:
-        RopeConfigError: A grid is not of whole numbers > 0, or its sides are not multiples of merge_size.
-    """
-    array = np.asarray(grids)
-    if array.ndim == 2 and array.shape[1] == 2:
-        array = np.insert(array, 0, 1, axis=1)
-    merge = _size("merge_size", merge_size)
-    cells = [_patches(grid, merge) for grid in _grids("grids", array, merge, 1)]
-    found = np.concatenate([np.zeros((3, 0), np.int64), *cells], axis=1)
-    return (found if time else found[1:])[:, None]
-
-
-def _patches(grid: tuple[int, int, int], merge: int) -> Integers:
-    frames, height, width = grid
-    # Blocks first, the patches within a block last.
-    cells = np.indices((frames, height // merge, width // merge, merge, merge), np.int64).reshape(5, -1)
-    return np.stack([cells[0], cells[1] * merge + cells[3], cells[2] * merge + cells[4]])
 
 
 def _row(kinds: Integers, blocks: dict[int, Iterator[Integers]]) -> tuple[Integers, int]:
@@ -210,7 +182,8 @@ def _rows(kinds: ArrayLike, mask: ArrayLike | None) -> tuple[Integers, NDArray[n
     return rows.astype(np.int64), kept
 
 
-def _grids(name: str, grids: ArrayLike, merge: int, frames: int) -> list[tuple[int, int, int]]:
+def checked_grids(name: str, grids: ArrayLike, merge: int, frames: int) -> list[tuple[int, int, int]]:
+    """Return grids (time, height, width), after a check that they can be merged so."""
     array = np.asarray(grids)
     if array.size == 0:
         return []
@@ -225,7 +198,8 @@ def _grids(name: str, grids: ArrayLike, merge: int, frames: int) -> list[tuple[i
     return [(time, height, width) for time, height, width in array.tolist()]
 
 
-def _size(name: str, value: int) -> int:
+def checked_size(name: str, value: int) -> int:
+    """Return a whole number > 0."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
         raise RopeConfigError(f"{name} must be a whole number > 0, got {value!r}")
     return int(value)

@@ -1,7 +1,8 @@
 """Positions as numpy int64, for `positions=` of either backend.
 
 Padded and packed batches, chunked prefill, rolling caches, and the shards of a sequence that several devices share;
-with pictures, `multimodal_positions` (M-RoPE) and `grid_positions` (towers), which have a module of their own.
+for pictures, in modules of their own, `multimodal_positions` (M-RoPE), `grid_positions` and, float32,
+`centre_positions` (towers).
 """
 
 from typing import Any, Literal, NamedTuple
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.multimodal_positions import grid_positions, multimodal_positions
+from tightrope.rope.multimodal_positions import multimodal_positions
+from tightrope.rope.tower_positions import centre_positions, grid_positions
 
 __all__ = [
     "Packed",
+    "centre_positions",
     "chunks",
     "grid_positions",
     "multimodal_positions",

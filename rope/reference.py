@@ -26,7 +26,7 @@ def cos_sin(
 
     Args:
         config: The rope.
-        positions: Integers, (batch, seq) or (axes, batch, seq).
+        positions: Integers, (batch, seq) or (axes, batch, seq); also floats where the rope has fractional positions.
         seq_len: Tokens in context for every row; by default each row by its own length, its largest position + 1.
         precision: `"exact"` phases, or `"float32"`: float32(position) · float32(inv_freq) rounded to float32.
 
@@ -58,25 +58,30 @@ def _per_row(
     return np.stack(rows), np.array(gains, np.float64)[:, None, None]
 
 
-def _by_pair(config: RopeConfig, positions: ArrayLike) -> NDArray[np.int64]:
+def _by_pair(config: RopeConfig, positions: ArrayLike) -> NDArray[Any]:
     """Return the position that turns each pair: (batch, seq, pairs)."""
     positions = np.asarray(positions)
-    if positions.dtype.kind not in "iu":
+    if positions.dtype.kind not in ("iuf" if config.fractional else "iu"):
         raise RopeConfigError(f"positions must be integers, got {positions.dtype}")
+    positions = positions if positions.dtype.kind == "f" else positions.astype(np.int64)
     if positions.ndim == 2:
-        return np.repeat(positions[..., None], config.pairs, axis=-1).astype(np.int64)
+        return np.repeat(positions[..., None], config.pairs, axis=-1)
     if config.mrope is None or positions.ndim != 3 or len(positions) != config.axes:
         raise RopeConfigError(f"positions must be (batch, seq) or ({config.axes}, batch, seq), got {positions.shape}")
-    return np.moveaxis(positions[list(config.mrope.pair_axes(config.pairs))], 0, -1).astype(np.int64)
+    return np.moveaxis(positions[list(config.mrope.pair_axes(config.pairs))], 0, -1)
 
 
-def _angles(freqs: Frequencies, positions: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+def _angles(freqs: Frequencies, positions: NDArray[Any]) -> NDArray[np.floating[Any]]:
     if freqs.inv_freq.dtype == np.float32:
         return (positions.astype(np.float32) * freqs.inv_freq).astype(np.float64)
+    if positions.dtype.kind == "f":
+        return positions.astype(np.float64) * freqs.inv_freq
     return phase(freqs.turns, positions).view(np.int64) * (np.pi / 2**63)
 
 
-def _top_bits(freqs: Frequencies, positions: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _top_bits(freqs: Frequencies, positions: NDArray[Any]) -> NDArray[np.uint64]:
+    if positions.dtype.kind == "f":
+        raise RopeConfigError("fractional positions have no exact phase: give integers, or take cos_sin")
     return phase(freqs.turns, positions) >> np.uint64(32)
 
 

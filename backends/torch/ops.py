@@ -51,7 +51,7 @@ class TorchOps:
     def arange(self, start: int, stop: int, like: torch.Tensor | None) -> torch.Tensor:
         return torch.arange(start, stop, dtype=torch.int64, device=_device(like))
 
-    def from_numpy(self, array: NDArray[np.int64], like: torch.Tensor | None) -> torch.Tensor:
+    def from_numpy(self, array: NDArray[np.int64 | np.float32], like: torch.Tensor | None) -> torch.Tensor:
         return torch.from_numpy(array).to(_device(like))
 
     def filled(self, numbers: list[int], like: torch.Tensor | None) -> torch.Tensor:

@@ -22,8 +22,9 @@ _PairedPatches = partial(_Patches, layout="interleaved")
 _Coordinates = partial(_Patches, axes=Axes(fractional=True), base=100.0)
 _COLUMN_ROW = "positions are (column, row)"
 _FROM_ONE = f"{_COLUMN_ROW}, counted from 1"
-_CENTRES = "positions are 2π times the coordinates of patch centres, from −1 to 1; tokens before the patches have 0"
-_WINDOWS = f"{_COLUMN_ROW}, in layers without windows times window_size / the patches of a side"
+_FRACTIONS = "fractional positions have float32 angles"
+_CENTRES = f"positions are coordinates of patch centres (centre_positions), 0 for tokens before them; {_FRACTIONS}"
+_WINDOWS = f"{_COLUMN_ROW}, in layers without windows times window_size / the patches of a side; {_FRACTIONS}"
 _CLASS_ANGLES = "the class token turns by learned angles (class_pos_emb), which config.json does not hold"
 _CELLS = "the whole width turns, before it is cut into heads; positions are (row, column), counted from 1"
 

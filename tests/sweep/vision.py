@@ -10,6 +10,7 @@ import torch
 
 from sweep.discovery import RotaryClass
 from sweep.driving import Rope, source
+from tightrope.rope.positions import centre_positions
 
 FLAT = "apply_rotary_pos_emb_vision"
 
@@ -47,7 +48,12 @@ class AxialRope(Rope):
         return tuple(module(torch.zeros(1), row) for row in rows)
 
     def inv_freq(self, positions):
-        return None
+        found = getattr(self.fresh(), "inv_freq", None)
+        return None if found is None else self._of_every_axis(found.numpy())
+
+    def _of_every_axis(self, inv_freq: np.ndarray) -> np.ndarray:
+        """Return a frequency per pair: a class keeps those of one axis, Pixtral's those of all."""
+        return np.tile(inv_freq, 1 if self.rotary.family == "pixtral" else self.axes)
 
     def rotate(self, q, k, positions):
         rotated = [
@@ -96,14 +102,17 @@ class Llama4VisionRope(AxialRope):
 
 
 class CoordinateRope(AxialRope):
-    """DINOv3 and its kin: the centres of the patches of an image, from −1 to 1 in rows and in columns."""
+    """DINOv3 and its kin: the centres of the patches of an image, which the class finds out by itself."""
 
     GRID = (4, 6)
 
     def grids(self) -> list[np.ndarray]:
         """Return the coordinates of one image, (2, 1, patches), float32."""
-        centres = self.module.get_patches_center_coordinates(*self.GRID, dtype=torch.float32, device="cpu")
-        return [centres.numpy().T[:, None].copy()]
+        return [centre_positions(*self.GRID)]
+
+    def fresh(self) -> torch.nn.Module:
+        """Return a new rotary module as it serves: in training it draws other coordinates."""
+        return super().fresh().eval()
 
     def angles(self, positions, module=None):
         patch = self.config.patch_size
