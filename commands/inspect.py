@@ -42,8 +42,15 @@ def inspect(
     print_facts(out.console, model, source)
     out.write_json(facts(model))
     if picture and other:
-        names = name_of(source), name_of(other)
+        names = _told_apart(source, other, replaced=block is not None)
         compared = read_model(other, None, None)
         out.draw(lambda: viewing.draw_comparison(model, compared, names), picture)
     elif picture:
         out.draw(lambda: viewing.draw(model, name_of(source)), picture)
+
+
+def _told_apart(source: str, other: str, *, replaced: bool) -> tuple[str, str]:
+    """Return names for two configurations: short ones where they differ."""
+    mark = " with --rope" if replaced else ""
+    left, right = name_of(source) + mark, name_of(other)
+    return (left, right) if left != right else (source, other)

@@ -29,6 +29,7 @@ LONGROPE = {
     "rope_type": "longrope", "short_factor": [1.0] * 32, "long_factor": [4.0] * 32, "short_mscale": 1.0,
     "long_mscale": 1.25, "original_max_position_embeddings": 4096,
 }  # fmt: skip
+SMALL = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
 BLOCKS = [
     {"rope_type": "default"}, {"rope_type": "linear", "factor": 8.0}, {"rope_type": "ntk", "factor": 4.0},
     {"rope_type": "dynamic", "factor": 2.0}, YARN, {**YARN, "truncate": False}, LLAMA3, LONGROPE,
@@ -168,6 +169,7 @@ def test_comparison_of_other_widths_says_that_there_is_no_ratio():
     narrow = tightrope.ModelRope(ropes={"default": rope({"rope_type": "default"}, rotary_dim=32)}, layers=())
     axes = panel(viewing.draw_comparison(narrow, model(YARN), ("A", "B")), "Ratio of inverse frequencies")
     assert [text.get_text() for text in axes.texts] == ["16 pairs against 32: no ratio pair by pair"]
+    assert not len(axes.get_xticks()) + len(axes.get_yticks())
 
 
 def test_models_without_a_common_rope_are_not_compared():
@@ -242,7 +244,7 @@ def test_a_library_with_another_base_is_off_by_as_much_as_it_turns():
 @pytest.fixture
 def config_file(tmp_path):
     path = tmp_path / "config.json"
-    path.write_text('{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}')
+    path.write_text(json.dumps(SMALL))
     return str(path)
 
 
@@ -271,3 +273,25 @@ def test_a_picture_that_cannot_be_written_is_an_error_in_words(config_file, tmp_
     ran = CliRunner().invoke(main, ["inspect", config_file, "--plot", str(tmp_path / "none" / "out.png")])
     assert ran.exit_code == 1
     assert "Could not open file" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("folders", "block", "expected"),
+    [
+        (("a", "b"), [], ("a", "b")),
+        (("x/a", "y/a"), [], ("x/a/config.json", "y/a/config.json")),
+        (("a", "a"), ["--rope", json.dumps(YARN)], ("a with --rope", "a")),
+    ],
+    ids=["names", "the same name", "the same file"],
+)
+def test_compared_configurations_are_told_apart(folders, block, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [f"{folder}/config.json" for folder in folders]
+    for folder, file in zip(folders, files, strict=True):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(json.dumps(SMALL))
+    asked = []
+    monkeypatch.setattr(viewing, "draw_comparison", lambda left, right, names: asked.append(names) or drawn(YARN))
+    ran = CliRunner().invoke(main, ["inspect", files[0], "--compare", files[1], "--plot", "both.png", *block])
+    assert ran.exit_code == 0, ran.output
+    assert asked == [expected]

@@ -105,8 +105,10 @@ def name_of(table: Curve, rope: RopeConfig) -> str:
 def _level(axes: Axes, height: float, says: str, index: int) -> None:
     """Draw a horizontal line with words on it, the first below and the second above, at the left where no curve is."""
     axes.axhline(height, color="black", linestyle=style.LENGTHS[index], linewidth=1.0)
-    side = "bottom" if index else "top"
-    axes.text(0.01, height, says, fontsize=8, va=side, transform=axes.get_yaxis_transform())
+    side, away = ("bottom", 3) if index else ("top", -3)
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the grid would strike the words through
+    place = axes.get_yaxis_transform()
+    axes.annotate(says, (0.01, height), (0, away), place, "offset points", fontsize=8, va=side, bbox=paper)
 
 
 def _shade_blend_zone(axes: Axes, rope: RopeConfig) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.viewing import panels, style
@@ -114,12 +113,10 @@ def _ratio(axes: Axes, names: tuple[str, str], tables: list[Curve]) -> None:
     if len(first) != len(second):
         says = f"{len(first)} pairs against {len(second)}: no ratio pair by pair"
         axes.text(0.5, 0.5, says, transform=axes.transAxes, ha="center", fontsize=10)
+        axes.set(xticks=[], yticks=[])  # a scale without a curve would seem to mean something
         return
     ratio = np.divide(first, second, out=np.full(len(first), np.nan), where=second > 0)
     axes.axhline(1.0, label="the same", **style.UNSCALED)
     panels.lines(axes, [("ratio", ratio)])
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    style.log_axis(axes, "y")
     style.legend(axes, loc="best")

@@ -17,7 +17,7 @@ _MARGIN: Final = 1.1
 
 
 def speed_picture(rows: Sequence[Row], title: str) -> Figure:
-    """Return a panel for each work: how many times as long as a copy everybody took, on a logarithmic axis.
+    """Return a panel for each work: how many times as long as a copy everybody took, on one logarithmic axis.
 
     Args:
         rows: What `timing.run` returned, work by work.
@@ -29,8 +29,11 @@ def speed_picture(rows: Sequence[Row], title: str) -> Figure:
     figure = Figure(figsize=(_WIDTH, sum(heights) + 0.6), layout=layout)
     figure.suptitle(title, fontsize=14, fontweight="bold")
     panels = figure.subplots(len(works), 1, squeeze=False, height_ratios=heights)[:, 0]
+    ratios = [row.ratio for row in rows]
     for axes, work in zip(panels, works, strict=True):
         _bars(axes, work)
+        style.log_axis(axes, "x")
+        axes.set_xlim(min(0.4, *(ratio / 2 for ratio in ratios)), max(ratios) * 2)
     return figure
 
 
@@ -48,6 +51,4 @@ def _bars(axes: Axes, work: Sequence[Row]) -> None:
         bar.set_hatch("" if row.contender in (OURS, YARDSTICK) else "///")
     axes.bar_label(bars, [f" {row.ratio:.2f}" for row in work], fontsize=8)
     axes.axvline(1.0, color="0.4", linewidth=0.8, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_xlim(min(0.4, *(row.ratio / 2 for row in work)), max(row.ratio for row in work) * 2)
     axes.invert_yaxis()

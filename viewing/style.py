@@ -1,8 +1,9 @@
 """How lines and panels look: told apart by dash, marker and darkness, so that a black-and-white print says the same."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 UNSCALED: Final[dict[str, Any]] = {"color": "0.55", "linewidth": 3.0, "solid_capstyle": "butt"}
 LINES: Final[tuple[dict[str, Any], ...]] = (
@@ -43,6 +44,15 @@ def panel(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis of ratios logarithmic, with plain numbers on it: 0.5, 1, 2, 5, 10."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def legend(axes: Axes, **where: Any) -> None:
