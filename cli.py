@@ -3,6 +3,7 @@
 0 fine, 1 disagreement or an input that cannot be right, 2 wrong usage.
 """
 
+import os
 from typing import Any
 
 import click
@@ -40,6 +41,8 @@ class _Commands(click.Group):
 def main(traceback: bool) -> None:
     """Rotary position embeddings: the same on PyTorch and MLX, and the proof of it."""
     _ = traceback  # read by _Commands
+    # The log of a library that is compared would stand among what we print.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 for _command in (parity, precision, inspect, validate, convert, audit, golden, report, doctor, bench, selftest):

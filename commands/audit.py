@@ -1,6 +1,5 @@
 """`tightrope audit`."""
 
-import os
 from typing import Literal
 
 import click
@@ -37,8 +36,6 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
     folder that has one, or a folder of *.json. v5 is how transformers 5 saves a model. Exit status 1 if one of them is
     wrong beyond rounding.
     """
-    # What these libraries think of a configuration is part of the verdict; their log would stand in the table.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from tightrope.backends import audit as library
     from tightrope.rope.reading.validating import find_sources
 

@@ -8,8 +8,9 @@ from tightrope.commands.common import backends_option, choose, examples, name_of
 from tightrope.commands.output import Output, output_options
 
 _DTYPES = ("float32", "bfloat16", "float16")
-_TASKS = ("in place", "new tensors", "with gradient", "angles")
+_TASKS = ("in place", "new tensors", "with gradient", "by position", "angles")
 _SEQS = (8192, 512, 1)
+_POSITIVE = click.IntRange(min=1)
 
 
 @click.command(
@@ -17,28 +18,43 @@ _SEQS = (8192, 512, 1)
     epilog=examples(
         "tightrope bench",
         "tightrope bench --backends torch:cpu --seq 512 --task 'in place' --json bench.json",
+        "tightrope bench --layout half --layout interleaved --rotary-dim 128 --rotary-dim 64 --order bhsd --order bshd",
         "tightrope bench path/to/config.json --plot bench.png",
     ),
 )
 @click.argument("source", required=False)
 @backends_option
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Of q and k; may be repeated.")
-@click.option("--seq", "lengths", multiple=True, type=click.IntRange(min=1), help="Tokens; may be repeated.")
+@click.option("--seq", "lengths", multiple=True, type=_POSITIVE, help="Tokens; may be repeated.")
 @click.option("--task", "tasks", multiple=True, type=click.Choice(_TASKS), help="What to time; may be repeated.")
-@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="How often all take turns.")
+@click.option(
+    "--order", "orders", multiple=True, type=click.Choice(["bhsd", "bshd"]), help="Of the axes; may be repeated."
+)
+@click.option(
+    "--layout", "layouts", multiple=True, type=click.Choice(["half", "interleaved"]), help="Of pairs; may be repeated."
+)
+@click.option("--rotary-dim", "rotary_dims", multiple=True, type=_POSITIVE, help="Channels that turn; may be repeated.")
+@click.option("--heads", type=_POSITIVE, default=32, show_default=True, help="Of q.")
+@click.option("--kv-heads", type=_POSITIVE, default=8, show_default=True, help="Of k.")
+@click.option("--rounds", type=_POSITIVE, default=15, show_default=True, help="How often all take turns.")
 @click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
 @rope_options
 @click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw bars: .png, .svg, .pdf.")
 @output_options
 def bench(
     source: str | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
+    orders: tuple[Any, ...], layouts: tuple[Any, ...], rotary_dims: tuple[int, ...], heads: int, kv_heads: int,
     rounds: int, compiled: bool, block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
     out: Output,
 ) -> None:  # fmt: skip
     """Time the rotation beside a plain copy and the libraries that are installed.
 
+    Tasks: "in place", where q and k lie, and "new tensors", both by angles that are given; "with gradient", the same
+    forward and backward; "by position", angles and rotation in one; "angles" alone. A call is timed whole, from Python.
+
     All take turns, round by round; the figures are medians. "× copy" is the time over that of a copy of the same
-    tensors, and "bandwidth" the share of the copy's. SOURCE is a config.json or a folder that has one; none: Llama 3.
+    tensors, "bandwidth / copy" the bytes that must move over time, as a share of the copy's, and "memory" what a call
+    holds at its peak beyond its arguments. SOURCE is a config.json or a folder that has one; none: Llama 3.
     """
     from tightrope import viewing
     from tightrope.backends import parity, timing
@@ -46,11 +62,12 @@ def bench(
     subjects, _ = choose(out, wanted)
     jobs = timing.plan(
         read_model(source or parity.LLAMA_3, block, layer_type), [(one.backend.name, one.device) for one in subjects],
-        dtypes=dtypes or _DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, layer_type=layer_type,
+        dtypes=dtypes or _DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, orders=orders or ("bhsd",),
+        layouts=layouts, rotary_dims=rotary_dims, heads=heads, kv_heads=kv_heads, layer_type=layer_type,
         compiled=compiled,
     )  # fmt: skip
     rows = [row for job in out.track(jobs, "timing") for row in timing.run(job, rounds)]
-    out.console.print("\n".join(timing.lines(rows)))
+    out.console.print("\n".join([*timing.lines(rows), *timing.absent(jobs)]))
     out.write_json(timing.as_dicts(rows))
     if picture:
         out.draw(lambda: viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)

@@ -193,6 +193,25 @@ def test_unscaled_curve_stays_where_it_is(page):
     assert curve(page, "frequencies-0", "unscaled") == before
 
 
+def test_contexts_are_within_the_chart_of_wavelengths(window, tmp_path):
+    config = {**SHAPE, "rope_theta": 100.0, "max_position_embeddings": 1 << 20}
+    window.open(written(tmp_path, config))
+    low, high = window.run("return document.getElementById('wavelengths-0')._fullLayout.yaxis.range")
+    assert low < np.log10(1 << 20) < high
+    assert window.console() == []
+
+
+def test_legends_cover_no_curve(page):
+    """Each ends where its panel begins: pixels from the legend's foot down to the panel's top."""
+    room = page.run(
+        "return [...document.querySelectorAll('.js-plotly-plot')].filter((plot) => plot.querySelector('.legend'))"
+        ".map((plot) => plot.getBoundingClientRect().top + plot._fullLayout._size.t"
+        " - plot.querySelector('.legend').getBoundingClientRect().bottom)"
+    )
+    assert len(room) == 4
+    assert min(room) > -1
+
+
 def test_a_pair_can_be_hovered_over(page):
     where = page.run(
         "const plot = document.getElementById('frequencies-0'); plot.scrollIntoView({block: 'center'});"

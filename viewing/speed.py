@@ -38,14 +38,15 @@ def speed_picture(rows: Sequence[Row], title: str) -> Figure:
 
 
 def _work(row: Row) -> tuple[str, ...]:
-    return row.backend, row.device, row.task, row.dtype, str(row.seq), row.order
+    return row.backend, row.device, row.task, row.dtype, str(row.seq), row.order, row.pairs
 
 
 def _bars(axes: Axes, work: Sequence[Row]) -> None:
-    backend, device, task, dtype, seq, order = _work(work[0])
-    style.panel(axes, f"{backend} {device}, {task}, {dtype}, {int(seq):,} tokens, {order}", "time / copy", "")
-    names = [f"{row.contender} ({row.path})" if row.path else row.contender for row in work]
-    bars = axes.barh(names, [row.ratio for row in work], height=0.7, edgecolor="black", linewidth=0.6)
+    backend, device, task, dtype, seq, order, pairs = _work(work[0])
+    style.panel(axes, f"{backend} {device}, {task}, {dtype}, {int(seq):,} tokens, {order}, {pairs}", "time / copy", "")
+    bars = axes.barh(
+        [row.who for row in work], [row.ratio for row in work], height=0.7, edgecolor="black", linewidth=0.6
+    )
     for bar, row in zip(bars, work, strict=True):
         bar.set_facecolor({OURS: "#0072B2", YARDSTICK: "0.75"}.get(row.contender, "white"))
         bar.set_hatch("" if row.contender in (OURS, YARDSTICK) else "///")

@@ -7,6 +7,8 @@ const FONT = { family: "system-ui, sans-serif", size: 13, color: INK };
 // Named one by one: Plotly's own choice has a button that sends a chart to a server.
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS };
+// No corner of a panel is free of curves at every length: legends stand above.
+const ABOVE = { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom" };
 const number = new Intl.NumberFormat("en-US");
 
 function element(tag, text, attributes = {}) {
@@ -27,21 +29,15 @@ function axis(title, more = {}) {
 function layout(title, x, y, more = {}) {
   return {
     title: { text: title, font: { size: 15 }, x: 0.01, xanchor: "left" }, font: FONT, xaxis: x, yaxis: y,
-    margin: { l: 80, r: 15, t: 45, b: 45 }, paper_bgcolor: "white", plot_bgcolor: "white", hovermode: "closest", ...more,
+    margin: { l: 80, r: 15, t: 55, b: 45 }, legend: ABOVE, paper_bgcolor: "white", plot_bgcolor: "white", hovermode: "closest", ...more,
   };
-}
-
-// A corner of the panel that its curves leave free.
-function legendAt(x, y) {
-  const box = { bgcolor: "rgba(255,255,255,0.85)", bordercolor: "#d8d8d8", borderwidth: 1 };
-  return { ...box, x, xanchor: x ? "right" : "left", y, yanchor: y ? "top" : "bottom" };
 }
 
 const logAxis = (title, range) => axis(title, { type: "log", exponentformat: "power", dtick: 1, range });
 
-// The range of a chart over all lengths, so that it is the curve that moves with the slider and not the axis.
-function logRange(rope, value) {
-  const values = [rope.unscaled, ...rope.tables.map((table) => table.inv_freq)].flat().map(value).filter((one) => one > 0);
+// The range of a chart over all lengths, so that it is the curve that moves with the slider and not the axis; marks are in it.
+function logRange(rope, value, marks = []) {
+  const values = [rope.unscaled, ...rope.tables.map((table) => table.inv_freq)].flat().map(value).concat(marks).filter((one) => one > 0);
   return [Math.log10(Math.min(...values)) - 0.3, Math.log10(Math.max(...values)) + 0.3];
 }
 
@@ -97,7 +93,7 @@ function blend(rope) {
 }
 
 function lineTrace(name, y, more = {}) {
-  return { name, y, type: "scatter", mode: "lines+markers", line: { color: INK, width: 1.5 }, marker: { size: 5 }, ...more };
+  return { name, y, type: "scatter", mode: "lines+markers", line: { color: INK, width: 1.5 }, marker: { size: Math.min(5, 320 / y.length) }, ...more };
 }
 
 function greyTrace(y) {
@@ -122,22 +118,22 @@ const PAIR = "rotated pair i";
 const CHARTS = {
   frequencies: (rope, table, length) => [
     [greyTrace(rope.unscaled.map(positive)), lineTrace(rope.rope_type, table.inv_freq.map(positive), { text: hoverText(rope, table, length), hoverinfo: "text" })],
-    layout("Inverse frequencies", axis(PAIR), logAxis("inv_freq [radians per position]", logRange(rope, positive)), { ...blend(rope), legend: legendAt(0, 0) }),
+    layout("Inverse frequencies", axis(PAIR), logAxis("inv_freq [radians per position]", logRange(rope, positive)), { ...blend(rope) }),
   ],
   wavelengths: (rope, table, length) => [
     [greyTrace(rope.unscaled.map(wavelength)), lineTrace(rope.rope_type, table.inv_freq.map(wavelength), { text: hoverText(rope, table, length), hoverinfo: "text" })],
-    layout("Wavelengths against context", axis(PAIR), logAxis("positions per turn, 2π / inv_freq", logRange(rope, wavelength)), { ...levels(rope, length), legend: legendAt(1, 0) }),
+    layout("Wavelengths against context", axis(PAIR), logAxis("positions per turn, 2π / inv_freq", logRange(rope, wavelength, Object.values(rope.contexts))), { ...levels(rope, length) }),
   ],
   divisors: (rope, table, length) => [
     [greyTrace(rope.unscaled.map(() => 1)), lineTrace(rope.rope_type, table.inv_freq.map((frequency, pair) => (frequency > 0 ? rope.unscaled[pair] / frequency : null)), { text: hoverText(rope, table, length), hoverinfo: "text" })],
-    layout("What the scaling divides by", axis(PAIR), axis("unscaled / scaled inv_freq", { range: [0, 1.05 * largestDivisor(rope)] }), { ...blend(rope), legend: legendAt(0, 1) }),
+    layout("What the scaling divides by", axis(PAIR), axis("unscaled / scaled inv_freq", { range: [0, 1.05 * largestDivisor(rope)] }), { ...blend(rope) }),
   ],
   attention: (rope, table, length) => [
     [
       lineTrace("attention factor", rope.lengths.map((at) => tableAt(rope, at).attention_factor), { x: rope.lengths, mode: "lines", line: { color: INK, width: 1.5, shape: "hv" } }),
       lineTrace("this length", [table.attention_factor], { x: [length], mode: "markers", marker: { size: 11, color: MARK } }),
     ],
-    layout("Attention factor", lengthAxis(rope), axis("factor on cos and sin", { rangemode: "tozero" }), { legend: legendAt(0, 0) }),
+    layout("Attention factor", lengthAxis(rope), axis("factor on cos and sin", { rangemode: "tozero" })),
   ],
 };
 
