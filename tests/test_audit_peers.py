@@ -105,6 +105,25 @@ def test_a_type_that_transformers_does_not_have_is_absent():
     assert audit.audit({**older("internlm2"), "vocab_size": 8}, ["transformers"]).peers[0].status == "absent"
 
 
+MULTIMODAL = older(
+    "qwen2_5_vl", {"type": "mrope", "rope_type": "default", "mrope_section": [2, 3, 3]},
+    vision_config={"depth": 1, "hidden_size": 64},
+)  # fmt: skip
+TEXT_PART = {key: value for key, value in MULTIMODAL.items() if key not in ("model_type", "vision_config")}
+
+
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize(
+    "config",
+    [MULTIMODAL, {**MULTIMODAL, "text_config": TEXT_PART}, older("llama")],
+    ids=["a flat file", "a file with a text part", "text alone"],
+)
+def test_mlx_vlm_is_given_a_configuration_as_it_loads_one(config):
+    pytest.importorskip("mlx_vlm", exc_type=ImportError)
+    found = audit.audit(clean(config), ["mlx-vlm"]).peers[0]
+    assert (found.status, found.mends) == ("rounding", ""), found.verdict
+
+
 @pytest.mark.backend("torch", "mlx")
 @pytest.mark.parametrize(
     ("spelling", "wrong", "unread"),

@@ -29,7 +29,7 @@ REFUSALS: Final = (
 _MISSING: Final = re.compile(r"(\w+)\.__init__\(\) missing \d+ required positional arguments?: (.*)")
 _ROTARY: Final = re.compile(r"rope|rotary|theta|^head_dim$")
 # Of what model classes check beyond its presence.
-_ACCEPTABLE: Final = {"intermediate_size": 1, "topk_method": "noaux_tc"}
+_ACCEPTABLE: Final = {"intermediate_size": 64, "topk_method": "noaux_tc"}
 # The parts of a configuration that model classes build arguments from.
 _PARTS: Final = ("text_config", "llm_config", "language_config", "vision_config", "audio_config")
 

@@ -71,8 +71,11 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
         raise PeerLacks(f"it has no model_type {config.get('model_type', '')!r}") from error
 
     def construct(complete: dict[str, Any]) -> Built:
-        arguments = module.ModelConfig.from_dict(copy.deepcopy(complete))
-        return Built(module.Model(utils.update_module_configs(arguments, module, complete, _PARTS)), model)
+        # Some classes move the keys of a flat file into its text part themselves, in what they are given: a copy.
+        own = copy.deepcopy(complete)
+        own["text_config"] = own.get("text_config") or {}
+        arguments = module.ModelConfig.from_dict(own)
+        return Built(module.Model(utils.update_module_configs(arguments, module, own, _PARTS)), model)
 
-    parts: dict[str, Any] = {"text_config": {}, "vision_config": {}, "audio_config": {}}
+    parts: dict[str, Any] = {"vision_config": {}, "audio_config": {}}
     return completed_until_built(construct, {**parts, **config}, module)
