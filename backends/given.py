@@ -49,8 +49,27 @@ def rotate_by(
     check_fit("q", q, shape, order)
     if k is not None:
         check_fit("k", k, shape, order)
-    rotated = ops.rotate(q, k, source, layout=layout, side=side, order=order, **how)
+    if layout == "halves":
+        rotated = _rotate_halves(ops, q, k, source, order, **how)
+    else:
+        rotated = ops.rotate(q, k, source, layout=layout, side=side, order=order, **how)
     return rotated[0] if k is None else rotated
+
+
+def _rotate_halves(
+    ops: Ops, q: Array, k: Array | None, source: Phase | Table, order: Order, **how: Any
+) -> tuple[Array, Array | None]:
+    """Return q and k after two passes, one over each half of their channels, by the pairs of that half."""
+    table = source if isinstance(source, Table) else ops.table(source)
+    middle = table.cos.shape[-1] // 2
+    for name, x in (("q", q), ("k", k)):
+        if x is not None and x.shape[-1] != 4 * middle:
+            raise RopeConfigError(f"{name} must have {4 * middle} channels in layout 'halves', got {x.shape[-1]}")
+    halves: tuple[tuple[Side, slice], ...] = (("head", slice(None, middle)), ("tail", slice(middle, None)))
+    for side, pairs in halves:
+        part = Table(cos=table.cos[..., pairs], sin=table.sin[..., pairs])
+        q, k = ops.rotate(q, k, part, layout="half", side=side, order=order, **how)
+    return q, k
 
 
 def _shape(source: Phase | Table) -> tuple[int, int]:

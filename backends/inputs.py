@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, get_args
 
 from tightrope.backends.ops import Array, Ops, Order
-from tightrope.rope.config import LAYOUTS, SIDES
+from tightrope.rope.config import ALL_LAYOUTS, SIDES
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Precision
 
@@ -24,7 +24,7 @@ def check_precision(precision: str) -> None:
 
 def check_form(layout: str, side: str, order: str) -> None:
     """Raise where a word is not one of those allowed."""
-    _check_choice("layout", layout, LAYOUTS)
+    _check_choice("layout", layout, ALL_LAYOUTS)
     _check_choice("side", side, SIDES)
     check_order(order)
 

@@ -16,11 +16,12 @@ from tightrope.rope.query_scale import QueryScale
 from tightrope.rope.scaling import Scaling, find_type
 from tightrope.rope.scaling.default import Default
 
-Layout = Literal["half", "interleaved"]
+Layout = Literal["half", "interleaved", "halves"]
 Side = Literal["head", "tail"]
 Spelling = Literal["v4", "v5"]
 
 LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
+ALL_LAYOUTS: tuple[Layout, ...] = (*LAYOUTS, "halves")
 SIDES: tuple[Side, ...] = ("head", "tail")
 AXIAL_TYPES = ("default", "linear")
 
@@ -33,7 +34,8 @@ class RopeConfig:
         head_dim: Channels of a query head as attention holds it (for MLA: nope + rope).
         rotary_dim: Channels that are rotated, even, at most head_dim.
         base: The base of the geometric progression of frequencies (RoFormer's 10000; Hugging Face's rope_theta).
-        layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1).
+        layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1);
+            `"halves"`: each half of a whole head is like a head of layout "half" by itself (Gemma 4's vision tower).
         scaling: The rope type with its parameters.
         side: `"head"` rotates the first rotary_dim channels of what comes, `"tail"` the last (MLA).
         max_position_embeddings: The context length that the configuration declares, in tokens.
@@ -74,7 +76,7 @@ class RopeConfig:
             yield f"rope_type of fractional positions must not follow the length, got {self.scaling.rope_type!r}"
         if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base < float("inf"):
             yield f"base must be a finite number > 0, got {self.base!r}"
-        yield from _one_of("layout", self.layout, LAYOUTS)
+        yield from _one_of("layout", self.layout, ALL_LAYOUTS)
         yield from _one_of("side", self.side, SIDES)
         yield from _one_of("direction", self.direction, (1, -1))
         yield from _one_of("fractional", self.fractional, (True, False))
@@ -86,6 +88,9 @@ class RopeConfig:
             yield f"rotary_dim must be even, got {self.rotary_dim}"
         if self.rotary_dim > self.head_dim:
             yield f"rotary_dim must be <= head_dim ({self.head_dim}), got {self.rotary_dim}"
+        if self.layout == "halves" and (self.rotary_dim != self.head_dim or self.rotary_dim % 4):
+            widths = f"{self.rotary_dim} of {self.head_dim}"
+            yield f"rotary_dim in layout 'halves' must be head_dim, and a multiple of 4, got {widths}"
         if self.mrope is not None and sum(self.mrope.sections) != self.pairs:
             yield f"mrope_section must add up to the {self.pairs} rotated pairs, got {list(self.mrope.sections)}"
 

@@ -91,7 +91,7 @@ def _by_pair(config: RopeConfig, arithmetic: Arithmetic, seq_len: int | None) ->
         if mrope.progression == "dealt":
             inv_freq[axes == axis] = whole[axis :: mrope.axes]
         elif section:
-            one = config.replace(rotary_dim=2 * section, mrope=None, frequency_dim=None)
+            one = config.replace(rotary_dim=2 * section, layout="half", mrope=None, frequency_dim=None)
             inv_freq[axes == axis] = one.scaling.frequencies(one, arithmetic, seq_len)[0]
     return inv_freq, factor
 

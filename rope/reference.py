@@ -16,6 +16,7 @@ from tightrope.rope.phase import phase
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Channels = slice | NDArray[np.int64]
 DType = Literal["float64", "float32", "bfloat16", "float16"]
 
 
@@ -127,12 +128,15 @@ def rotate_bits(
     return y
 
 
-def pair_slices(width: int, pairs: int, layout: Layout, side: Side) -> tuple[slice, slice]:
-    """Return the channels of the first and of the second member of every pair."""
+def pair_slices(width: int, pairs: int, layout: Layout, side: Side) -> tuple[Channels, Channels]:
+    """Return the channels of the first and of the second member of every pair: as slices, else as indices."""
     start = 0 if side == "head" else width - 2 * pairs
     stop = start + 2 * pairs
     if layout == "half":
         return slice(start, start + pairs), slice(start + pairs, stop)
+    if layout == "halves":
+        channels = np.arange(start, stop).reshape(2, 2, pairs // 2)
+        return channels[:, 0].reshape(-1), channels[:, 1].reshape(-1)
     return slice(start, stop, 2), slice(start + 1, stop, 2)
 
 

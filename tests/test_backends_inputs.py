@@ -125,7 +125,7 @@ def test_axes_must_be_those_of_the_rope(backend):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layout": "neox"}, "layout must be one of 'half', 'interleaved', got 'neox'"),
+        ({"layout": "neox"}, "layout must be one of 'half', 'interleaved', 'halves', got 'neox'"),
         ({"side": "left"}, "side must be one of 'head', 'tail', got 'left'"),
         ({"order": "bh"}, "order must be one of"),
         ({"pairs": 5}, r"q must have at least rotary_dim \(10\) channels, got 8"),

@@ -41,7 +41,7 @@ BAD = [
     ({"base": float("inf")}, "base must be a finite number > 0, got inf"),
     ({"base": "10000"}, "base must be a finite number > 0, got '10000'"),
     ({"base": True}, "base must be a finite number > 0, got True"),
-    ({"layout": "neox"}, "layout must be one of 'half', 'interleaved', got 'neox'"),
+    ({"layout": "neox"}, "layout must be one of 'half', 'interleaved', 'halves', got 'neox'"),
     ({"side": "left"}, "side must be one of 'head', 'tail', got 'left'"),
     ({"direction": 0}, "direction must be one of 1, -1, got 0"),
     ({"max_position_embeddings": -1}, "max_position_embeddings must be a whole number > 0, got -1"),

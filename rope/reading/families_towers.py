@@ -68,6 +68,7 @@ TOWERS: dict[str, Family] = {
     "edgetam_video": _PairedPatches(width=widths.MEMORY, note=_COLUMN_ROW),
     "efficientloftr": _PairedPatches(axes=Axes(order="interleaved"), width=widths.WHOLE, note=_CELLS),
     "eomt_dinov3": _Coordinates(note=_CENTRES),
+    "gemma4_vision": _Patches(layout="halves", base=100.0, note=_COLUMN_ROW),
     "inkling2_vision": _PairedPatches(axes=Axes(order="reversed_chunked")),
     "kimi_k25_vision": _Patches(axes=Axes(order="reversed_interleaved")),
     "lfm3_vl_vision": _Patches(base=1e6),
