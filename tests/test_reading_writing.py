@@ -116,7 +116,7 @@ def test_every_rotated_width_comes_back(spelling, head, share):
 
 # Classes whose own defaults cannot run: the sections do not fit the head, or the head is odd.
 NO_DEFAULTS = {"glm4v_moe_text", "glm4v_text", "glm_image_text", "qwen3_omni_moe_text"}
-# One share of the head for all layers is all that the old spelling can say; who has no rope has nothing to write.
+# Families of transformers 5 alone: their classes read no old spelling, and one share of the head is all that it can say.
 REFUSED = {("laguna", "v4"), ("neomme", "v4")}
 
 
@@ -151,6 +151,20 @@ def test_several_ropes_need_the_new_spelling_where_the_family_has_one():
         tightrope.RopeConfigError, match=r"v4 spelling of 'llama' has no words for several ropes \(a, b\)"
     ):
         model.to_hf("v4")
+
+
+def test_step_3_5s_old_spelling_lists_a_value_a_layer():
+    """As Step-3.5-Flash is published, and as mlx-lm reads it."""
+    lists = {
+        "layer_types": ["full_attention", *["sliding_attention"] * 3],
+        "rope_theta": [5e6, 1e4, 1e4, 1e4],
+        "partial_rotary_factors": [0.5, 1.0, 1.0, 1.0],
+        "rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 2.0},
+    }
+    model = tightrope.read({"model_type": "step3p5", "head_dim": 128, **SHAPE, **lists})
+    written = model.to_hf("v4")
+    assert {key: written[key] for key in lists} == lists
+    assert same(again(model, "v5"), model)
 
 
 @pytest.mark.parametrize(

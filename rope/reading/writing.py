@@ -12,6 +12,7 @@ from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.family import Family, LayerRope
 from tightrope.rope.reading.huggingface import read
 from tightrope.rope.reading.layers import FULL
+from tightrope.rope.reading.rewrites import lists_a_layer
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
 
@@ -148,6 +149,8 @@ def _scaling_v4(model: ModelRope, key: str, family: Family) -> dict[str, Any]:
 
 
 def _several_v4(model: ModelRope, family: Family) -> dict[str, object]:
+    if family.rewrite is lists_a_layer and not family.ropes:
+        return _lists_v4(model, family)
     named = {key: family.ropes.get(key) for key in model.ropes}
     if not all(named.values()):
         raise RopeConfigError(
@@ -161,6 +164,14 @@ def _several_v4(model: ModelRope, family: Family) -> dict[str, object]:
             if defaults.scaled:
                 keys |= _scaling_v4(model, key, family) | _share(model.ropes[key], family, "partial_rotary_factor")
     return keys
+
+
+def _lists_v4(model: ModelRope, family: Family) -> dict[str, object]:
+    """Step 3.5's spelling: the base and the share of each layer in a list; rope_scaling is the full layers'."""
+    ropes = [model.ropes[key] for key in model.layers if key is not None]
+    scaling = _scaling_v4(model, FULL, family) if FULL in model.ropes else {}
+    shares = [_share(rope, family, "share").get("share", 1.0) for rope in ropes]
+    return {"rope_theta": [rope.base for rope in ropes], "partial_rotary_factors": shares, **scaling}
 
 
 def _require_same(model: ModelRope, fragment: Mapping[str, object], spelling: Spelling) -> None:
