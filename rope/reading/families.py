@@ -14,6 +14,7 @@ from tightrope.rope.reading.families_towers import TOWERS
 from tightrope.rope.reading.family import Family
 from tightrope.rope.reading.layers import LINEAR, SLIDING
 from tightrope.rope.reading.shapes import SHAPES
+from tightrope.rope.reading.shapes_towers import TOWER_SHAPES
 from tightrope.rope.reading.wrappers import WRAPPERS
 
 # What is taken for granted of a model_type that no table has.
@@ -214,7 +215,8 @@ FAMILIES: dict[str, Family] = {
 # fmt: on
 
 _TABLES = ELSEWHERE | TOWERS | FAMILIES
-_ALL = {name: replace(family, shape=SHAPES.get(name, family.shape)) for name, family in _TABLES.items()}
+_SHAPES = SHAPES | TOWER_SHAPES
+_ALL = {name: replace(family, shape=_SHAPES.get(name, family.shape)) for name, family in _TABLES.items()}
 _NAMES = {**{name: name for name in _ALL}, **{name: inner for name, inner in WRAPPERS.items() if inner in _ALL}}
 
 

@@ -17,6 +17,7 @@ from tightrope.rope.reading.ropes import read_rope
 from tightrope.rope.reading.scales import softmax_scale
 from tightrope.rope.reading.sheet import Findings, Sheet, shortened
 from tightrope.rope.reading.source import gguf_path, load
+from tightrope.rope.reading.towers import Tower, bare_tower, tower_part
 
 # Where a model of several parts keeps the part that writes text.
 TEXT_KEYS = (
@@ -34,7 +35,7 @@ TEXT_KEYS = (
 ROPE_KEYS = ("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "rotary_dim", "rotary_pct")
 
 
-def read(source: object, strict: bool = False) -> ModelRope:
+def read(source: object, strict: bool = False, *, tower: Tower | None = None) -> ModelRope:
     """Return the ropes of a model, layer by layer.
 
     Args:
@@ -43,6 +44,8 @@ def read(source: object, strict: bool = False) -> ModelRope:
             the params.json of Meta's and Mistral's own checkpoints, a GGUF file (`.gguf`), and `"org/name"`: a model
             on the Hugging Face hub, where there is no such path (with the extra `hub`).
         strict: Raise for unknown keys in a rope block and for an unknown model_type, instead of warning and noting.
+        tower: Read the model's tower of pictures (`"vision"`) or of sound (`"audio"`), not the part that writes text. A
+            tower's own configuration needs no such word.
 
     Raises:
         RopeConfigError: with every problem of the configuration, each with its key path, value and remedy.
@@ -51,13 +54,14 @@ def read(source: object, strict: bool = False) -> ModelRope:
         RopeWarning: A rope block has a key that no rope type knows.
     """
     gguf = gguf_path(source)
-    if gguf is not None:
+    if gguf is not None and tower is None:
         return read_gguf(gguf)
+    if gguf is not None:
+        raise RopeConfigError("tower needs a config.json; a GGUF file is read for its text", source=str(gguf))
     config, name = load(source)
     findings = Findings()
-    sheet = Sheet(config, findings)
-    sheet = in_usual_words(sheet) if is_native(config) else _text_part(sheet)
-    model = _read_sheet(sheet, findings, strict)
+    part = _part(Sheet(config, findings), tower)
+    model = None if part is None else _read_sheet(part, findings, strict)
     if strict:
         findings.problems.extend(findings.unknown)
     if findings.problems or model is None:
@@ -65,6 +69,15 @@ def read(source: object, strict: bool = False) -> ModelRope:
     for text in findings.unknown:
         warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=2)
     return model
+
+
+def _part(sheet: Sheet, tower: Tower | None) -> Sheet | None:
+    """Return the part of a model that is meant, in the usual words; None, and a problem, where there is none."""
+    if tower is not None:
+        return tower_part(sheet, tower)
+    if is_native(sheet.values):
+        return in_usual_words(sheet)
+    return bare_tower(sheet) or _text_part(sheet)
 
 
 def _text_part(sheet: Sheet) -> Sheet:
