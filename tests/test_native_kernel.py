@@ -39,9 +39,11 @@ def test_threads_share_the_work(kernel, threads, strides, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    # Large enough for several threads: 40 heads of 64 pairs are 20 kB a token.
-    case = Case(strides=strides, batch=3, seq=45, q_heads=32, k_heads=8, q_width=128, k_width=128, pairs=64, tables=3)
-    assert native_cases.problem(kernel, case) is None
+    # Large enough for several threads: 35 heads of 64 pairs are 18 kB a token.
+    size = {"q_heads": 32, "k_heads": 3, "q_width": 128, "k_width": 128, "pairs": 64}
+    assert native_cases.problem(kernel, Case(strides=strides, batch=3, seq=45, tables=3, **size)) is None
+    # One row with given angles in order bhsd: by heads, of which k has fewer than there may be threads.
+    assert native_cases.problem(kernel, Case(strides=strides, source="table", batch=1, seq=135, **size)) is None
 
 
 @pytest.mark.parametrize("order", ["bhsd", "bshd", "thd"])

@@ -64,8 +64,8 @@ INLINE LanePair round_bf16(LanePair v) {
 INLINE __m512i to_bf16(LanePair v) {
 #ifdef WITH_BF16
     /* The instruction flushes subnormal numbers to zero. */
-    const __mmask16 subnormal = _mm512_fpclass_ps_mask(v.first, 0x20) | _mm512_fpclass_ps_mask(v.second, 0x20);
-    if (__builtin_expect(subnormal == 0, 1)) return (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first);
+    const __mmask16 first = _mm512_fpclass_ps_mask(v.first, 0x20), second = _mm512_fpclass_ps_mask(v.second, 0x20);
+    if (__builtin_expect(_mm512_kortestz(first, second), 1)) return (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first);
 #endif
     const __m512i odd = _mm512_setr_epi32(0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d,
                                           0x230021, 0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d);

@@ -46,9 +46,9 @@ typedef struct {
 
 typedef struct Job Job;
 
-/* The tokens [first, last) of one batch row: a piece of work. */
+/* The tokens [first, last) of one batch row, in one part of the heads: a piece of work. */
 typedef struct {
-    int64_t batch, first, last;
+    int64_t batch, first, last, part;
 } Tile;
 
 /* How many tiles have been taken of one thread's share; as wide as a cache line, so that threads do not disturb each other. */
@@ -72,6 +72,7 @@ struct Job {
     int tensors;
     bool far; /* larger than the caches: worth asking for rows ahead */
     int64_t tokens; /* of a tile, at most */
+    int64_t parts;  /* into which the heads of each tensor are divided */
     int threads;    /* that may work, the calling one included */
     Share *shares;  /* one for each thread */
     float *scratch; /* 2 · tokens · pairs for each thread */

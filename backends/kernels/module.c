@@ -125,12 +125,21 @@ static void release(Job *job, Share *only) {
     if (job->shares != only) free(job->shares);
 }
 
+/* Whether threads share out heads, not tokens, and so each has a coherent piece of memory, as it has when the frameworks
+ * copy or fill the tensor: what lies in its cache stays there. Angles that each thread would compute again speak against it. */
+static bool divides_heads(const Job *job) {
+    const Heads *h = &job->heads[0];
+    return !job->from_phase && job->tensors > 0 && h->in.head > h->in.seq && h->batch == 1 && h->heads >= job->threads;
+}
+
 /* Cuts the job into tiles for as many threads as it is worth, and runs it. `bytes`: what a token reads. */
 static PyObject *run(Job *job, int64_t bytes, int threads) {
     const int64_t tokens = job->batch * job->seq;
     job->threads = (int)between(1, tokens * bytes / BYTES_PER_THREAD, threads);
     job->far = tokens * bytes > FAR_BYTES;
-    job->tokens = between(1, job->threads > 1 ? tokens / (job->threads * TILES_PER_THREAD) : TILE_TOKENS, TILE_TOKENS);
+    job->parts = divides_heads(job) ? job->threads : 1;
+    const int64_t tiles = job->threads > 1 ? job->threads * TILES_PER_THREAD / job->parts : 1;
+    job->tokens = between(1, tokens / tiles, TILE_TOKENS);
     Share only = {0};
     const bool allocated = allocate(job, &only);
     if (allocated) {

@@ -160,11 +160,12 @@ INLINE void rotate_rows(Dtype dtype, Layout layout, bool dense, const Job *job, 
         }
 }
 
-/* The tokens of a tile in all heads of one tensor, in the order in which they lie in memory. */
+/* A tile of one tensor, in the order in which it lies in memory. */
 INLINE void rotate_heads(Dtype dtype, Layout layout, const Job *job, const Heads *h, Tile tile, Angles angles) {
-    const char *x = h->x + tile.batch * h->in.batch + tile.first * h->in.seq;
-    char *y = h->y + tile.batch * h->out.batch + tile.first * h->out.seq;
-    const Loop heads = {h->heads, h->in.head, h->out.head, 0, 0};
+    const int64_t first = h->heads * tile.part / job->parts, last = h->heads * (tile.part + 1) / job->parts;
+    const char *x = h->x + tile.batch * h->in.batch + tile.first * h->in.seq + first * h->in.head;
+    char *y = h->y + tile.batch * h->out.batch + tile.first * h->out.seq + first * h->out.head;
+    const Loop heads = {last - first, h->in.head, h->out.head, 0, 0};
     const Loop tokens = {tile.last - tile.first, h->in.seq, h->out.seq, angles.cos_seq, angles.sin_seq};
     const bool tokens_outside = h->in.seq > h->in.head;
     const Loop outer = tokens_outside ? tokens : heads, inner = tokens_outside ? heads : tokens;

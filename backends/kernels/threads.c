@@ -26,7 +26,8 @@ static int (*thread_number)(void); /* the same from call to call, unlike the ord
 /* `number` tells the threads of a job apart. A thread takes the tiles of share `own` first, whose memory may lie in its cache
  * since the last call, and then what others have left. */
 static void work(Job *job, int number, int own) {
-    const int64_t per_row = (job->seq + job->tokens - 1) / job->tokens, tiles = job->batch * per_row;
+    const int64_t per_row = (job->seq + job->tokens - 1) / job->tokens, per_part = job->batch * per_row;
+    const int64_t tiles = job->parts * per_part;
     float *scratch = job->scratch + number * 2 * job->tokens * job->pairs;
     for (int i = 0; i < job->threads; i++) {
         const int owner = (own + i) % job->threads;
@@ -35,7 +36,8 @@ static void work(Job *job, int number, int own) {
             const int64_t taken = start + atomic_fetch_add(&job->shares[owner].taken, 1);
             if (taken >= end) break;
             const int64_t first = taken % per_row * job->tokens, last = first + job->tokens;
-            job->work(job, (Tile){taken / per_row, first, last < job->seq ? last : job->seq}, scratch);
+            const int64_t batch = taken % per_part / per_row, part = taken / per_part;
+            job->work(job, (Tile){batch, first, last < job->seq ? last : job->seq, part}, scratch);
         }
     }
 }

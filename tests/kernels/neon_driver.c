@@ -22,7 +22,8 @@ int main(void) {
     char *x = taken(bytes), *y = malloc(bytes);
     const Strides strides = {h[HEADS] * h[SEQ] * width * size, h[SEQ] * width * size, width * size, size};
     Job job = {.work = neon_variant.rotate, .layout = h[LAYOUT], .flip = h[TRANSPOSE] ? 1u << 31 : 0, .batch = h[BATCH],
-               .seq = h[SEQ], .pairs = h[PAIRS], .from_phase = h[FROM_PHASE], .tensors = 1, .tokens = 3};
+               .seq = h[SEQ], .pairs = h[PAIRS], .from_phase = h[FROM_PHASE], .tensors = 1, .tokens = 3,
+               .parts = h[FROM_PHASE] ? 1 : h[THREADS], .threads = (int)h[THREADS]};
     job.heads[0] = (Heads){h[DTYPE], x, y, strides, strides, h[BATCH], h[HEADS], h[BEFORE], h[AFTER]};
     if (job.from_phase) {
         char *positions = taken(8 * h[AXES] * tokens);
@@ -34,7 +35,8 @@ int main(void) {
         job.table = (Table){cos, sin, h[SEQ] * row, row, h[SEQ] * row, row};
     }
     job.scratch = malloc(h[THREADS] * 2 * job.tokens * h[PAIRS] * sizeof(float));
+    job.shares = calloc(h[THREADS], sizeof(Share));
     find_threads();
-    run_job(&job, (int)h[THREADS]);
+    run_job(&job);
     return fwrite(y, 1, bytes, stdout) != bytes;
 }
