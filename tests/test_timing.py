@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 import tightrope
 from tightrope import backends
 from tightrope.backends import timing
+from tightrope.backends.timing.turns import find_contenders
 from tightrope.rope.scaling.default import Default
 
 
@@ -110,13 +112,17 @@ def test_every_task_gives_rows_with_the_copy_first(place, layout, order):
 
 
 def contenders(job):
-    calls = timing._contenders(job.backend).contenders(job.work, job.rope, job.device)
-    return {name: call() for name, call in calls.items()}
+    found = find_contenders(job.backend).contenders(job.work, job.rope, job.device)
+    return {name: contender.call() for name, contender in found.items()}
 
 
-@pytest.mark.parametrize("task", ["new tensors", "with gradient"])
-def test_everybody_computes_the_same(place, task):
-    (job,) = jobs(place, tasks=[task], dtypes=["float32"], model=model(base=1e4))
+@pytest.mark.parametrize("order", ["bhsd", "bshd"])
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+@pytest.mark.parametrize("rotary_dim", [64, 32])
+@pytest.mark.parametrize("task", ["new tensors", "with gradient", "by position"])
+def test_everybody_computes_the_same(place, task, layout, rotary_dim, order):
+    form = {"orders": [order], "layouts": [layout], "rotary_dims": [rotary_dim]}
+    (job,) = jobs(place, tasks=[task], dtypes=["float32"], model=model(base=1e4), **form)
     backend = backends.load(place)
     results = {name: [backend.to_numpy(x) for x in found] for name, found in contenders(job).items()}
     results.pop(timing.YARDSTICK)
@@ -128,20 +134,80 @@ def test_everybody_computes_the_same(place, task):
 
 
 @pytest.mark.backend("torch")
-def test_transformers_takes_part_where_it_can():
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_a_library_takes_part_where_it_can_and_its_absence_is_said(side):
     pytest.importorskip("transformers")
-    named = {layout: [row.contender for job in jobs("torch", tasks=["new tensors"], model=model(layout=layout))
-                      for row in timing.run(job, rounds=1)] for layout in ("half", "interleaved")}  # fmt: skip
-    assert "transformers" in named["half"]
-    assert "transformers" not in named["interleaved"]
+    (job,) = jobs("torch", tasks=["new tensors"], model=model(side=side, rotary_dim=32))
+    taking_part = [row.contender for row in timing.run(job, rounds=1)]
+    left_out = "torch cpu: transformers turns the first channels only"
+    assert ("transformers" in taking_part, left_out in timing.absent([job])) == (side == "head", side == "tail")
+
+
+@pytest.mark.backend("torch")
+def test_a_library_that_is_not_here_is_named(monkeypatch):
+    from tightrope.backends.torch import libraries
+
+    monkeypatch.setattr(libraries, "find_spec", lambda module: None)
+    lines = timing.absent(jobs("torch", tasks=["in place", "new tensors"]))
+    assert lines == [f"torch cpu: {library.name} is not installed" for library in libraries.LIBRARIES]
+
+
+@pytest.mark.backend("torch")
+def test_a_library_that_does_not_import_is_no_reason_to_stop(monkeypatch):
+    from tightrope.backends.torch import libraries
+
+    def broken(module):
+        raise ImportError("No module named 'torchao'")
+
+    monkeypatch.setattr(libraries, "find_spec", lambda module: object())
+    monkeypatch.setattr(libraries, "import_module", broken)
+    (job,) = jobs("torch", tasks=["new tensors"])
+    line = "torch cpu: torchtune is installed and cannot be imported: No module named 'torchao'"
+    assert line in timing.absent([job])
+    assert [row.contender for row in timing.run(job, rounds=1)] == [timing.YARDSTICK, timing.OURS]
+
+
+@pytest.mark.backend("torch")
+def test_a_library_for_another_device_says_so(monkeypatch):
+    from types import ModuleType
+
+    from tightrope.backends.torch import libraries
+
+    monkeypatch.setattr(libraries, "find_spec", lambda module: object())
+    monkeypatch.setattr(libraries, "import_module", ModuleType)
+    lines = timing.absent(jobs("torch", tasks=["new tensors"]))
+    assert {f"torch cpu: {name} runs on CUDA only" for name in ("liger-kernel", "flash-attn")} <= set(lines)
+
+
+REMARKS = {"in place": "into new tensors", "new tensors": "", "by position": "", "angles": "every angle twice"}
+
+
+@pytest.mark.parametrize(("task", "remark"), REMARKS.items())
+@pytest.mark.backend("torch")
+def test_what_a_library_does_otherwise_is_said(task, remark):
+    pytest.importorskip("transformers")
+    rows = timing.run(jobs("torch", tasks=[task])[0], rounds=1)
+    assert {row.contender: row.remark for row in rows}["transformers"] == remark
+
+
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize(("task", "remark"), [("new tensors", "computes angles too"), ("by position", "")])
+def test_what_mlx_does_otherwise_is_said(task, remark):
+    rows = timing.run(jobs("mlx", tasks=[task])[0], rounds=1)
+    assert {row.contender: row.remark for row in rows}["mx.fast.rope"] == remark
+
+
+def peak_of_ours(job):
+    library = find_contenders(job.backend)
+    ours = library.contenders(job.work, job.rope, job.device)[timing.OURS]
+    return library.peak(ours.call, job.device)
 
 
 @pytest.mark.backend("torch")
 def test_in_place_holds_no_memory_and_new_tensors_hold_exactly_themselves():
     (kept,) = jobs("torch", tasks=["in place"], dtypes=["float32"], lengths=[4096], heads=16, kv_heads=8)
     (made,) = jobs("torch", tasks=["new tensors"], dtypes=["float32"], lengths=[4096], heads=16, kv_heads=8)
-    library = timing._contenders("torch")
-    peaks = [library.peak(library.contenders(job.work, job.rope, "cpu")[timing.OURS], "cpu") for job in (kept, made)]
+    peaks = [peak_of_ours(job) for job in (kept, made)]
     if None in peaks:
         pytest.skip("this system does not tell how much memory a call takes")
     results = 24 * 4096 * 64 * 4
@@ -155,8 +221,7 @@ def test_in_place_holds_no_memory_and_new_tensors_hold_exactly_themselves():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_on_mlx_new_arrays_hold_themselves_and_two_tables_at_most(dtype):
     (job,) = jobs("mlx", tasks=["new tensors"], dtypes=[dtype], lengths=[512], heads=16, kv_heads=8)
-    library = timing._contenders("mlx")
-    peak = library.peak(library.contenders(job.work, job.rope, "cpu")[timing.OURS], "cpu")
+    peak = peak_of_ours(job)
     results = 24 * 512 * 64 * (4 if dtype == "float32" else 2)
     # −sin and sin by channel, in float32; allocations are rounded up to pages.
     assert results <= peak <= results + 2 * 512 * 64 * 4 + 16 * 4096
@@ -179,24 +244,37 @@ def test_a_plan_leaves_out_what_makes_no_sense():
 
 
 @pytest.mark.backend("torch")
+def test_a_plan_takes_every_layout_width_and_order_and_angles_once():
+    many = {"layouts": ["half", "interleaved"], "rotary_dims": [64, 32], "orders": ["bhsd", "bshd"]}
+    planned = jobs("torch", tasks=["in place", "angles"], **many)
+    forms = [(job.work.task, job.rope.layout, job.rope.rotary_dim, job.work.order) for job in planned]
+    in_place = [form[1:] for form in forms if form[0] == "in place"]
+    assert sorted(in_place) == sorted(product(["half", "interleaved"], [64, 32], ["bhsd", "bshd"]))
+    assert len(forms) == len(in_place) + 1
+
+
+@pytest.mark.backend("torch")
 def test_an_unknown_task_is_refused():
     with pytest.raises(tightrope.RopeConfigError, match=r"tasks must be of 'in place', .*, got 'sideways'"):
         jobs("torch", tasks=["sideways"])
 
 
 ROW = timing.Row(
-    backend="torch", device="cpu", path="", task="in place", dtype="float32", seq=8192, order="bhsd",
-    contender="copy", seconds=0.0123, ratio=1.0, share=1.0, peak=None,
+    backend="torch", device="cpu", path="", task="in place", dtype="float32", seq=8192, heads=32, kv_heads=8,
+    order="bhsd", layout="half", rotary_dim=128, head_dim=128, contender="copy", remark="", seconds=0.0123,
+    ratio=1.0, share=1.0, peak=None,
 )  # fmt: skip
 OURS = replace(ROW, contender="tightrope", path="C (avx2)", seconds=8.1e-6, ratio=0.66, share=1.515, peak=3 << 20)
-ROWS = [ROW, OURS]
+OTHER = replace(ROW, layout="interleaved", rotary_dim=64, contender="numpy", remark="into new tensors")
+ROWS = [ROW, OURS, OTHER]
 
 
 def test_rows_become_a_table():
     assert [" ".join(line.split()) for line in timing.lines(ROWS)] == [
-        "where task dtype seq order who time × copy bandwidth memory",
-        "torch cpu in place float32 8,192 bhsd copy 12.30 ms 1.00 100%",
-        "torch cpu in place float32 8,192 bhsd tightrope, C (avx2) 8.1 µs 0.66 152% 3.0 MiB",
+        "where task dtype seq order pairs who time × copy bandwidth / copy memory",
+        "torch cpu in place float32 8,192 bhsd half copy 12.30 ms 1.00 100%",
+        "torch cpu in place float32 8,192 bhsd half tightrope (C (avx2)) 8.1 µs 0.66 152% 3.0 MiB",
+        "torch cpu in place float32 8,192 bhsd interleaved, 64 of 128 numpy (into new tensors) 12.30 ms 1.00 100%",
     ]
 
 
@@ -209,14 +287,25 @@ def test_rows_become_bars():
     from tightrope.viewing.speed import speed_picture
 
     figure = speed_picture([*ROWS, replace(ROW, seq=512)], "a machine")
-    assert [len(axes.patches) for axes in figure.axes] == [2, 1]
+    assert [len(axes.patches) for axes in figure.axes] == [2, 1, 1]
     assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 0.66]
     assert "8,192 tokens" in figure.axes[0].get_title(loc="left")
+
+
+def test_bars_of_all_works_are_on_one_scale_of_plain_numbers():
+    pytest.importorskip("matplotlib")
+    from tightrope.viewing.speed import speed_picture
+
+    figure = speed_picture([ROW, OURS, replace(ROW, seq=512, ratio=30.0)], "a machine")
+    first, second = (axes.get_xlim() for axes in figure.axes)
+    assert first == second
+    figure.draw_without_rendering()
+    assert {"0.5", "1", "2", "5"} <= {label.get_text() for label in figure.axes[0].get_xticklabels(which="both")}
 
 
 @pytest.mark.backend("torch")
 def test_calls_on_pytorch_are_timed_without_a_detour_through_python():
     import torch
 
-    with timing._contenders("torch").on("cpu"):
+    with find_contenders("torch").on("cpu"):
         assert torch._C._len_torch_function_stack() == 0

@@ -2,38 +2,59 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Final
 
 import mlx.core as mx
 
 from tightrope.backends.mlx.host import on
-from tightrope.backends.mlx.module import RotaryEmbedding, rotate
-from tightrope.backends.timing import OURS, YARDSTICK, Work
+from tightrope.backends.mlx.module import RotaryEmbedding
+from tightrope.backends.timing.work import OURS, YARDSTICK, Contender, Work
 from tightrope.rope.config import RopeConfig
 
-__all__ = ["contenders", "on", "peak"]
+__all__ = ["absent", "contenders", "on", "peak"]
 
 Call = Callable[[], object]
 Apply = Callable[[mx.array, mx.array], Sequence[mx.array]]
 
+_FAST: Final = "mx.fast.rope"
 
-def contenders(work: Work, rope: RopeConfig, device: str) -> dict[str, Call]:
+
+def contenders(work: Work, rope: RopeConfig, device: str) -> dict[str, Contender]:
     """Return who can do this work, by name, the yardstick first; nobody rotates in place, for arrays do not change."""
     if work.task == "in place":
         return {}
-    positions = mx.arange(work.seq)[None]
-    cos, sin = RotaryEmbedding(rope).cos_sin(positions, seq_len=work.seq)
-    mx.eval(cos, sin)
     if work.task == "angles":
-        rotary = RotaryEmbedding(rope)
-        copy = _evaluated(lambda: (_copied(cos), _copied(sin)))
-        return {YARDSTICK: copy, OURS: _evaluated(lambda: rotary.cos_sin(positions, seq_len=work.seq))}
+        return _angles(work, rope)
     q, k = (_random(work, heads, rope.head_dim) for heads in (work.heads, work.kv_heads))
     mx.eval(q, k)
-    appliers = dict(_appliers(work, rope, cos, sin))
-    if work.task == "with gradient":
-        return {name: _evaluated(_differentiated(apply, q, k)) for name, apply in appliers.items()}
-    return {name: _evaluated(partial(apply, q, k)) for name, apply in appliers.items()}
+    found = {}
+    for name, apply, remark in _appliers(work, rope):
+        call = _differentiated(apply, q, k) if work.task == "with gradient" else partial(apply, q, k)
+        found[name] = Contender(_evaluated(call), remark)
+    return found
+
+
+def absent(work: Work, rope: RopeConfig, device: str) -> dict[str, str]:
+    """Return the libraries that do not take part, with the reason."""
+    if work.task in ("in place", "angles") or (rope.side == "head" and work.order == "bhsd"):
+        return {}
+    return {_FAST: "turns the first channels in order bhsd only"}
+
+
+def _positions(work: Work) -> mx.array:
+    return mx.arange(work.seq)[None]
+
+
+def _angles(work: Work, rope: RopeConfig) -> dict[str, Contender]:
+    """Return who computes cos and sin from positions."""
+    rotary, positions = RotaryEmbedding(rope), _positions(work)
+    cos, sin = rotary.cos_sin(positions, seq_len=work.seq)
+    mx.eval(cos, sin)
+    copy = _evaluated(lambda: (_copied(cos), _copied(sin)))
+    return {
+        YARDSTICK: Contender(copy),
+        OURS: Contender(_evaluated(lambda: rotary.cos_sin(positions, seq_len=work.seq))),
+    }
 
 
 def _random(work: Work, heads: int, width: int) -> mx.array:
@@ -56,16 +77,31 @@ def _evaluated(call: Callable[[], Sequence[mx.array]]) -> Call:
 
 
 def _differentiated(apply: Apply, q: mx.array, k: mx.array) -> Callable[[], Sequence[mx.array]]:
-    return lambda: mx.vjp(lambda *xs: list(apply(*xs)), [q, k], [q, k])[1]
+    # Results as well as gradients: nobody's gradient needs the results, and MLX leaves out what nobody asks for.
+    def call() -> Sequence[mx.array]:
+        results, gradients = mx.vjp(lambda *xs: list(apply(*xs)), [q, k], [q, k])
+        return [*results, *gradients]
+
+    return call
 
 
-def _appliers(work: Work, rope: RopeConfig, cos: mx.array, sin: mx.array) -> Iterator[tuple[str, Apply]]:
-    """Yield who rotates q and k into new arrays."""
-    yield YARDSTICK, lambda q, k: (_copied(q), _copied(k))
-    how: dict[str, Any] = {"layout": rope.layout, "side": rope.side, "order": work.order}
-    yield OURS, lambda q, k: rotate(q, k, cos=cos, sin=sin, **how)
-    if rope.side == "head" and work.order == "bhsd":
-        yield "mx.fast.rope", lambda q, k: (_fast(q, rope), _fast(k, rope))
+def _appliers(work: Work, rope: RopeConfig) -> Iterator[tuple[str, Apply, str]]:
+    """Yield who rotates q and k into new arrays: name, function, remark."""
+    yield YARDSTICK, lambda q, k: (_copied(q), _copied(k)), ""
+    yield OURS, _ours(work, rope), ""
+    if _FAST not in absent(work, rope, ""):
+        remark = "" if work.task == "by position" else "computes angles too"
+        yield _FAST, lambda q, k: (_fast(q, rope), _fast(k, rope)), remark
+
+
+def _ours(work: Work, rope: RopeConfig) -> Apply:
+    rotary, positions, order = RotaryEmbedding(rope), _positions(work), work.order
+    if work.task == "by position":
+        seq_len = work.seq if rope.scaling.follows_length else None
+        return lambda q, k: rotary(q, k, positions=positions, seq_len=seq_len, order=order)
+    angles = rotary.cos_sin(positions, seq_len=work.seq)
+    mx.eval(*angles)
+    return lambda q, k: rotary(q, k, angles=angles, order=order)
 
 
 def _fast(x: mx.array, rope: RopeConfig) -> mx.array:

@@ -1,0 +1,15 @@
+"""How long rotations take: Tightrope, a plain copy and the libraries that are installed, side by side.
+
+A machine's speed drifts while it is measured. So everything that is compared takes turns, round by round; what is
+reported is the median over the rounds, and ratios are formed inside a round before their median is taken.
+"""
+
+from tightrope.backends.timing.jobs import Job, plan
+from tightrope.backends.timing.rows import Row, as_dicts, lines
+from tightrope.backends.timing.turns import absent, interleaved, moved, run
+from tightrope.backends.timing.work import OURS, TASKS, YARDSTICK, Contender, Contenders, Task, Work
+
+__all__ = [
+    "OURS", "TASKS", "YARDSTICK", "Contender", "Contenders", "Job", "Row", "Task", "Work", "absent", "as_dicts",
+    "interleaved", "lines", "moved", "plan", "run",
+]  # fmt: skip

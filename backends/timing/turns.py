@@ -1,0 +1,104 @@
+"""The timing itself: everybody takes turns."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from statistics import median
+from typing import Final, cast
+
+from tightrope import backends
+from tightrope.backends.timing.jobs import Job
+from tightrope.backends.timing.rows import Row
+from tightrope.backends.timing.work import OURS, YARDSTICK, Contenders, Task
+from tightrope.rope.config import RopeConfig
+
+_WARM_UPS: Final = 2
+# A clock's tick, the call of it and a first cache miss are noise of about a microsecond.
+_SHORTEST_TURN: Final = 2e-3
+
+
+def run(job: Job, rounds: int = 15) -> list[Row]:
+    """Return a row for each contender, the yardstick first; none where the backend has no such task.
+
+    Args:
+        job: See `plan`.
+        rounds: How often they take turns.
+    """
+    backend = backends.load(job.backend)
+    library = find_contenders(job.backend)
+    with library.on(job.device):
+        found = library.contenders(job.work, job.rope, job.device)
+        calls = {name: contender.call for name, contender in found.items()}
+        seconds = interleaved(calls, rounds, lambda: backend.synchronize(job.device))
+        peaks = {name: library.peak(call, job.device) for name, call in calls.items()}
+    path = backend.path(job.device)
+    return [
+        _row(job, path if name == OURS else "", name, found[name].remark, seconds, peaks[name]) for name in calls
+    ]  # fmt: skip
+
+
+def absent(jobs: Sequence[Job]) -> list[str]:
+    """Return who takes no part in which of the jobs, and why: a line for each library and reason."""
+    reasons = (
+        f"{job.backend} {job.device}: {name} {reason}"
+        for job in jobs
+        for name, reason in find_contenders(job.backend).absent(job.work, job.rope, job.device).items()
+    )
+    return list(dict.fromkeys(reasons))
+
+
+def find_contenders(name: str) -> Contenders:
+    """Return what a backend's module `contenders` offers."""
+    return cast(Contenders, import_module(f"{backends.ENTRIES[name].module}.contenders"))
+
+
+def _row(
+    job: Job, path: str, name: str, remark: str, seconds: Mapping[str, Sequence[float]], peak: int | None
+) -> Row:  # fmt: skip
+    ratio = median(own / other for own, other in zip(seconds[name], seconds[YARDSTICK], strict=True))
+    work, rope = job.work, job.rope
+    return Row(
+        backend=job.backend, device=job.device, path=path, task=work.task, dtype=work.dtype, seq=work.seq,
+        heads=work.heads, kv_heads=work.kv_heads, order=work.order, layout=rope.layout, rotary_dim=rope.rotary_dim,
+        head_dim=rope.head_dim, contender=name, remark=remark, seconds=median(seconds[name]), ratio=ratio,
+        share=moved(work.task, rope) / ratio, peak=peak,
+    )  # fmt: skip
+
+
+def moved(task: Task, rope: RopeConfig) -> float:
+    """Return the bytes that a task must move, as a share of what the yardstick moves."""
+    return rope.rotary_dim / rope.head_dim if task == "in place" else 1.0
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], rounds: int, synchronize: Callable[[], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:  # fmt: skip
+    """Return seconds per call, round by round: in each round everyone has a turn, and everyone is first in some round.
+
+    Args:
+        calls: What is timed, by name.
+        rounds: How many rounds.
+        synchronize: Waits until everything that was started is done.
+        clock: Seconds.
+    """
+
+    def turn(call: Callable[[], object], times: int) -> float:
+        synchronize()
+        start = clock()
+        for _ in range(times):
+            call()
+        synchronize()
+        return (clock() - start) / times
+
+    for call in calls.values():
+        turn(call, _WARM_UPS)
+    times = {name: max(1, math.ceil(_SHORTEST_TURN / max(turn(call, 1), 1e-9))) for name, call in calls.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for number in range(rounds):
+        first = number % len(names) if names else 0
+        for name in names[first:] + names[:first]:
+            seconds[name].append(turn(calls[name], times[name]))
+    return seconds
