@@ -116,7 +116,7 @@ def test_every_rotated_width_comes_back(spelling, head, share):
 
 # Classes whose own defaults cannot run: the sections do not fit the head, or the head is odd.
 NO_DEFAULTS = {"glm4v_moe_text", "glm4v_text", "glm_image_text", "qwen3_omni_moe_text"}
-# Families of transformers 5 alone: their classes read no old spelling, and one share of the head is all that it can say.
+# Families of transformers 5 alone: their classes read no old spelling, which has one share of the head for all layers.
 REFUSED = {("laguna", "v4"), ("neomme", "v4")}
 
 
