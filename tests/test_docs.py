@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,21 @@ from click.testing import CliRunner
 
 from tightrope.backends.parity import GALLERY
 from tightrope.cli import main
-from tightrope.rope.scaling import rope_types
+from tightrope.rope.scaling import find_type, rope_types
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# sh: what a shell does outside Python, installing mostly; text: pictures of text. Neither is Tightrope's own code.
+# sh: installing, which .ci/run does; text: pictures of text. All else runs here.
 LANGUAGES = {"python", "console", "sh", "text"}
 NEEDS = ("transformers", "mlx_lm")
+MARKS = {"torch": "mx.", "mlx": "torch"}  # what a reader with that framework alone has no use for
+
+TYPES = sorted(name for name in rope_types() if find_type(name).__module__.startswith("tightrope."))
+EVERY_PAGE = pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+EVERY_TYPE = pytest.mark.parametrize("name", TYPES)
 
 
 def blocks(page):
@@ -43,9 +49,32 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+@EVERY_PAGE
 def test_every_block_is_of_a_known_language(page):
     assert {language for language, _, _ in blocks(page)} <= LANGUAGES
+
+
+@EVERY_PAGE
+def test_no_block_is_overlooked(page):
+    """Every line that can open or close a block, indented or of another kind too, belongs to a block that was found."""
+    text = page.read_text()
+    assert len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)) == 2 * len(FENCE.findall(text))
+    assert not re.search(r"^(?: {4}|\t)\S", FENCE.sub("", text), re.MULTILINE)
+
+
+@EVERY_PAGE
+def test_a_shell_only_installs(page):
+    lines = [line for language, text, _ in blocks(page) if language == "sh" for line in text.splitlines()]
+    assert [line for line in lines if not line.startswith("pip install ")] == []
+
+
+@EVERY_PAGE
+def test_a_console_has_a_command_of_ours_and_no_other(page):
+    for language, text, _ in blocks(page):
+        if language == "console":
+            commands = re.findall(r"^\$ .*$", text, re.MULTILINE)
+            assert commands
+            assert [line for line in commands if not line.startswith("$ tightrope ")] == []
 
 
 @pytest.mark.backend("torch", "mlx")
@@ -55,31 +84,81 @@ def test_python_of_a_page_runs_from_top_to_bottom(page):
     for name in NEEDS:
         if name in page.read_text():
             pytest.importorskip(name)
-    namespace = {"__name__": "docs"}
-    for language, text, line in blocks(page):
-        if language == "python":
-            exec(compile("\n" * line + text, str(page), "exec"), namespace)
+    execute(page)
 
 
 @pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.backend(name)) for name in MARKS])
+def test_tutorial_can_be_followed_with_one_framework(name, monkeypatch):
+    other = next(framework for framework in MARKS if framework != name)
+    monkeypatch.setitem(sys.modules, f"tightrope.backends.{other}", None)
+    assert execute(DOCS / "tutorial.md", without=MARKS[name]) > 4
+
+
+def execute(page, without=None):
+    """Run the Python of a page in one namespace, but for blocks with some text; return how many blocks ran."""
+    namespace = {"__name__": "docs"}
+    told = [(text, line) for language, text, line in blocks(page) if language == "python"]
+    wanted = [(text, line) for text, line in told if without is None or without not in text]
+    for text, line in wanted:
+        exec(compile("\n" * line + text, str(page), "exec"), namespace)
+    return len(wanted)
+
+
+@pytest.mark.backend("torch", "mlx")
+@pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("page", of("console"))
 def test_commands_of_a_page_run(page):
+    if "mlx-lm" in page.read_text():
+        pytest.importorskip("mlx_lm")
     for language, text, _ in blocks(page):
         for line in re.findall(r"^\$ tightrope (.*)$", text, re.MULTILINE) if language == "console" else ():
             ran = CliRunner().invoke(main, shlex.split(line))
             assert ran.exit_code == 0, ran.output
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+@EVERY_PAGE
 def test_commands_that_are_named_exist(page):
     named = re.findall(r"(?:`|^|\$ )tightrope ([a-z]+)\b", page.read_text(), re.MULTILINE)
     assert set(named) <= set(main.commands)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "rope" / "scaling").glob("*.py")))
-def test_every_rope_type_has_a_page(name):
-    if name in rope_types():
-        assert (DOCS / "rope-types" / f"{name}.md").is_file()
+@EVERY_TYPE
+def test_page_of_a_rope_type_has_formula_picture_and_source(name):
+    text = (DOCS / "rope-types" / f"{name}.md").read_text()
+    assert "$$" in text
+    assert f"../_build/pictures/{name}.png" in text
+    assert re.search(r"^Source: \S", text, re.MULTILINE)
+
+
+@EVERY_TYPE
+def test_page_of_a_rope_type_names_its_parameters(name):
+    (line,) = re.findall(r"^Parameters: (.*)$", (DOCS / "rope-types" / f"{name}.md").read_text(), re.MULTILINE)
+    explained = {"max_position_embeddings"}  # of the configuration, not of the rope
+    assert set(re.findall(r"`(\w+)`", line)) - explained == parameters(name)
+
+
+def test_readme_lists_every_rope_type_with_its_parameters():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*)\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    listed = {name: set(re.findall(r"`(\w+)`", words)) for name, words in rows}
+    assert listed == {name: parameters(name) for name in TYPES}
+
+
+def parameters(name):
+    return {field.name for field in fields(find_type(name))}
+
+
+def test_errors_in_the_numerics_are_those_that_the_readme_measures():
+    measured = rows_of((ROOT / "README.md").read_text(), "$ tightrope precision\n")
+    shown = rows_of((DOCS / "numerics.md").read_text(), "as `tightrope precision` prints it:\n\n")
+    assert shown == {position: (float32, exact) for position, (exact, float32, *_) in measured.items()}
+
+
+def rows_of(text, above):
+    """Return a table of figures: position → the other columns."""
+    lines = text.partition(above)[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[float(cell.replace(",", "")) for cell in line.strip("| ").split("|")] for line in lines if line[0] == "|"]
+    return {first: tuple(others) for first, *others in cells}
 
 
 @pytest.mark.backend("torch")
