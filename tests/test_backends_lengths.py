@@ -12,6 +12,7 @@ from draws import EVERY_PATH, rope
 from tightrope import RopeConfigError
 from tightrope.backends.parity.figures import EPS
 from tightrope.rope import positions, reference
+from tightrope.rope.schedule import FrequencySchedule
 from tolerances import apart, pair_norms
 
 pytestmark = EVERY_PATH
@@ -209,3 +210,18 @@ def test_tables_of_lengths_stay_bounded(backend):
         bench.module.angles(offset=length, length=1)
     kept = bench.module._ropes.turnings["default"]._tables._recent
     assert len(kept._values) <= 64
+
+
+@pytest.mark.parametrize("arguments", [{"offset": 7}, {"positions": np.arange(7, 11)}, {"offset": 7, "seq_len": 11}])
+def test_a_static_type_neither_plans_nor_reads_a_length(backend, arguments, monkeypatch):
+    bench = Bench(backend, rope())
+    expected = bench.turned(q(), **arguments)
+
+    def asked(*_, **__):
+        raise AssertionError("the schedule was asked")
+
+    for name in ("plan", "by_row"):
+        monkeypatch.setattr(FrequencySchedule, name, asked)
+    for name in ("numbers", "largest_by_row", "ends"):
+        monkeypatch.setattr(type(bench.module.ops), name, asked)
+    assert np.array_equal(bench.turned(q(), **arguments), expected)
