@@ -45,7 +45,11 @@ def _bars(axes: Axes, work: Sequence[Row]) -> None:
     backend, device, task, dtype, seq, order, pairs = _work(work[0])
     style.panel(axes, f"{backend} {device}, {task}, {dtype}, {int(seq):,} tokens, {order}, {pairs}", "time / copy", "")
     bars = axes.barh(
-        [row.who for row in work], [row.ratio for row in work], height=0.7, edgecolor="black", linewidth=0.6
+        [row.who.replace(" (", "\n(", 1) for row in work],
+        [row.ratio for row in work],
+        height=0.7,
+        edgecolor="black",
+        linewidth=0.6,
     )
     for bar, row in zip(bars, work, strict=True):
         bar.set_facecolor({OURS: "#0072B2", YARDSTICK: "0.75"}.get(row.contender, "white"))
