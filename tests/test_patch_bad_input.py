@@ -3,6 +3,7 @@
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
 import copy
+import re
 
 import pytest
 
@@ -50,12 +51,33 @@ def test_a_torch_module_without_configuration():
         tightrope.patch(torch.nn.Linear(2, 2))
 
 
-def test_a_model_without_rotation():
-    from transformers import AutoConfig, AutoModelForCausalLM
+GPT = {"n_layer": 1, "n_embd": 16, "n_head": 4, "vocab_size": 8, "n_positions": 8, "rotary_dim": 4}
+# Models whose tokens no rotary module turns: why, in the words of the error.
+NOT_BY_TOKEN = {
+    "gpt2": (GPT, "has no rotary module to replace. Nothing"),
+    "gptj": (GPT, "has no rotary module to replace: GPTJAttention turns by sin and cos of its own. Nothing"),
+    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention turns by sin and cos of its own. Nothing"),
+    "falcon": (
+        {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 4, "vocab_size": 16, "alibi": True},
+        "the configuration of rotary_emb says that nothing is rotated. Nothing",
+    ),
+    "esm": (
+        {**tiny_models.SIZES, "position_embedding_type": "rotary"},
+        r"rotary_embeddings (EsmRotaryEmbedding) is saved with the model, so it is part of it. Nothing",
+    ),
+}  # fmt: skip
 
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", n_layer=1, n_embd=8, n_head=2, vocab_size=8))
-    with pytest.raises(tightrope.RopeConfigError, match=r"GPT2LMHeadModel .* has no rotary module to replace"):
+
+@pytest.mark.parametrize("kind", NOT_BY_TOKEN)
+def test_a_model_whose_tokens_no_rotary_module_turns(kind):
+    from transformers import AutoConfig, AutoModel
+
+    fields, message = NOT_BY_TOKEN[kind]
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **fields))
+    before = parts(model)
+    with pytest.raises(tightrope.RopeConfigError, match=re.escape(message)):
         tightrope.patch(model)
+    assert parts(model) == before
 
 
 @pytest.mark.usefixtures("untouched")

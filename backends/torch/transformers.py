@@ -67,7 +67,7 @@ def plan(model: torch.nn.Module, config: object, options: Options) -> Plan:
     for place in places:
         _settle(place, text, config, options)
     if not any(place.rope for place in places):
-        raise RopeConfigError(f"{_title(model)} has no rotary module to replace. {_UNTOUCHED}")
+        raise RopeConfigError(f"{_title(model)} has no rotary module to replace{_own_rotation(model)}. {_UNTOUCHED}")
     _settle_users(model, places)
     served = [(place, place.rope) for place in places if place.rope]
     swaps = [swap for place, rope in served for swap in _swaps(place, rope, options)]
@@ -82,6 +82,13 @@ def _text_config(model: torch.nn.Module) -> Any:
     if not callable(getattr(config, "get_text_config", None)):
         raise RopeConfigError(f"{type(model).__name__} is no transformers model: it has no configuration. {_UNTOUCHED}")
     return config.get_text_config(decoder=True)  # type: ignore[union-attr]  # it has the method
+
+
+def _own_rotation(model: torch.nn.Module) -> str:
+    """Return, as the end of a sentence, how a model without rotary module turns: GPT-J and CodeGen do, by layer."""
+    turning = (type(module).__name__ for module in model.modules() if apply_functions(type(module).forward))
+    attention = next(turning, None)
+    return f": {attention} turns by sin and cos of its own" if attention else ""
 
 
 def _title(model: torch.nn.Module) -> str:
