@@ -51,7 +51,7 @@ class Case:
         if self.content == "patches":
             return self.rope.grids()
         if self.content == "picture":
-            return [_picture(self.rope.axes, start) for start in (0, 32760)]
+            return [_picture(self.rope.axes, start) for start in (0, 4088, 32760, 131064)]
         starts = [start for start in (0, 4088, 32760, 131064) if start < self.rope.reach]
         if not self.follows_length:
             return [_runs(starts)]
