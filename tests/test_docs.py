@@ -8,6 +8,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -121,6 +122,17 @@ def test_commands_of_a_page_run(page):
 def test_commands_that_are_named_exist(page):
     named = re.findall(r"(?:`|^|\$ )tightrope ([a-z]+)\b", page.read_text(), re.MULTILINE)
     assert set(named) <= set(main.commands)
+
+
+@EVERY_PAGE
+def test_options_that_are_named_exist(page):
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text())) <= options(main)
+
+
+def options(command):
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {name for parameter in command.params for name in parameter.opts}
+    return own.union(*map(options, below))
 
 
 @EVERY_TYPE
