@@ -58,7 +58,7 @@ def draw_pictures(app: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, block in PICTURES.items():
         config = {
-            "model_type": "llama", "head_dim": 128, "num_hidden_layers": 1, "rope_theta": 500000.0,
+            "model_type": "llama", "head_dim": 128, "num_hidden_layers": 32, "rope_theta": 500000.0,
             "max_position_embeddings": CONTEXT.get(name, 32768), "rope_scaling": block,
         }  # fmt: skip
         viewing.save(viewing.draw(tightrope.read(config), name), folder / f"{name}.png")
@@ -72,7 +72,7 @@ def write_formula(translator: Any, node: nodes.math) -> None:
 
 def write_displayed_formula(translator: Any, node: nodes.math_block) -> None:
     """Write a formula of its own line as MathML."""
-    translator.body.append(f"<div>{tex2mathml(node.astext(), as_block=True)}</div>")
+    translator.body.append(f"<div style='margin: 1rem 0'>{tex2mathml(node.astext(), as_block=True)}</div>")
     raise nodes.SkipNode
 
 
