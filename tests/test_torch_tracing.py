@@ -25,6 +25,9 @@ CONFIGS = {
 }
 
 
+_DTYPES = (torch.bfloat16, torch.bfloat16, torch.int64)
+
+
 @pytest.fixture(autouse=True)
 def fresh_compiler():
     torch._dynamo.reset()
@@ -75,6 +78,33 @@ def test_compiled_whole_it_gives_the_same_and_new_lengths_compile_nothing(backen
         for got, expected, x in zip(compiled(*xs, **said(seq)), rotary(*xs, **said(seq)), xs, strict=True):
             assert close(config, got, expected, x)
     assert counter.frame_count <= 2  # the first length, then all others
+
+
+class ByPosition(torch.nn.Module):
+    """A call that can be exported."""
+
+    def __init__(self, rotary):
+        super().__init__()
+        self.rotary = rotary
+
+    def forward(self, x, y, at):
+        return self.rotary(x, y, positions=at)
+
+
+@pytest.mark.parametrize("precision", ["exact", "float32"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_for_a_gpu_a_graph_holds_only_what_a_compiler_can_fuse(backend, name, precision):
+    """The device meta stands for a GPU: no graph holds a kernel there, and no value is needed to make one."""
+    config = CONFIGS[name]
+    at = (axes if name == "mrope" else positions)(5)["positions"]
+    given = [x.to("meta", dtype) for x, dtype in zip((*tensors(config, 5), at), _DTYPES, strict=True)]
+    module = ByPosition(backend.RotaryEmbedding(config, precision=precision))
+    nodes = torch.export.export(module, tuple(given)).graph.nodes
+    called = [node for node in nodes if node.op == "call_function"]
+    assert {str(node.target).split(".")[0] for node in called} == {"aten"}
+    values = [node.meta["val"] for node in called if isinstance(node.meta.get("val"), torch.Tensor)]
+    assert values
+    assert torch.float64 not in {value.dtype for value in values}  # which MPS does not have
 
 
 def test_compiled_by_inductor_it_gives_the_same(backend):

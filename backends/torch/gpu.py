@@ -79,7 +79,9 @@ def path(device: str) -> str:
 def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | None:
     """Return the kernel where it may read and write these tensors behind PyTorch's back; see `native.serving`.
 
-    In graphs framework operations stand in its place, which the compiler fuses with their neighbours.
+    In graphs framework operations stand in its place: Inductor makes one pass over q and one over k of them (counted on
+    the CPU, whole heads) and fuses these with what stands around. A Triton kernel in a graph (`triton_op`) would stay a
+    launch of its own, behind a copy of what it writes in place, and MPS has none.
     """
     if torch.compiler.is_compiling() or native.watched():
         return None
