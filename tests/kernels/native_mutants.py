@@ -16,7 +16,7 @@ from kernels.mutants import Mutant
 # The instruction set whose lanes get mistakes too; the rest of the text is the same for all.
 LANES = "neon" if platform.machine() in ("arm64", "aarch64") else "avx2"
 
-COMMON = [
+IN_ROTATION = [
     Mutant("sign", "mul_sub(x.first, cos, mul(x.second, sin))", "mul_add(x.first, cos, mul(x.second, sin))"),
     Mutant("sin and cos exchanged", "mul_add(x.first, sin, mul(", "mul_add(x.first, cos, mul("),
     Mutant("not transposed", "flip(load_f32(sin + i), sign)", "load_f32(sin + i)"),
@@ -24,6 +24,13 @@ COMMON = [
     Mutant("tail left out", "if (i < pairs) rotate_few", "if (0) rotate_few"),
     Mutant("tail with the first angles", "at, cos + i, sin + i, sign, pairs - i", "at, cos, sin + i, sign, pairs - i"),
     Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
+    Mutant("sin with a stride of cos", "angles.sin + i * outer.sin", "angles.sin + i * outer.cos"),
+    Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
+    Mutant("rest after not copied", "if (h->after)", "if (0)"),
+    Mutant("output with the stride of the input", "h->in.head, h->out.head, 0, 0}", "h->in.head, h->in.head, 0, 0}"),
+    Mutant("every tile the first", "h->in.batch + tile.first * h->in.seq", "h->in.batch"),
+]  # fmt: skip
+IN_ANGLES = [
     Mutant("quadrants not rounded", "(phase + (1u << 29)) >> 30", "phase >> 30"),
     Mutant("quadrant of cos", "((quadrant + 1) & 2)", "(quadrant & 2)"),
     Mutant("digit of the polynomial", "0.079675905f", "0.079675805f"),
@@ -36,11 +43,6 @@ COMMON = [
     Mutant("turns of the first table", "p->turns + row * pairs", "p->turns"),
     Mutant("gain of the first table", "p->gains[row]", "p->gains[0]"),
     Mutant("every block of pairs the first", "turns[start + i]", "turns[i]"),
-    Mutant("sin with a stride of cos", "angles.sin + i * outer.sin", "angles.sin + i * outer.cos"),
-    Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
-    Mutant("rest after not copied", "if (h->after)", "if (0)"),
-    Mutant("output with the stride of the input", "h->in.head, h->out.head, 0, 0}", "h->in.head, h->in.head, 0, 0}"),
-    Mutant("every tile the first", "h->in.batch + tile.first * h->in.seq", "h->in.batch"),
 ]  # fmt: skip
 IN_LANES = {
     "avx2": [
@@ -54,7 +56,11 @@ IN_LANES = {
         Mutant("half of the pairs lost", "{{v.first, v.second}}", "{{v.first, v.first}}"),
     ],
 }
-MUTANTS = [("rotate.h", mutant) for mutant in COMMON] + [(f"{LANES}.c", mutant) for mutant in IN_LANES[LANES]]
+MUTANTS = [
+    (file, mutant)
+    for file, mutants in (("rotate.h", IN_ROTATION), ("angles.h", IN_ANGLES), (f"{LANES}.c", IN_LANES[LANES]))
+    for mutant in mutants
+]
 
 
 def differs(path):
