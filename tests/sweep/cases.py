@@ -52,7 +52,7 @@ class Case:
             return self.rope.grids()
         if self.content == "picture":
             return [_picture(self.rope.axes, start) for start in (0, 4088, 32760, 131064)]
-        starts = [start for start in (0, 4088, 32760, 131064) if start < self.rope.reach]
+        starts = [0, 4088, 32760, 131064]
         if not self.follows_length:
             return [_runs(starts)]
         edges = [_runs([max(edge - 16, 0), edge - 15]) for edge in self._edges()]

@@ -43,9 +43,6 @@ class Rope:
     layer: int = 0
     options: dict = field(default_factory=dict)
 
-    reach = 2**31
-    """Positions that it can be driven to."""
-
     @cached_property
     def module(self):
         """The modeling module."""

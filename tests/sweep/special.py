@@ -1,6 +1,7 @@
 """Families whose attention keeps its own table of angles, or wraps the apply function in a way of its own."""
 
 import importlib
+from functools import cache
 
 import torch
 
@@ -61,21 +62,28 @@ class TableRope(Rope):
 
 
 class RoFormerRope(Rope):
-    """RoFormer: an embedding of sines and cosines, filled in Python row by row: driven up to 4 k only."""
+    """RoFormer: an embedding of sines and cosines."""
 
     axes = 1
     moves_pairs = False
-    reach = 4200
 
     def angles(self, positions, module=None):
-        table = self.module.RoFormerSinusoidalPositionalEmbedding(int(positions.max()) + 1, head_dim(self.config))
-        return (table.create_weight()[torch.from_numpy(positions)][:, None],)
+        table = _sinusoidal(self.module.RoFormerSinusoidalPositionalEmbedding, head_dim(self.config), _LONGEST)
+        return (table[torch.from_numpy(positions)][:, None],)
 
     def inv_freq(self, positions):
         return None
 
     def _within_heads(self, q, k, angles):
         return self.module.RoFormerSelfAttention.apply_rotary_position_embeddings(*angles, q, k)
+
+
+_LONGEST = 131_080
+
+
+@cache  # it is filled in Python, number by number: 13 s
+def _sinusoidal(embedding: type, width: int, length: int) -> torch.Tensor:
+    return embedding(length, width).create_weight()
 
 
 # By the rotary class, or by the family where it has none: (way of driving, configuration class).
