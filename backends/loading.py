@@ -11,10 +11,14 @@ from tightrope.rope.config import ModelRope
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
+from tightrope.rope.reading.hub import is_hub_id
 from tightrope.rope.reading.writing import rope_keys
 
 # What mlx-lm's own download takes of a repository.
-_FILES = ["*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja"]
+_FILES = [
+    "*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "tiktoken.model", "*.txt", "*.jsonl",
+    "*.jinja",
+]  # fmt: skip
 _TEXT_KEYS = ("text_config", "llm_config", "language_config")
 
 
@@ -35,7 +39,8 @@ def load_mlx(
 
     Raises:
         BackendUnavailable: mlx-lm is not installed.
-        RopeConfigError: The configuration cannot be right, or the model cannot be patched.
+        RopeConfigError: There is no such model, here or on the hub; its configuration cannot be right; or it cannot be
+            patched.
     """
     try:
         import mlx_lm
@@ -49,11 +54,23 @@ def load_mlx(
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model: a path on this machine, or what the hub's client fetches or kept of that name."""
     if Path(path).is_dir():
         return Path(path)
+    if not (isinstance(path, str) and is_hub_id(path)):
+        raise RopeConfigError("no such folder", source=str(path))
     from huggingface_hub import snapshot_download  # comes with mlx-lm
 
-    return Path(snapshot_download(str(path), allow_patterns=_FILES))
+    try:
+        return Path(snapshot_download(path, allow_patterns=_FILES))
+    # As with a configuration alone: whatever the network, the hub or its client raise.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise RopeConfigError(
+            f"no such folder here, and it cannot be fetched from the Hugging Face hub ({type(error).__name__}: "
+            f"{reason}); go online, or give the path of a folder with config.json and safetensors",
+            source=path,
+        ) from error
 
 
 def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -> tuple[Any, Any]:
