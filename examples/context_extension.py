@@ -5,7 +5,8 @@
 
 A miniature of the comparison in the literature: the same weights, only the frequencies replaced, no fine-tuning. The
 text is the source of Python's standard library, the model has some 0.8 M weights and sees 128 characters at a time. The
-figures hold for this model and this text; nothing was tried on a large one.
+figures hold for this model and this text; nothing was tried on a large one. LongRoPE is not among them: its divisors
+come from a search for each model.
 """
 
 import argparse

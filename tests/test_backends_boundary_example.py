@@ -1,20 +1,14 @@
 """The worked example of a cache that crosses LongRoPE's boundary shows what it says it shows."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "longrope_boundary.py"
+from example_files import load
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("longrope_boundary", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("longrope_boundary")
 
 
 def test_moved_keys_are_as_good_as_recomputed_ones_and_kept_ones_are_not(backend, example):

@@ -2,9 +2,7 @@
 
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +15,10 @@ from mlx_lm.models.cache import make_prompt_cache
 
 import pairs
 import tightrope
+from example_files import load
 
 pytestmark = pytest.mark.backend("torch", "mlx")
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "cache_hand_off.py"
 # Full attention, sliding and full layers with a window shorter than the prompt, LongRoPE, partial interleaved, MLA,
 # layers without position.
 VARIED = ["llama3.1", "gemma3_text", "phi3", "glm4", "deepseek_v3", "cohere2"]
@@ -28,10 +26,7 @@ VARIED = ["llama3.1", "gemma3_text", "phi3", "glm4", "deepseek_v3", "cohere2"]
 
 @pytest.fixture(scope="module")
 def hand_off():
-    spec = importlib.util.spec_from_file_location("cache_hand_off", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("cache_hand_off")
 
 
 @pytest.fixture(params=VARIED)
