@@ -10,7 +10,7 @@ import torch
 
 from sweep.discovery import RotaryClass
 from sweep.driving import Rope, source
-from tightrope.rope.positions import centre_positions
+from tightrope.rope.positions import centre_positions, grid_positions
 
 FLAT = "apply_rotary_pos_emb_vision"
 
@@ -85,16 +85,25 @@ def _grid(axes: int) -> np.ndarray:
     return np.stack([grid + 1, grid + 5], axis=1).astype(np.int64)
 
 
-class Llama4VisionRope(AxialRope):
-    """Llama 4: a table for one image, computed at once; columns first, counted from 1, the class token at 0."""
+class WindowedRope(AxialRope):
+    """SAM 3: within windows whole positions, without them a third of it: the window has a third of the image's side."""
 
-    scales = (1,)
+    def grids(self) -> list[np.ndarray]:
+        """Return grids of a window and of an image."""
+        whole = self.module.Sam3ViTLayer.precompute_positions(self.config, window_size=0).numpy()
+        return [*super().grids(), whole.T[:, None].copy()]
+
+
+class Llama4VisionRope(AxialRope):
+    """Llama 4: a table for one image, computed at once; the column first, both from 1, the class token, the last, at 0."""
+
+    def grids(self) -> list[np.ndarray]:
+        """Return the positions of a whole image, (2, 1, tokens)."""
+        side = self.config.image_size // self.config.patch_size
+        return [grid_positions([[side, side]], first="column", start=1, after=1)]
 
     def angles(self, positions, module=None):
-        side = self.config.image_size // self.config.patch_size
-        table = (module or self.fresh())(torch.zeros(1))[:, 0]
-        columns, rows = torch.from_numpy(positions - 1)
-        return tuple((table[row * side + column], None) for row, column in zip(rows, columns, strict=True))
+        return (((module or self.fresh())(torch.zeros(1))[:, 0], None),)
 
     def _row(self, q, k, cos, sin, positions):
         rotated = self.module.vision_apply_rotary_emb(q.transpose(1, 2), k.transpose(1, 2), cos[:, None])
@@ -107,8 +116,8 @@ class CoordinateRope(AxialRope):
     GRID = (4, 6)
 
     def grids(self) -> list[np.ndarray]:
-        """Return the coordinates of one image, (2, 1, patches), float32."""
-        return [centre_positions(*self.GRID)]
+        """Return the coordinates of one image behind a class token and four registers, (2, 1, tokens), float32."""
+        return [centre_positions(*self.GRID, before=5)]
 
     def fresh(self) -> torch.nn.Module:
         """Return a new rotary module as it serves: in training it draws other coordinates."""
@@ -150,6 +159,7 @@ class WholeWidthRope(AxialRope):
 
 
 SPECIAL_GRIDS = {
+    "Sam3ViTRotaryEmbedding": WindowedRope,
     "Llama4VisionRotaryEmbedding": Llama4VisionRope,
     "DINOv3ViTRopePositionEmbedding": CoordinateRope,
     "EomtDinov3RotaryEmbedding": CoordinateRope,
