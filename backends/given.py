@@ -82,7 +82,24 @@ def rotate_given(
     ops: Ops, q: Array, k: Array | None, cos: Array, sin: Array,
     *, layout: Layout, side: Side, order: Order, transpose: bool,
 ) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated by cos and sin that the caller gives; the body of each backend's `rotate`."""
+    """Return q, or (q, k), rotated by cos and sin that the caller gives; each backend's `rotate`.
+
+    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos
+
+    Args:
+        ops: The framework; a backend's `rotate` has its own.
+        q: A float array, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
+        k: As q; heads and width may differ.
+        cos: (batch or 1, seq, pairs), attention factor in.
+        sin: As cos.
+        layout: Which channels form a pair, see `RopeConfig`.
+        side: Which end of the width turns, see `RopeConfig`.
+        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+        transpose: Rotate back: the sign of sin flipped.
+
+    Raises:
+        RopeConfigError: A dtype or a shape does not fit.
+    """
     check_form(layout, side, order)
     check_table(ops, cos, sin)
     for name, x in (("q", q), ("k", k)):

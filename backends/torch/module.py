@@ -45,22 +45,6 @@ def rotate(
     q: torch.Tensor, k: torch.Tensor | None = None, *, cos: torch.Tensor, sin: torch.Tensor, layout: Layout,
     side: Side = "head", order: Order = "bhsd", transpose: bool = False,
 ) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated by given angles.
-
-    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos
-
-    Args:
-        q: A float tensor, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
-        k: As q; heads and width may differ.
-        cos: (batch or 1, seq, pairs), attention factor in.
-        sin: As cos.
-        layout: Which channels form a pair, see `RopeConfig`.
-        side: Which end of the width turns, see `RopeConfig`.
-        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
-        transpose: Rotate back: the sign of sin flipped.
-
-    Raises:
-        RopeConfigError: A dtype or a shape does not fit.
-    """
-    ops = RotaryEmbedding.ops
-    return rotate_given(ops, q, k, cos, sin, layout=layout, side=side, order=order, transpose=transpose)
+    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.given.rotate_given` for arguments."""
+    how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
+    return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)
