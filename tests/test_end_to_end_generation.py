@@ -103,13 +103,6 @@ def test_a_row_of_a_batch_gets_the_tokens_that_it_gets_alone_in_mlx_lm(name):
     assert [tokens[uid] for uid in order] == [mlx_tokens(name, row) for row in batch()]
 
 
-@pytest.mark.parametrize("implementation", ["static", "dynamic"])
-@pytest.mark.parametrize("name", ["llama3.1", "gemma3_text"])
-def test_every_kind_of_transformers_cache_gives_the_same_tokens(name, implementation):
-    without_cache = torch_tokens(name, [prompt()], use_cache=False)
-    assert torch_tokens(name, [prompt()], cache_implementation=implementation) == without_cache
-
-
 def test_a_reused_prompt_cache_goes_on_where_it_was(tmp_path):
     model, row = pairs.pair("llama3.1").mlx, prompt()
     cache = make_prompt_cache(model)
