@@ -11,6 +11,14 @@ from tightrope.rope.config import LAYOUTS, SIDES
 
 FAR = 10_000_000
 
+# Rope types that follow the length, for a head of 8 channels.
+ORIGINAL = 16
+LONGROPE = {
+    "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 8.0], "factor": 4.0,
+    "original_max_position_embeddings": ORIGINAL,
+}  # fmt: skip
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
+
 # "torch operations": as on a machine without a C compiler.
 EVERY_PATH = pytest.mark.parametrize(
     "backend",

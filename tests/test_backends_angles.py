@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tolerances
-from draws import EVERY_PATH, rope
+from draws import EVERY_PATH, LONGROPE, rope
 from tightrope import MRope, RopeConfig, frequencies
 from tightrope.backends.parity.figures import EPS
 from tightrope.rope import reference
@@ -16,10 +16,6 @@ pytestmark = EVERY_PATH
 
 POSITIONS = [0, 1, -1, 4095, 131_071, 1_048_575, 9_999_999, -9_999_999, 2**31 - 1, 2**31 + 5, -(2**33)]
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}
-LONGROPE = {
-    "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 8.0], "factor": 4.0,
-    "original_max_position_embeddings": 16,
-}  # fmt: skip
 
 
 def angles(backend, config, positions, precision="exact", **arguments):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tolerances
-from draws import EVERY_PATH, rope
+from draws import DYNAMIC, EVERY_PATH, LONGROPE, ORIGINAL, rope
 from tightrope import RopeConfigError
 from tightrope.backends.parity.figures import EPS
 from tightrope.rope import positions, reference
@@ -17,12 +17,6 @@ from tolerances import apart, pair_norms
 
 pytestmark = EVERY_PATH
 
-ORIGINAL = 16
-LONGROPE = {
-    "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 8.0], "factor": 4.0,
-    "original_max_position_embeddings": ORIGINAL,
-}  # fmt: skip
-DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
 FOLLOWING = {
     name: rope(max_position_embeddings=ORIGINAL).replace(scaling=block)
     for name, block in (("longrope", LONGROPE), ("dynamic", DYNAMIC))

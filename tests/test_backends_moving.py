@@ -6,20 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tolerances
-from draws import EVERY_PATH, rope
+from draws import DYNAMIC, EVERY_PATH, LONGROPE, ORIGINAL, rope
 from tightrope import MRope, RopeConfigError, frequencies
 from tightrope.rope import reference
 from tolerances import apart, pair_norms
 
 pytestmark = EVERY_PATH
 
-ORIGINAL = 16
-LONGROPE = {
-    "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 8.0], "factor": 4.0,
-    "original_max_position_embeddings": ORIGINAL, "short_mscale": 1.25, "long_mscale": 1.5,
-}  # fmt: skip
-DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
-LONG = rope(max_position_embeddings=ORIGINAL).replace(scaling=LONGROPE)
+SCALES = {"short_mscale": 1.25, "long_mscale": 1.5}
+LONG = rope(max_position_embeddings=ORIGINAL).replace(scaling={**LONGROPE, **SCALES})
 GROWING = rope(max_position_embeddings=ORIGINAL).replace(scaling=DYNAMIC)
 FAR = st.integers(-(10**7), 10**7)
 

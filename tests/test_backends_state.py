@@ -7,14 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from draws import rope
+from draws import DYNAMIC, LONGROPE, rope
 from tightrope import ModelRope, MRope, RopeConfig
 
-LONGROPE = {
-    "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 8.0], "factor": 4.0,
-    "original_max_position_embeddings": 16,
-}  # fmt: skip
-DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
 MODEL = ModelRope(
     ropes={"full": rope(), "sliding": rope(base=100.0), "long": rope().replace(scaling=LONGROPE)},
     layers=("full", "sliding", None, "long"),
@@ -87,6 +82,7 @@ CHANGES = [
     (rope(rotary_dim=4), {"side": "tail"}),
     (rope(), {"direction": -1}),
     (rope(), {"frequency_dim": 16}),
+    (rope(base=5e5), {"fractional": True}),
     (rope(), {"scaling": {"rope_type": "linear", "factor": 3.0}}),
     (rope().replace(scaling=DYNAMIC), {"max_position_embeddings": 64}),
     (rope(mrope=MRope(sections=(2, 1, 1))), {"mrope": MRope(sections=(1, 1, 2))}),

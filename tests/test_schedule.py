@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from draws import rope
+from draws import DYNAMIC, LONGROPE, ORIGINAL, rope
 from tightrope import RopeConfigError, frequencies
 from tightrope.rope.schedule import FrequencySchedule, Plan
-
-ORIGINAL = 16
-LONGROPE = {
-    "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 8.0], "factor": 4.0,
-    "original_max_position_embeddings": ORIGINAL,
-}  # fmt: skip
-DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
 
 
 def schedule(scaling, policy="row", switch="auto"):

@@ -112,12 +112,12 @@ def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | Non
 
 def watched() -> bool:
     """Say whether a tracer, a function transform, a dispatch mode or forward differentiation follows every call."""
-    return bool(
-        torch._C._len_torch_dispatch_stack()
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
-        or torch._C._get_tracing_state()
-    )
+    return bool(transformed() or torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state())
+
+
+def transformed() -> bool:
+    """Say whether a function transform or forward differentiation follows every operation."""
+    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
 
 
 def overlaps(x: torch.Tensor) -> bool:

@@ -117,11 +117,7 @@ def _computed(
 
 def _watched() -> bool:
     """Say whether a compiler, a function transform or forward differentiation follows every operation."""
-    return bool(
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
-    )
+    return torch.compiler.is_compiling() or native.transformed()
 
 
 def _traced(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> torch.Tensor:
