@@ -74,7 +74,8 @@ def test_a_layer_takes_the_angles_of_the_whole_model(backend):
 
 
 # Every field of a rope, with a value that must make a difference. max_position_embeddings and frequency_dim do where
-# the scaling reads them; head_dim says what the width means, and the width that arrives decides.
+# the scaling reads them; head_dim says what the width means, and the width that arrives decides; fractional says what
+# positions may be, and those that arrive decide.
 CHANGES = [
     (rope(), {"rotary_dim": 4}),
     (rope(), {"base": 20000.0}),
@@ -82,13 +83,12 @@ CHANGES = [
     (rope(rotary_dim=4), {"side": "tail"}),
     (rope(), {"direction": -1}),
     (rope(), {"frequency_dim": 16}),
-    (rope(base=5e5), {"fractional": True}),
     (rope(), {"scaling": {"rope_type": "linear", "factor": 3.0}}),
     (rope().replace(scaling=DYNAMIC), {"max_position_embeddings": 64}),
     (rope(mrope=MRope(sections=(2, 1, 1))), {"mrope": MRope(sections=(1, 1, 2))}),
     (rope(mrope=MRope(sections=(2, 1, 1))), {"mrope": MRope(sections=(2, 1, 1), order="interleaved")}),
 ]
-UNREAD = {"head_dim"}
+UNREAD = {"head_dim", "fractional"}
 
 
 @pytest.mark.parametrize(("config", "change"), CHANGES, ids=[next(iter(change)) for _, change in CHANGES])
