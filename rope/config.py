@@ -5,12 +5,13 @@ Both are frozen, hashable and valid: a value that breaks a rule cannot be constr
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frozen import FrozenMap
 from tightrope.rope.mrope import MRope
 from tightrope.rope.query_scale import QueryScale
 from tightrope.rope.scaling import Scaling, find_type
@@ -156,32 +157,6 @@ def _one_of(name: str, value: object, allowed: Iterable[object]) -> Iterator[str
     allowed = tuple(allowed)
     if value not in allowed:
         yield f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
-
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value", covariant=True)
-
-
-class FrozenMap(Mapping[_Key, _Value], Generic[_Key, _Value]):
-    """An immutable, hashable mapping."""
-
-    def __init__(self, items: Mapping[_Key, _Value]) -> None:
-        self._items = dict(items)
-
-    def __getitem__(self, key: _Key) -> _Value:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[_Key]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
-
-    def __repr__(self) -> str:
-        return repr(self._items)
 
 
 @dataclass(frozen=True, kw_only=True)
