@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tightrope.backends.parity import OnDevice
     from tightrope.commands.output import Output
     from tightrope.rope.config import ModelRope
+    from tightrope.rope.reading.towers import Tower
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -55,13 +56,15 @@ def backends_option(command: _Command) -> _Command:
     )(command)
 
 
-def read_model(source: object, block: dict[str, Any] | None, layer_type: str | None) -> "ModelRope":
-    """Return the ropes of a configuration, with one of them replaced by a rope block."""
+def read_model(
+    source: object, block: dict[str, Any] | None, layer_type: str | None, tower: "Tower | None" = None
+) -> "ModelRope":
+    """Return the ropes of a configuration, or of its tower, with one of them replaced by a rope block."""
     from tightrope.rope.reading import read
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RopeWarning)  # the notes say the same
-        model = read(source)
+        model = read(source, tower=tower)
     return model if block is None else model.replace(layer_type, scaling=block)
 
 

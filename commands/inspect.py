@@ -1,22 +1,27 @@
 """`tightrope inspect`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tightrope.commands.common import examples, name_of, read_model, rope_options
 from tightrope.commands.output import Output, output_options
 
+if TYPE_CHECKING:
+    from tightrope.rope.reading.towers import Tower
+
 
 @click.command(
     epilog=examples(
         "tightrope inspect path/to/config.json",
+        "tightrope inspect path/to/config.json --tower vision",
         "tightrope inspect path/to/config.json --plot rope.png",
         "tightrope inspect path/to/a.json --compare path/to/b.json --plot both.png",
     )
 )
 @click.argument("source")
 @rope_options
+@click.option("--tower", type=click.Choice(["vision", "audio"]), help="Of a model of several parts, not the text.")
 @click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw it: .png, .svg or .pdf.")
 @click.option("--compare", "other", metavar="SOURCE", help="Draw a second configuration over it; needs --plot.")
 @output_options
@@ -24,6 +29,7 @@ def inspect(
     source: str,
     block: dict[str, Any] | None,
     layer_type: str | None,
+    tower: "Tower | None",
     picture: str | None,
     other: str | None,
     out: Output,
@@ -38,12 +44,12 @@ def inspect(
 
     if other and not picture:
         raise click.UsageError("--compare needs --plot")
-    model = read_model(source, block, layer_type)
+    model = read_model(source, block, layer_type, tower)
     print_facts(out.console, model, source)
     out.write_json(facts(model))
     if picture and other:
         names = _told_apart(source, other, replaced=block is not None)
-        compared = read_model(other, None, None)
+        compared = read_model(other, None, None, tower)
         out.draw(lambda: viewing.draw_comparison(model, compared, names), picture)
     elif picture:
         out.draw(lambda: viewing.draw(model, name_of(source)), picture)

@@ -46,6 +46,20 @@ def test_inspect_counts_the_pairs_that_turn_within_the_context(tmp_path):
     assert "3 of 8 pairs" in inspect(tmp_path, LLAMA).stdout
 
 
+def test_inspect_shows_the_tower_that_is_asked_for(tmp_path):
+    vision = {"depth": 3, "hidden_size": 64, "num_heads": 2, "patch_size": 14}
+    whole = {"model_type": "qwen3_vl", "text_config": {}, "vision_config": vision}
+    shown = inspect(tmp_path, whole, "--tower", "vision").stdout
+    assert "(qwen3_vl_vision)" in shown
+    assert "all 3 layers" in shown
+    assert "position axes: pairs [8, 8], chunked, a progression for each axis" in shown
+
+
+def test_inspect_says_where_positions_may_be_fractions(tmp_path):
+    shown = inspect(tmp_path, {"model_type": "dinov3_vit", "hidden_size": 64, "num_attention_heads": 2}).stdout
+    assert "positions may be fractions" in shown
+
+
 def test_inspect_json_has_frequencies_and_wavelengths(tmp_path):
     known = json.loads(inspect(tmp_path, LLAMA, "--json", "-").stdout)
     table = known["ropes"]["default"]["tables"][0]

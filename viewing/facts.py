@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.mrope import MRope
 from tightrope.viewing.curves import Curve, context_lengths, curves, layers_in_words
 
 
@@ -34,10 +35,17 @@ def _rope_facts(model: ModelRope, key: str) -> dict[str, Any]:
         "direction": rope.direction,
         "max_position_embeddings": rope.max_position_embeddings,
         "original_length": rope.original_length,
-        "mrope": None if rope.mrope is None else {"sections": list(rope.mrope.sections), "order": rope.mrope.order},
+        "mrope": _axes_facts(rope.mrope),
+        "fractional": rope.fractional,
         "layers": layers_in_words(model, key),
         "tables": [_table_facts(rope, table) for table in curves(rope)],
     }
+
+
+def _axes_facts(mrope: MRope | None) -> dict[str, Any] | None:
+    if mrope is None:
+        return None
+    return {"sections": list(mrope.sections), "order": mrope.order, "progression": mrope.progression}
 
 
 def _table_facts(rope: RopeConfig, table: Curve) -> dict[str, Any]:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LONGEST_LIST = 4
+_PROGRESSIONS = {
+    "shared": "one progression over all pairs",
+    "own": "a progression for each axis",
+    "dealt": "one progression, dealt to the axes in turn",
+}
 
 
 def print_facts(console: "Console", model: ModelRope, name: str) -> None:
@@ -37,7 +42,10 @@ def _lines(rope: Mapping[str, Any]) -> Iterator[str]:
     if rope["direction"] == -1:
         yield "turns the other way round"
     if rope["mrope"]:
-        yield f"position axes: pairs {rope['mrope']['sections']}, {rope['mrope']['order']}"
+        axes = rope["mrope"]
+        yield f"position axes: pairs {axes['sections']}, {axes['order']}, {_PROGRESSIONS[axes['progression']]}"
+    if rope["fractional"]:
+        yield "positions may be fractions"
 
 
 def _shortened(value: object) -> str:

@@ -95,7 +95,7 @@ class WindowedRope(AxialRope):
 
 
 class Llama4VisionRope(AxialRope):
-    """Llama 4: a table for one image, computed at once; the column first, both from 1, the class token, the last, at 0."""
+    """Llama 4: a table for one image, computed at once; the column first, both from 1, the class token last, at 0."""
 
     def grids(self) -> list[np.ndarray]:
         """Return the positions of a whole image, (2, 1, tokens)."""
