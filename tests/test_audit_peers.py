@@ -1,84 +1,10 @@
-"""The audit of the installed libraries: it finds what is known of them, on made-up files and on real ones."""
+"""The audit of the installed libraries, on made-up files and on real ones."""
 
 import pytest
 
+from fragments import LONG, clean, older
 from tightrope.backends import audit
-from tiny_models import SIZES, fields
-
-FILLED = {"rms_norm_eps": 1e-6}
-YARN = {"rope_type": "yarn", "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}
-LONG = {key: value for key, value in fields("phi3")["rope_parameters"].items() if key != "rope_theta"}
-
-
-def older(model_type, scaling=None, **more):
-    """A configuration with rope_theta and rope_scaling."""
-    return {"model_type": model_type, **SIZES, **FILLED, "rope_theta": 500_000.0, "rope_scaling": scaling, **more}
-
-
-def newer(model_type, **block):
-    """A configuration with rope_parameters, as transformers 5 writes it."""
-    block = {"rope_type": "default", "rope_theta": 500_000.0, **block}
-    return {"model_type": model_type, **SIZES, **FILLED, "rope_parameters": block}
-
-
-# What mlx-lm 0.32.2 does otherwise: one example for each class of disagreement that was measured in it.
-KNOWN = {
-    "rope_parameters unread, silently": (newer("llama"), "wrong", {"spelling not read"}),
-    "rope_parameters unread, raising": (newer("helium"), "refuses", {"spelling not read"}),
-    "rope_scaling ignored": (older("mixtral", YARN), "wrong", {"scaling ignored"}),
-    "rope_scaling ignored, llama3": (
-        older("qwen3_moe", fields("llama3.1")["rope_parameters"]), "wrong", {"scaling ignored"},
-    ),
-    "partial_rotary_factor ignored": (older("glm", partial_rotary_factor=0.5), "wrong", {"partial factor ignored"}),
-    "truncate ignored": (older("gpt_oss", {**YARN, "truncate": False}), "wrong", {"truncate ignored"}),
-    "attention_factor unread": (older("llama", {**YARN, "attention_factor": 1.0}), "wrong", {"attention factor"}),
-    "mscale rule": (older("llama", {**YARN, "mscale": 0.7}), "wrong", {"mscale rule"}),
-    "mscale rule, the other way": (older("llama", {**YARN, "mscale_all_dim": 1.0}), "wrong", {"mscale rule"}),
-    "original length not taken from the model": (
-        older("llama", {"rope_type": "yarn", "type": "yarn", "factor": 4.0}), "wrong", {"original length"},
-    ),
-    "long factors always": (
-        older("phi3", {**LONG, "type": "longrope"}, head_dim=None, original_max_position_embeddings=4096), "wrong",
-        {"long factors always"},
-    ),
-    "longrope's attention_factor unread": (
-        older("llama", {**LONG, "attention_factor": 1.5}), "wrong", {"attention factor", "long factors always"},
-    ),
-    "dynamic agrees from fresh": (
-        older("llama", {"rope_type": "dynamic", "factor": 2.0}), "rounding", {"precision only"},
-    ),
-    "nested softmax factor": (
-        {key: value for key, value in fields("deepseek_v3").items() if key != "head_dim"} | FILLED, "wrong",
-        {"spelling not read"},
-    ),
-    "a type that a family does not know": (
-        older("internlm3", YARN, bias=False, qkv_bias=False), "refuses", {"not built"},
-    ),
-    "precision only": (older("llama"), "rounding", {"precision only"}),
-    "mrope, text positions": (
-        older("qwen2_vl", {"type": "mrope", "rope_type": "default", "mrope_section": [2, 3, 3]}), "rounding",
-        {"precision only"},
-    ),
-}  # fmt: skip
-
-
-def clean(config):
-    return {key: value for key, value in config.items() if value is not None or key == "rope_scaling"}
-
-
-@pytest.mark.backend("mlx")
-@pytest.mark.parametrize(("config", "status", "causes"), KNOWN.values(), ids=KNOWN)
-def test_every_known_class_of_disagreement_in_mlx_lm_is_found_and_named(config, status, causes):
-    pytest.importorskip("mlx_lm", exc_type=ImportError)
-    found = audit.audit(clean(config), ["mlx-lm"]).peers[0]
-    assert (found.status, set(found.causes)) == (status, causes), found.verdict
-
-
-@pytest.mark.backend("mlx")
-@pytest.mark.parametrize("name", [name for name, (_, status, _) in KNOWN.items() if status == "wrong"])
-def test_what_is_wrong_in_mlx_lm_is_mended_by_patching(name):
-    pytest.importorskip("mlx_lm", exc_type=ImportError)
-    assert audit.audit(clean(KNOWN[name][0]), ["mlx-lm"]).peers[0].mends == ""
+from tiny_models import fields
 
 
 @pytest.mark.backend("torch")
