@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import tightrope
 from tightrope.backends import selftest, selftest_checks
 from tightrope.rope.errors import BackendUnavailable
 
@@ -27,6 +28,18 @@ def altered(backend, **changes):
     return SimpleNamespace(**{name: getattr(backend, name) for name in backend.__all__} | changes)
 
 
+def off_by(factor, **changes):
+    """Return PyTorch's backend, whose rotations come out too long."""
+    torch = tightrope.load_backend("torch")
+
+    class Off(torch.RotaryEmbedding):
+        def forward(self, *arguments, **options):
+            turned = super().forward(*arguments, **options)
+            return tuple(x * factor for x in turned) if isinstance(turned, tuple) else turned * factor
+
+    return altered(torch, RotaryEmbedding=Off, **changes)
+
+
 def test_every_check_passes_on_this_machine(small, backend, monkeypatch):
     only(monkeypatch, backend.name, backend)
     report = selftest.run()
@@ -36,16 +49,7 @@ def test_every_check_passes_on_this_machine(small, backend, monkeypatch):
 
 @pytest.mark.backend("torch")
 def test_kernels_are_held_to_the_bits(small, monkeypatch):
-    import tightrope
-
-    torch = tightrope.load_backend("torch")
-
-    class Off(torch.RotaryEmbedding):
-        def forward(self, *arguments, **options):
-            turned = super().forward(*arguments, **options)
-            return tuple(x * (1 + 2**-7) for x in turned) if isinstance(turned, tuple) else turned * (1 + 2**-7)
-
-    only(monkeypatch, "torch", altered(torch, RotaryEmbedding=Off))
+    only(monkeypatch, "torch", off_by(1 + 2**-7))
     report = selftest.run()
     assert not report.passed
     assert "ulp off" in report.to_markdown()
@@ -53,23 +57,12 @@ def test_kernels_are_held_to_the_bits(small, monkeypatch):
 
 @pytest.mark.backend("torch")
 def test_framework_operations_are_held_to_their_tolerance(small, monkeypatch):
-    import tightrope
-
-    torch = tightrope.load_backend("torch")
-
-    class Off(torch.RotaryEmbedding):
-        def forward(self, *arguments, **options):
-            turned = super().forward(*arguments, **options)
-            return tuple(x * 1.5 for x in turned) if isinstance(turned, tuple) else turned * 1.5
-
-    only(monkeypatch, "torch", altered(torch, RotaryEmbedding=Off, path=lambda device: "framework operations"))
+    only(monkeypatch, "torch", off_by(1.5, path=lambda device: "framework operations"))
     assert not selftest.run().passed
 
 
 @pytest.mark.backend("torch")
 def test_what_a_device_raises_is_reported(small, monkeypatch):
-    import tightrope
-
     class Broken:
         def __init__(self, model):
             raise RuntimeError("the driver says no")
@@ -93,8 +86,6 @@ def test_a_missing_backend_is_not_run_and_that_is_no_pass(monkeypatch):
 
 @pytest.mark.backend("torch")
 def test_devices_that_are_not_there_are_named(small, monkeypatch):
-    import tightrope
-
     torch = tightrope.load_backend("torch")
     only(monkeypatch, "torch", altered(torch, devices=lambda: ("cpu",)))
     assert [line.split(":")[0] for line in selftest.run().not_run] == ["torch on cuda", "torch on mps"]
@@ -102,8 +93,6 @@ def test_devices_that_are_not_there_are_named(small, monkeypatch):
 
 @pytest.mark.backend("torch")
 def test_the_report_is_json(small, monkeypatch):
-    import tightrope
-
     only(monkeypatch, "torch", tightrope.load_backend("torch"))
     report = selftest.run()
     held = json.loads(json.dumps(report.to_dict()))
