@@ -3,6 +3,7 @@
 Both are frozen, hashable and valid: a value that breaks a rule cannot be constructed.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -10,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frozen import FrozenMap
 from tightrope.rope.mrope import MRope
 from tightrope.rope.query_scale import QueryScale
@@ -24,6 +25,7 @@ Spelling = Literal["v4", "v5"]
 LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
 ALL_LAYOUTS: tuple[Layout, ...] = (*LAYOUTS, "halves")
 SIDES: tuple[Side, ...] = ("head", "tail")
+LARGEST = sys.float_info.max
 AXIAL_TYPES = ("default", "linear")
 
 
@@ -75,8 +77,8 @@ class RopeConfig:
             yield from _one_of("rope_type of axes with their own frequencies", self.scaling.rope_type, AXIAL_TYPES)
         elif self.fractional and self.scaling.follows_length:
             yield f"rope_type of fractional positions must not follow the length, got {self.scaling.rope_type!r}"
-        if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base < float("inf"):
-            yield f"base must be a finite number > 0, got {self.base!r}"
+        if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base <= LARGEST:
+            yield f"base must be a finite number > 0, got {shortened(self.base)}"
         yield from _one_of("layout", self.layout, ALL_LAYOUTS)
         yield from _one_of("side", self.side, SIDES)
         yield from _one_of("direction", self.direction, (1, -1))

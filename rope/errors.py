@@ -40,5 +40,14 @@ class ExtraMissing(RopeError, ImportError):  # noqa: N818  # the name says all
     """A package that only an extra installs is needed and missing."""
 
 
+def shortened(value: object, limit: int = 60) -> str:
+    """Return repr(value), cut to a line's worth."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python prints
+        text = "a number of thousands of digits"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 class RopeWarning(UserWarning):
     """Something in a configuration that has no effect and may be a mistake, such as an unknown key in a rope block."""

@@ -2,13 +2,18 @@
 
 import copy
 import json
+import re
 import warnings
+from itertools import cycle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tightrope
+from tightrope.rope import reading
+from tightrope.rope.errors import shortened
 from tightrope.rope.reading.families import FAMILIES
 from tightrope.rope.reading.families_elsewhere import ELSEWHERE
 from tightrope.rope.scaling import rope_types
@@ -63,6 +68,9 @@ FULL = {
     },
     "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e6}, "sliding_attention": None},
 }
+SHAPE = {key: FULL[key] for key in ("hidden_size", "num_attention_heads", "num_hidden_layers", "head_dim")}
+READER = Path(reading.__file__).parent.glob("*.py")
+WORDS = sorted({word for file in READER for word in re.findall(r'"([a-z][a-z0-9_]+)"', file.read_text("utf-8"))})
 MODEL_TYPES = sorted({*FAMILIES, *ELSEWHERE, "llava", "novel", ""})
 
 SCALARS = st.one_of(
@@ -158,11 +166,37 @@ def test_what_is_read_is_written_so_that_it_reads_back_or_refused(values, spelli
     assert (again.ropes, again.layers) == (model.ropes, model.layers)
 
 
+ANYTHING = pytest.mark.parametrize(
+    "value", [None, "x", [], {}, -1, 0, float("nan"), True, 10**400, 10**5000, [None], {"a": {"a": {}}}], ids=shortened
+)
+
+
 @pytest.mark.parametrize("key", sorted(FULL.keys() - {"text_config"}))
-@pytest.mark.parametrize("value", [None, "x", [], {}, -1, 0, float("nan"), True, 10**400, [None], {"a": {"a": {}}}])
+@ANYTHING
 @pytest.mark.parametrize("model_type", ["llama", "gemma3_text", "deepseek_v4", "granite_swa"])
 def test_every_key_may_hold_anything(model_type, key, value):
     read({**FULL, "model_type": model_type, key: value})
+
+
+@pytest.mark.parametrize("key", sorted(FULL["rope_scaling"]))
+@ANYTHING
+@pytest.mark.parametrize("name", ["linear", "dynamic", "yarn", "longrope", "llama3", "proportional"])
+def test_every_key_of_a_block_may_hold_anything(name, key, value):
+    block = {**FULL["rope_scaling"], "rope_type": name, "type": name, key: value}
+    for written in (block, {"full_attention": block, "sliding_attention": value}):
+        read({**SHAPE, "rope_parameters": written})
+
+
+@ANYTHING
+def test_every_word_of_the_reader_may_hold_anything_in_every_family(value):
+    """Each string in the reader's source is tried as a key, in the families in turn."""
+    for model_type, key in zip(cycle(MODEL_TYPES), WORDS, strict=False):
+        read({**SHAPE, "model_type": model_type, key: value})
+
+
+@given(st.sampled_from(MODEL_TYPES), st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=6))
+def test_any_words_of_the_reader_are_read_or_refused(model_type, keys):
+    read({**SHAPE, "model_type": model_type, **keys})
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tightrope.rope.errors import shortened as shortened  # its readers take it from here
+
 # No published value comes near; beyond it a product with a head's width could overflow or a list exhaust memory.
 LARGEST = 2**40
 
@@ -132,15 +134,6 @@ class Sheet:
         else:
             return value
         return None
-
-
-def shortened(value: object, limit: int = 60) -> str:
-    """Return repr(value), cut to a line's worth."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer with more digits than Python prints
-        text = "a number of thousands of digits"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:

@@ -14,14 +14,14 @@ The field declarations say how a parameter is read, checked and written; `check`
 """
 
 import difflib
-import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 
 if TYPE_CHECKING:
     from tightrope.rope.config import RopeConfig
@@ -50,12 +50,12 @@ class Rule:
         if value is None and self.optional:
             return None
         if not self._has_kind(value):
-            return f"{name} must be {_KIND_NAMES[self.kind]}, got {value!r}"
+            return f"{name} must be {_KIND_NAMES[self.kind]}, got {shortened(value)}"
         for item in value if isinstance(value, tuple) else (value,):
             if self.at_least is not None and item < self.at_least:
-                return f"{name} must be >= {self.at_least:g}, got {item!r}"
+                return f"{name} must be >= {self.at_least:g}, got {shortened(item)}"
             if self.above is not None and item <= self.above:
-                return f"{name} must be > {self.above:g}, got {item!r}"
+                return f"{name} must be > {self.above:g}, got {shortened(item)}"
         return None
 
     def _has_kind(self, value: object) -> bool:
@@ -68,7 +68,9 @@ class Rule:
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     # bool is an int to Python; in a configuration it is a mistake.
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # false for nan, and for an integer that no float can hold
 
 
 def number(default: Any = MISSING, *, at_least: float | None = None, above: float | None = None) -> Any:
