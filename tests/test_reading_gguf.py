@@ -129,6 +129,10 @@ def test_rope_freqs_of_another_kind_divide_pair_by_pair(read):
     assert np.array_equal(tightrope.frequencies(rope).inv_freq, plain / divisors)
 
 
+def test_rope_freqs_of_ones_divide_nothing(read):
+    assert read(tensors={"rope_freqs": np.ones(32, np.float32)}).rope().scaling.rope_type == "default"
+
+
 def test_factor_tensors_become_longrope(read):
     short, long = np.full(32, 1.5, np.float32), np.full(32, 8.0, np.float32)
     rope = read(

@@ -106,6 +106,9 @@ def _divided(divisors: tuple[float, ...], sheet: Sheet, plain: RopeConfig) -> Sc
     given = Divisors(divisor=divisors)
     if len(divisors) != plain.pairs:
         return given  # RopeConfig says what is wrong
+    if set(divisors) == {1.0}:
+        sheet.findings.note("rope_freqs holds nothing but ones: nothing is divided")
+        return Default()
     llama3 = _llama3(divisors, plain)
     if llama3 is None:
         sheet.findings.note("rope_freqs: one divisor per pair, of no known rope type")
