@@ -34,7 +34,7 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
     The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or
     downloads and compared with exact arithmetic on what the configuration says. MODEL_OR_CONFIG is a config.json, a
     folder that has one, or a folder of *.json. v5 is how transformers 5 saves a model. Exit status 1 if one of them is
-    wrong beyond rounding.
+    wrong beyond rounding, or a configuration cannot be right.
     """
     from tightrope.backends import audit as library
     from tightrope.rope.reading.validating import find_sources
@@ -49,5 +49,7 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
     else:
         library.print_list(out.console, audits)
     out.write_json([one.to_dict() for one in audits])
-    wrong = [one.name for one in audits if one.wrong]
-    out.finish(passed=not wrong, failure=f"a library rotates these otherwise than they say: {', '.join(wrong)}")
+    wrong, unreadable = [one.name for one in audits if one.wrong], [one.name for one in audits if one.unreadable]
+    failures = [f"a library rotates these otherwise than they say: {', '.join(wrong)}"] if wrong else []
+    failures += [f"cannot be right: {', '.join(unreadable)}"] if unreadable else []
+    out.finish(passed=not failures, failure="; ".join(failures))

@@ -177,12 +177,14 @@ def test_mla_is_turned_in_the_width_that_its_rope_gets():
 
 
 def test_a_model_without_rotation_is_said_to_have_none():
-    assert audit.audit({"model_type": "jamba"}, []).problem == "it has no rotary position embedding"
+    found = audit.audit({"model_type": "jamba"}, [])
+    assert (found.remark, found.unreadable) == ("it has no rotary position embedding", False)
 
 
 def test_a_configuration_that_cannot_be_read_is_a_problem_and_no_crash():
     found = audit.audit({"model_type": "llama", "rope_scaling": {"rope_type": "spiral"}}, [])
-    assert "spiral" in found.problem
+    assert "spiral" in found.remark
+    assert found.unreadable
     assert not found.wrong
 
 

@@ -53,6 +53,12 @@ def test_peers_that_are_right_are_exit_status_0(run, config):
     assert run(config, "--against", "right").exit_code == 0
 
 
+@pytest.mark.parametrize(("text", "status"), [("[1]", 1), ('{"model_type": "jamba"}', 0)])
+def test_a_configuration_that_cannot_be_right_is_exit_status_1(run, config, text, status):
+    config.write_text(text)
+    assert run(config).exit_code == status
+
+
 def test_a_peer_that_does_not_exist_is_exit_status_2(run, config):
     result = run(config, "--against", "vllm")
     assert result.exit_code == 2

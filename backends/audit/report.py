@@ -65,12 +65,19 @@ class PeerAudit:
 
 @dataclass(frozen=True)
 class Audit:
-    """A configuration in every peer that was asked for."""
+    """A configuration in every peer that was asked for.
+
+    Attributes:
+        name: The configuration.
+        peers: Empty where there was nothing to compare.
+        remark: Why there was nothing.
+        unreadable: The configuration cannot be right, as the remark says.
+    """
 
     name: str
     peers: tuple[PeerAudit, ...] = field(default=())
-    problem: str = ""
-    """Why the configuration could not be read."""
+    remark: str = ""
+    unreadable: bool = False
 
     @property
     def wrong(self) -> bool:
@@ -79,7 +86,8 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"config": self.name, "problem": self.problem, "peers": [peer.to_dict() for peer in self.peers]}
+        peers = [peer.to_dict() for peer in self.peers]
+        return {"config": self.name, "remark": self.remark, "unreadable": self.unreadable, "peers": peers}
 
 
 def count(audits: Iterable[Audit]) -> dict[str, dict[str, Counter[str]]]:

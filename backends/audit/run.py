@@ -38,10 +38,10 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
         model = read(config)
         config = convert(config, spelling) if spelling else config
     except RopeConfigError as error:
-        return Audit(name or str(source), problem=str(error))
+        return Audit(name or str(source), remark=str(error), unreadable=True)
     found = name or found or model.model_type
     if not model.ropes:
-        return Audit(found, problem="it has no rotary position embedding")
+        return Audit(found, remark="it has no rotary position embedding")
     return Audit(
         found, tuple(_audited(f"{peer_name} {version}", peer, config, model) for peer_name, peer, version in peers)
     )

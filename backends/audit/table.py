@@ -16,8 +16,8 @@ _COUNTED = {**_WORDS, "rounding": "right up to rounding", "wrong": "wrong", "ref
 def print_audit(shown_on: "Console", audit: Audit) -> None:
     """Print what was measured for one model, and each peer's verdict."""
     shown_on.print(audit.name, style="bold")
-    if audit.problem:
-        shown_on.print(f"  {audit.problem}")
+    if audit.remark:
+        shown_on.print(f"  {audit.remark}")
     if any(peer.ropes for peer in audit.peers):
         shown_on.print(_errors(audit))
     for peer in audit.peers:
@@ -62,7 +62,7 @@ def print_list(shown_on: "Console", audits: Sequence[Audit]) -> None:
     for audit in audits:
         by_name = {peer.peer: peer for peer in audit.peers}
         cells = [_cell(by_name[name]) for name in names if name in by_name]
-        table.add_row(audit.name, *(cells or [Text(audit.problem)]))
+        table.add_row(audit.name, *(cells or [Text(audit.remark)]))
     shown_on.print(table)
     for name, total in count(audits).items():
         statuses = ", ".join(f"{number} {_COUNTED[status]}" for status, number in total["status"].most_common())

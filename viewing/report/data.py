@@ -136,7 +136,7 @@ def _audit(audit: Audit) -> dict[str, Any]:
     positions = sorted({position for _, rope in found for position in rope.errors})
     several = len({rope.key for _, rope in found}) > 1
     return {
-        "problem": audit.problem,
+        "remark": audit.remark,
         "verdicts": [{"status": peer.status, "words": peer.verdict} for peer in audit.peers],
         "positions": positions,
         "rows": [f"{peer.peer}, {rope.key}" if several else peer.peer for peer, rope in found],

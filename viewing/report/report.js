@@ -200,7 +200,7 @@ function drawAudit(found) {
   document.getElementById("audit-section").hidden = false;
   const list = document.getElementById("audit-words");
   for (const verdict of found.verdicts) list.append(element("li", verdict.words));
-  if (found.problem) list.append(element("li", found.problem));
+  if (found.remark) list.append(element("li", found.remark));
   if (!found.rows.length) return null;
   const columns = found.positions.map((position) => `at ${number.format(position)}`);
   const logs = found.errors.map((row) => row.map((error) => (error === null ? 1 : Math.log10(Math.max(error, 1e-9)))));
