@@ -129,6 +129,21 @@ class TestWhereAFileKeepsItsTower:
         model = tightrope.read({"model_type": "qwen2_5_omni", "thinker_config": thinker}, tower="vision")
         assert model.model_type == "qwen2_5_omni_vision_encoder"
 
+    def test_in_the_innermost_part_that_is_one(self):
+        vision = {"model_type": "sam3_vision_model", "backbone_config": {"model_type": "sam3_vit_model"}}
+        assert tightrope.read({"model_type": "sam3", "vision_config": vision}, tower="vision").rope().fractional
+
+    def test_the_whole_is_not_taken_for_its_part(self):
+        # SAM 2 turns in its memory attention, which its own configuration describes; its backbone has no rope.
+        whole = {"model_type": "sam2_video", "vision_config": {"model_type": "hiera", "hidden_size": 96}}
+        with pytest.raises(RopeConfigError, match=r"vision_config\.model_type 'hiera' is no vision tower"):
+            tightrope.read(whole, tower="vision")
+
+    def test_a_tower_that_is_known_to_have_no_rope_has_none(self):
+        siglip = {"model_type": "siglip_vision_model", "num_hidden_layers": 2}
+        model = tightrope.read({"model_type": "gemma3", "vision_config": siglip}, tower="vision")
+        assert (dict(model.ropes), model.layers) == ({}, (None, None))
+
     def test_a_tower_of_sound(self):
         sound = {"model_type": "glmasr_encoder", "hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 3}
         model = tightrope.read({"model_type": "glmasr", "audio_config": sound}, tower="audio")
