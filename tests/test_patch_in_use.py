@@ -28,7 +28,8 @@ def test_gradients_are_those_of_the_unpatched_model(llama, checkpointing):
     """Up to the rounding of float32: measured against the same model in float64."""
     llama.requires_grad_(True).train()
     if checkpointing:
-        llama.activation_checkpointing_enable()
+        newest, before_5_23 = "activation_checkpointing_enable", "gradient_checkpointing_enable"
+        getattr(llama, newest if hasattr(llama, newest) else before_5_23)()
 
     def gradient(model):
         model.zero_grad()
