@@ -1,11 +1,14 @@
 """A GGUF file is read as llama.cpp runs it: its metadata, its divisors, the pairing of its stored weights."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import tightrope
 from gguf_files import SHAPE, gguf, write
 from tightrope import MRope, RopeConfigError
+from tightrope.rope import reading
 from tightrope.rope.reading.gguf_architectures import PAIRINGS, REFUSED, WITHOUT
 from tightrope.rope.scaling.divisors import Divisors
 from tightrope.rope.scaling.linear import Linear
@@ -63,6 +66,13 @@ def test_the_layout_is_that_of_the_stored_weights_and_a_note_says_so(read, archi
 def test_every_architecture_of_the_package_is_in_the_table_once():
     named = [*PAIRINGS, *WITHOUT, *REFUSED]
     assert sorted(named) == sorted(gguf.MODEL_ARCH_NAMES.values())
+
+
+def test_every_rope_key_of_the_package_is_read():
+    keys = {value.removeprefix("{arch}.") for name, value in vars(gguf.Keys.Rope).items() if name.isupper()}
+    source = "".join(file.read_text("utf-8") for file in Path(reading.__file__).parent.glob("gguf*.py"))
+    bases = {key.removesuffix("_swa") for key in keys}  # a suffix says that a key is the sliding layers'
+    assert {key for key in bases if f'"{key}' not in source} == set()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +210,11 @@ def test_an_architecture_without_rotation_has_no_ropes(read, architecture):
         ("llama", {"embedding_length": None}, "llama.attention.key_length, or embedding_length"),
         ("llama", {"rope__scaling__type": "yran"}, "llama.rope.scaling.type must be one of 'none', 'linear', 'yarn'"),
         ("llama", {"rope__freq_base": 0.0}, "llama.rope.freq_base must be > 0"),
+        (
+            "qwen2",
+            {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0, "rope__scaling__yarn_ext_factor": 0.5},
+            "qwen2.rope.scaling.yarn_ext_factor must be 1 (YaRN) or negative (not stated), got 0.5",
+        ),
         ("llama", {"rope__dimension_count": 31}, "rotary_dim must be even, got 31"),
         ("phi3", {"rope__scaling__type": "longrope"}, "needs the tensors rope_factors_long and rope_factors_short"),
         ("gemma4", {"rope__freq_base_swa": 1e4}, "gemma4.attention.sliding_window_pattern is required"),

@@ -69,6 +69,9 @@ def _by_factor(name: str, file: Divided, sheet: Sheet) -> Scaling:
 
 def _yarn(factor: float, file: Divided, sheet: Sheet) -> Yarn:
     """YaRN; yarn_log_multiplier is mscale_all_dim, which DeepSeek's converter multiplies by 0.1."""
+    extrapolation = sheet.number("rope.scaling.yarn_ext_factor")
+    if extrapolation is not None and extrapolation >= 0 and extrapolation != 1:  # below 0: llama.cpp's default, 1
+        sheet.reject("rope.scaling.yarn_ext_factor", "1 (YaRN) or negative (not stated)", extrapolation)
     multiplier = sheet.number("rope.scaling.yarn_log_multiplier", above=-1) or 0.0
     all_dim = multiplier / 0.1 if file.architecture in SOFTMAX else float(multiplier)
     mscale = all_dim if file.architecture in SOFTMAX else 1.0
