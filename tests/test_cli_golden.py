@@ -1,0 +1,69 @@
+"""`tightrope golden write` and `tightrope golden check`: what they print, what they write, and how they exit."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import golden_files
+from golden_files import CONFIGURATIONS, rewritten
+from tightrope.cli import main
+
+pytest.importorskip("safetensors.numpy")
+
+
+@pytest.fixture
+def subject():
+    return golden_files.one_backend()
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A golden file of one's own."""
+    return golden_files.recorded(tmp_path)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["golden", *map(str, arguments)])
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "tiny-llama").mkdir()
+    fields = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, **CONFIGURATIONS["plain"]}
+    (tmp_path / "tiny-llama" / "config.json").write_text(json.dumps(fields))
+    return tmp_path / "tiny-llama" / "config.json"
+
+
+def test_commands_write_and_check(config, subject, tmp_path):
+    backend = ["--backends", subject.name]
+    assert run("write", config, "-o", tmp_path / "a.safetensors", *backend).exit_code == 0
+    ran = run("check", tmp_path / "a.safetensors", *backend, "--json", tmp_path / "a.json")
+    assert ran.exit_code == 0, ran.output
+    assert f"tiny-llama, written by {subject.name}" in ran.output
+    assert "identical, every bit" in ran.output
+    (report,) = json.loads((tmp_path / "a.json").read_text()).values()
+    assert report["identical"]
+
+
+def test_check_command_fails_where_bits_are_beyond_rounding(path, subject):
+    def change(arrays):
+        arrays["default/rotation/float32/rows/q"] = -arrays["default/rotation/float32/rows/q"]
+
+    rewritten(path, change)
+    ran = run("check", path, "--backends", subject.name)
+    assert ran.exit_code == 1
+    assert ran.output.endswith(f"{path}: DISAGREES: {subject.name} rotation float32\n")
+
+
+def test_check_command_says_in_one_line_what_is_wrong_with_a_file(path):
+    path.write_bytes(path.read_bytes()[:-1])
+    ran = run("check", path)
+    assert ran.exit_code == 1
+    assert ran.output.splitlines() == [f"Error: {ran.output.removeprefix('Error: ').rstrip()}"]
+
+
+def test_one_file_holds_one_backend(config, tmp_path):
+    ran = run("write", config, "-o", tmp_path / "a.safetensors", "--backends", "torch,mlx")
+    assert ran.exit_code == 2
+    assert "a file holds one backend" in ran.output
