@@ -105,4 +105,14 @@ GALLERY: Final[dict[str, dict[str, Any]]] = {
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
         },
     },
+    "gemma-4-e2b-vision": {
+        "model_type": "gemma4_vision", "hidden_size": 768, "num_attention_heads": 12, "head_dim": 64,
+        "num_hidden_layers": 16, "max_position_embeddings": 131072, "patch_size": 16,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 100.0},
+    },
+    "ministral-3-8b-vision": {
+        "model_type": "pixtral", "hidden_size": 1024, "num_attention_heads": 16, "head_dim": 64,
+        "num_hidden_layers": 24, "patch_size": 14,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    },
 }  # fmt: skip

@@ -27,7 +27,7 @@ def test_backends_agree_on_a_real_configuration(shared_config):
     assert found.verdict in ("agree", "without rope"), found.error or found.failures[0]
 
 
-def test_the_gallery_has_every_rope_type_in_use_both_layouts_and_both_sides():
+def test_the_gallery_has_every_rope_type_in_use_every_layout_both_sides_and_all_that_axes_do():
     ropes = [rope for config in parity.GALLERY.values() for rope in read(config).ropes.values()]
     types = {"default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"}
     assert types <= {rope.scaling.rope_type for rope in ropes}
@@ -35,8 +35,10 @@ def test_the_gallery_has_every_rope_type_in_use_both_layouts_and_both_sides():
         ("half", "head"),
         ("interleaved", "head"),
         ("interleaved", "tail"),
+        ("halves", "head"),
     }
     assert {rope.mrope.order for rope in ropes if rope.mrope} == {"chunked", "interleaved"}
+    assert {rope.mrope.progression for rope in ropes if rope.mrope} == {"shared", "own", "dealt"}
     assert any(rope.rotary_dim < rope.head_dim for rope in ropes if rope.side == "head")
 
 
