@@ -1,7 +1,5 @@
 """What cannot be right is refused: every problem at once, each with file, key path, value and what to do."""
 
-import json
-
 import pytest
 
 import tightrope
@@ -227,73 +225,6 @@ def test_an_unknown_family_is_a_problem_when_reading_is_strict():
 )
 def test_what_contradicts_itself_is_noted(config, note):
     assert note in tightrope.read(config).notes
-
-
-class TestFiles:
-    def refused(self, path, text):
-        with pytest.raises(tightrope.RopeConfigError) as caught:
-            tightrope.read(path)
-        assert str(caught.value).startswith(f"{path}: ")
-        assert text in str(caught.value)
-
-    @pytest.mark.parametrize(
-        ("content", "text"),
-        [
-            (b"", "is not JSON"),
-            (b"{", "is not JSON"),
-            (b"\xff\xfe\x00", "is not JSON"),
-            (b"rope_theta: 10000", "is not JSON"),
-            (b"[" * 100_000, "is not JSON"),
-            (b'{"rope_theta": ' + b"9" * 5000 + b"}", "is not JSON"),
-            (b"[]", "must hold a JSON object, got a list"),
-            (b"null", "must hold a JSON object, got null"),
-            (b"3", "must hold a JSON object, got a number"),
-            (b'"config"', "must hold a JSON object, got a string"),
-        ],
-    )
-    def test_that_hold_no_configuration(self, tmp_path, content, text):
-        path = tmp_path / "config.json"
-        path.write_bytes(content)
-        self.refused(path, text)
-
-    def test_that_are_huge_are_refused_before_they_are_read(self, tmp_path):
-        path = tmp_path / "model.safetensors"
-        with path.open("wb") as file:
-            file.truncate(200 * 2**20)  # sparse: no disk is used, and a read would return zeros
-        self.refused(path, "209,715,200 bytes is no configuration (limit 16,777,216)")
-
-    def test_that_are_not_there(self, tmp_path):
-        self.refused(tmp_path / "nowhere.json", "no such file; give the path of a config.json or of its folder")
-
-    def test_in_a_folder_without_one(self, tmp_path):
-        with pytest.raises(tightrope.RopeConfigError, match=r"config\.json: no such file"):
-            tightrope.read(tmp_path)
-
-    def test_with_a_name_that_no_file_can_have(self):
-        with pytest.raises(tightrope.RopeConfigError, match=r"cannot be opened|no such file"):
-            tightrope.read("config\0.json")
-
-    def test_name_themselves_in_every_problem(self, tmp_path):
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps({**GOOD, "rope_theta": 0, "head_dim": -1}), "utf-8")
-        self.refused(path, "2 problems")
-
-    def test_name_themselves_in_a_warning(self, tmp_path):
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps(scaled(YARN, facter=4.0)), "utf-8")
-        with pytest.warns(tightrope.RopeWarning, match="config.json: unknown key"):
-            tightrope.read(path)
-
-
-@pytest.mark.parametrize("source", [None, 3, 1.5, ["config.json"], object()])
-def test_a_source_of_another_kind_is_refused(source):
-    with pytest.raises(tightrope.RopeConfigError, match="source must be a path, a dict or a configuration object"):
-        tightrope.read(source)
-
-
-def test_keys_must_be_strings():
-    with pytest.raises(tightrope.RopeConfigError, match="keys must be strings, got 1"):
-        tightrope.read({1: 2})
 
 
 def test_an_unknown_type_hides_no_other_problem():
