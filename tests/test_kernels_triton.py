@@ -41,4 +41,4 @@ def test_triton_gives_the_bits_of_the_definition(triton_runs, host, name):
 def test_a_mistake_in_the_triton_kernel_would_be_seen(triton_runs, mutant):
     outcomes = triton_runs("mutants", "sm_90")
     assert mutant.name in outcomes, f"the run ended before this mutant: {outcomes.get('error')}"
-    assert outcomes[mutant.name] in CASES
+    assert outcomes[mutant.name] in {*CASES, "far"}

@@ -50,6 +50,7 @@ TRITON = [
     Mutant("rest not copied", "if COPY and WIDTH > 2 * PAIRS", "if COPY and WIDTH > 4 * PAIRS"),
     Mutant("rest copied from the wrong side", "0 if START > 0", "0 if START >= 0"),
     Mutant("every head the first", "head * x_strides[2]", "head * 0 * x_strides[2]"),
+    Mutant("offset in 32 bits", "source = x + row * x", "source = x + row.to(tl.int32) * x"),
 ]
 
 _WRONG_BITS = [
@@ -75,6 +76,7 @@ _WRONG_BITS = [
     Mutant("rest of k not copied", "rest < K_REST_END", "rest < K_REST"),
     Mutant("second member in the wrong place", "(INTERLEAVED ? 1 : PAIRS)", "(INTERLEAVED ? 1 : PAIRS - 1)"),
 ]
+_FAR = [Mutant("offset in 32 bits", "from = row * q_strides[0]", "from = int(row) * int(q_strides[0])")]
 _NO_METAL = [
     Mutant("double", "const float z = t * t", "const double z = t * t"),
     Mutant("double in a number", "-0.0045922888f", "-0.0045922888"),
@@ -109,7 +111,7 @@ def shared(host, compiler):
     """Return the mistakes that a host's proof must find with this compiler."""
     clang = "clang" in compiler
     return {
-        "mps": [*_WRONG_BITS, *_NO_METAL, *_MPS, *(_MPS_CLANG if clang else ())],
+        "mps": [*_WRONG_BITS, *_FAR, *_NO_METAL, *_MPS, *(_MPS_CLANG if clang else ())],
         "mlx": _MLX_CLANG if clang else [],
         "cuda": _CUDA,
     }[host]

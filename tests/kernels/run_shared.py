@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 from kernels.cases import CASES
 from kernels.mutants import shared
-from kernels.run_triton import outcome, say
+from kernels.run_triton import outcome, say, what_is_wrong
 
 # nvcc takes seconds for each text, so only so many.
 CUDA_CASES = [*list(CASES)[:8], *list(CASES)[11:31:5], list(CASES)[-1]]
@@ -30,13 +30,20 @@ def run_cases(host, compiler):
         say(name, outcome(call, name, kernel))
 
 
+def far_problem(rotate):
+    from kernels import far
+
+    return far.problem(rotate)
+
+
 def run_mutants(host, compiler):
     prepared(host, compiler, None)  # imports what takes long, once for all
     for mutant in shared(host, compiler):
         pid = os.fork()
         if pid == 0:
             call, kernel = prepared(host, compiler, mutant.replace)
-            say(mutant.name, next((name for name in CASES if outcome(call, name, kernel)), None))
+            found = next((name for name in CASES if outcome(call, name, kernel)), None)
+            say(mutant.name, found or ("far" if host == "mps" and what_is_wrong(far_problem, kernel.rotate) else None))
             os._exit(0)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
             say(mutant.name, "the process died")

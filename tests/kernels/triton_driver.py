@@ -81,11 +81,19 @@ class _Launcher:
         program = ptx.parse(self.kernel.asm["ptx"])
         given = [a for a, kind in zip(_flat(arguments), self.kinds, strict=True) if kind != "constexpr"]
         tensors = [a for a in given if isinstance(a, torch.Tensor)]
-        memory = ptx.Memory([(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) for t in tensors])
+        memory = ptx.Memory([piece for tensor in tensors for piece in _pieces(tensor)])
         values = [a.data_ptr() if isinstance(a, torch.Tensor) else a for a in given]
         values += [0] * (len(program.parameters) - len(values))  # scratch memory, which this kernel does not use
         executed = ptx.run(program, (x, y, z), 32 * self.kernel.metadata.num_warps, values, memory)
         LAUNCHES.append(Launch(self.kernel, (x, y, z), memory, executed))
+
+
+def _pieces(tensor):
+    """Return the memory of a tensor: (address, bytes); where its rows lie far apart, that of each row."""
+    storage = tensor.untyped_storage()
+    if storage.nbytes() < 1 << 30:
+        return [(storage.data_ptr(), storage.nbytes())]
+    return [(row.data_ptr(), row.numel() * row.element_size()) for row in tensor]
 
 
 def _flat(values):
