@@ -1,12 +1,8 @@
 """What the family table says and its small rules do: layouts, patterns of layers, MLA, decoys."""
 
-import math
-
-import numpy as np
 import pytest
 
 import tightrope
-from tightrope.rope.query_scale import QueryScale
 from tightrope.rope.reading.families import FAMILIES
 from tightrope.rope.reading.families_elsewhere import ELSEWHERE
 from tightrope.rope.reading.shapes import SHAPES
@@ -222,26 +218,6 @@ class TestWithoutRotation:
     )
     def test_the_same_family_may_turn(self, model_type, keys):
         assert read(model_type, **keys).ropes
-
-
-class TestQueryScale:
-    def test_power(self):
-        # modeling_beam.py: exp(0.1 · log1p((position + 1) / 2048))
-        positions = np.array([0, 2047, 100_000])
-        expected = np.exp(0.1 * np.log1p((positions + 1) / 2048))
-        np.testing.assert_allclose(read("beam", head_dim=128).query_scale(positions, None), expected, rtol=1e-14)
-
-    def test_padding_before_the_first_token_counts_as_the_first(self):
-        scale = QueryScale(beta=0.1, length=4)
-        np.testing.assert_array_equal(scale([-9, -1, 0]), 1.0)
-
-    def test_it_is_one_where_the_family_has_none(self):
-        np.testing.assert_array_equal(read("llama").query_scale(np.zeros((2, 3), int)), np.ones((2, 3)))
-
-    @pytest.mark.parametrize("wrong", [{"length": 0}, {"length": 1.5}, {"beta": math.nan}, {"form": "linear"}])
-    def test_what_cannot_be_right_is_refused(self, wrong):
-        with pytest.raises(tightrope.RopeConfigError, match=next(iter(wrong))):
-            QueryScale(**{"beta": 0.1, "length": 4, **wrong})
 
 
 class TestTheTable:
