@@ -133,6 +133,38 @@ def test_torch_gives_fake_tensors_of_a_gpu_their_shapes(device):
 
 
 @pytest.fixture
+def chosen():
+    """Which kernel PyTorch chooses for a type of device, asked anew."""
+    pytest.importorskip("torch")
+    from tightrope.backends.torch import gpu
+
+    gpu.find_kernel.cache_clear()
+    yield gpu
+    gpu.find_kernel.cache_clear()
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_without_triton_framework_operations_rotate_on_cuda(chosen, monkeypatch, device):
+    monkeypatch.setattr(chosen, "find_spec", lambda name: None)
+    assert chosen.find_kernel("cuda") is None
+    assert chosen.path(device) == "framework operations"
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_the_variable_turns_the_kernels_for_gpus_off(chosen, monkeypatch, device):
+    monkeypatch.setenv("TIGHTROPE_GPU_KERNEL", "none")
+    assert chosen.path(device) == "framework operations"
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize(("device", "language"), [("mps", "Metal"), ("xpu", "framework operations")])
+def test_each_type_of_device_has_its_kernel_or_none(chosen, device, language):
+    assert chosen.path(device) == language
+
+
+@pytest.fixture
 def mlx_gpu(monkeypatch):
     """MLX, taken to be on a GPU, whose launches are made of framework operations, so that MLX can trace them."""
     mx = pytest.importorskip("mlx.core")
