@@ -1,4 +1,4 @@
-"""Generation on two stacks: the same tokens, in batches, with caches that rotate, rewind, are reused or quantised."""
+"""Generation on two stacks: the same tokens, in batches, with caches that rotate, rewind and are reused."""
 
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
