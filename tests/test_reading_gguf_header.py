@@ -56,6 +56,11 @@ def test_the_package_is_not_needed(path, monkeypatch):
     assert tightrope.read(path).rope().base == 5e5
 
 
+def test_a_file_is_known_by_its_first_bytes_where_its_name_says_nothing(path):
+    """Ollama names its files by their checksum."""
+    assert tightrope.read(path.rename(path.with_name("sha256-6a0746a1ec1a"))).rope().base == 5e5
+
+
 def test_both_byte_orders_give_the_same(path, tmp_path):
     big = gguf.GGUFEndian.BIG
     other = write(tmp_path / "big.gguf", "llama", VALUES, {"rope_freqs": HALF}, TOKENS, order=big)

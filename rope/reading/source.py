@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.reading.gguf_header import MAGIC
 from tightrope.rope.reading.hub import fetch_config, is_hub_id
 
 # The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.
@@ -40,11 +41,26 @@ def load(source: object) -> tuple[dict[str, Any], str | None]:
 
 
 def gguf_path(source: object) -> Path | None:
-    """Return the path where the source is a GGUF file, by its name; None for everything else."""
+    """Return the path where the source is a GGUF file; None for everything else.
+
+    By its name, or by its first bytes where the name says nothing (Ollama names files by their checksum).
+    """
     if not isinstance(source, str | os.PathLike):
         return None
     path = Path(os.fspath(source))
-    return path if path.suffix.lower() == ".gguf" and not path.is_dir() else None
+    if path.suffix.lower() == ".gguf":
+        return None if path.is_dir() else path
+    return path if path.suffix.lower() != ".json" and _begins_as_gguf(path) else None
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    try:
+        if not path.is_file():  # a pipe would lose the bytes that are read here
+            return False
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):  # ValueError: a NUL character in the name
+        return False
 
 
 def _local(source: str | os.PathLike[str]) -> Path:
