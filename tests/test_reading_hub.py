@@ -2,7 +2,6 @@
 
 import json
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -23,13 +22,25 @@ class Hub:
 
     def __init__(self, folder):
         self.asked = []
+        self.online = True
+        self.cached = False
         self.path = folder / "cached.json"
         self.path.write_text(json.dumps(CONFIG))
 
-    def hf_hub_download(self, *, repo_id, filename):
-        self.asked.append((repo_id, filename))
-        if repo_id != "org/name":
+    def hf_hub_url(self, repo_id, filename):
+        return f"https://hub/{repo_id}/{filename}"
+
+    def get_hf_file_metadata(self, url):
+        if not self.online:
             raise ConnectionError("offline mode is on\nand a second line")
+        if url != "https://hub/org/name/config.json":
+            raise FileNotFoundError(f"404: {url}")
+
+    def hf_hub_download(self, *, repo_id, filename, local_files_only=False):
+        if local_files_only and not self.cached:
+            raise FileNotFoundError("not in the cache")
+        assert self.online or local_files_only, "it would try for half a minute"
+        self.asked.append((repo_id, filename))
         return str(self.path)
 
 
@@ -37,7 +48,7 @@ class Hub:
 def hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hub = Hub(tmp_path)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=hub.hf_hub_download))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     return hub
 
 
@@ -64,11 +75,22 @@ def test_a_folder_without_config_json_is_not_looked_up(hub, tmp_path):
     assert hub.asked == []
 
 
-def test_offline_is_said_in_one_line(hub):
-    with pytest.raises(RopeConfigError) as caught:
+def test_what_was_fetched_before_is_read_offline(hub):
+    hub.online, hub.cached = False, True
+    assert tightrope.read("org/name") == tightrope.read(CONFIG)
+
+
+def test_a_model_that_the_hub_does_not_have_is_refused(hub):
+    with pytest.raises(RopeConfigError, match=r"org/other: .* \(FileNotFoundError: 404: https://hub/org/other/config"):
         tightrope.read("org/other")
+
+
+def test_offline_is_said_in_one_line(hub):
+    hub.online = False
+    with pytest.raises(RopeConfigError) as caught:
+        tightrope.read("org/name")
     assert str(caught.value) == (
-        "org/other: no such file or folder here, and its config.json cannot be fetched from the Hugging Face hub "
+        "org/name: no such file or folder here, and its config.json cannot be fetched from the Hugging Face hub "
         "(ConnectionError: offline mode is on); go online, or give the path of a config.json"
     )
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 from tightrope.rope.errors import ExtraMissing, RopeConfigError
 from tightrope.rope.optional import require
@@ -9,6 +10,7 @@ from tightrope.rope.optional import require
 # The hub's own rule for "organisation/name"; no file of a checkout ends like that by accident.
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _FILE_ENDINGS = (".json", ".gguf")
+_FILE_NAME = "config.json"
 
 
 def is_hub_id(source: str) -> bool:
@@ -27,7 +29,7 @@ def fetch_config(name: str) -> Path:
     except ExtraMissing as error:
         raise RopeConfigError(f"no such file or folder, and {error}", source=name) from error
     try:
-        return Path(hub.hf_hub_download(repo_id=name, filename="config.json"))
+        return Path(_fetched(hub, name))
     # Whatever the network, the hub or its client raise: each has its own classes, changing with the version.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
@@ -36,3 +38,18 @@ def fetch_config(name: str) -> Path:
             f"({type(error).__name__}: {reason}); go online, or give the path of a config.json",
             source=name,
         ) from error
+
+
+def _fetched(hub: ModuleType, name: str) -> str:
+    """Return the path of the file as the hub has it; where that cannot be reached, as it was fetched before."""
+    try:
+        # Asked first: without a network hf_hub_download goes on trying for half a minute.
+        hub.get_hf_file_metadata(hub.hf_hub_url(name, _FILE_NAME))
+    except Exception as unreachable:
+        try:
+            cached: str = hub.hf_hub_download(repo_id=name, filename=_FILE_NAME, local_files_only=True)
+        except Exception:
+            raise unreachable from None
+        return cached
+    path: str = hub.hf_hub_download(repo_id=name, filename=_FILE_NAME)
+    return path
