@@ -43,6 +43,9 @@ class Backend(Protocol):
     def vjp(self, function: Callable[..., Any], inputs: Sequence[Any], cotangents: Sequence[Any]) -> tuple[Any, ...]:
         """Return the gradients of Σ function(*inputs) · cotangents with respect to the inputs."""
 
+    def compiled(self, function: Callable[..., Any], device: str) -> Callable[..., Any]:
+        """Return a function of arrays as the framework's compiler makes it for a device: one graph, or it raises."""
+
     def synchronize(self, device: str) -> None:
         """Wait until everything that was started on the device is done."""
 

@@ -163,6 +163,14 @@ def in_place(trial: Trial) -> Figure:
     return trial.figure(results, (trial.expected(trial.q), trial.expected(trial.k)))
 
 
+def compiled(trial: Trial) -> Figure:
+    """Q and k in a graph of the framework's compiler."""
+    module = trial.module()
+    rotate = trial.backend.compiled(lambda q, k, at: module(q, k, positions=at, layer_type=trial.key), trial.device)
+    turned = rotate(trial.place(trial.q), trial.place(trial.k), trial.place(trial.positions))
+    return trial.figure(turned, (trial.expected(trial.q), trial.expected(trial.k)))
+
+
 FORMS: Final = (rotation, within_a_projection, by_given_angles, gradient, in_place)
 
 
@@ -182,6 +190,9 @@ def checks(backend: Backend, device: str, *, exact: bool) -> Iterator[Check]:
             )
     small = ModelRope(ropes={"default": RopeConfig(head_dim=4, rotary_dim=4, base=1e4, layout="half")}, layers=())
     yield _checked(f"{_MANY} tokens", rotation, Trial(backend, device, small, "default", "float32", _MANY), exact)
+    for dtype in _DTYPES:
+        trial = Trial(backend, device, small, "default", dtype)
+        yield _checked(f"{dtype}: {compiled.__doc__}", compiled, trial, exact=False)  # operations may rotate in a graph
 
 
 def _checked(name: str, form: Callable[[Trial], Figure], trial: Trial, exact: bool) -> Check:

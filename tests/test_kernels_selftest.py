@@ -47,6 +47,15 @@ def test_every_check_passes_on_this_machine(small, backend, monkeypatch):
     assert {device.device for device in report.devices} == set(backend.devices())
 
 
+def test_what_a_compiler_refuses_is_reported(small, backend, monkeypatch):
+    def refuse(function, device):
+        raise RuntimeError(f"no graph on {device}")
+
+    only(monkeypatch, backend.name, altered(backend, compiled=refuse))
+    failed = [check for device in selftest.run().devices for check in device.failed]
+    assert [check.error for check in failed] == ["RuntimeError: no graph on cpu"] * 3
+
+
 @pytest.mark.backend("torch")
 def test_kernels_are_held_to_the_bits(small, monkeypatch):
     only(monkeypatch, "torch", off_by(1 + 2**-7))

@@ -1,9 +1,21 @@
 """The MLX backend: Apple silicon, also CUDA and CPU."""
 
-from tightrope.backends.mlx.host import asarray, devices, dtypes, name, on, path, synchronize, to_numpy, version, vjp
+from tightrope.backends.mlx.host import (
+    asarray,
+    compiled,
+    devices,
+    dtypes,
+    name,
+    on,
+    path,
+    synchronize,
+    to_numpy,
+    version,
+    vjp,
+)
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
 
 __all__ = [
-    "RotaryEmbedding", "asarray", "devices", "dtypes", "name", "on", "path", "rotate", "synchronize", "to_numpy",
-    "version", "vjp",
+    "RotaryEmbedding", "asarray", "compiled", "devices", "dtypes", "name", "on", "path", "rotate", "synchronize",
+    "to_numpy", "version", "vjp",
 ]  # fmt: skip

@@ -53,6 +53,12 @@ def vjp(
     return tuple(mx.vjp(function, list(inputs), list(cotangents))[1])
 
 
+def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """Return a function as the framework's compiler makes it: one graph, or it raises."""
+    made: Callable[..., Any] = mx.compile(function)
+    return made
+
+
 def synchronize(device: str) -> None:
     """Wait until everything that was started on the device is done."""
     mx.synchronize(mx.default_stream(_device(device)))

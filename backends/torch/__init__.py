@@ -1,9 +1,21 @@
 """The PyTorch backend: CUDA, Apple MPS and CPU."""
 
-from tightrope.backends.torch.host import asarray, devices, dtypes, name, on, path, synchronize, to_numpy, version, vjp
+from tightrope.backends.torch.host import (
+    asarray,
+    compiled,
+    devices,
+    dtypes,
+    name,
+    on,
+    path,
+    synchronize,
+    to_numpy,
+    version,
+    vjp,
+)
 from tightrope.backends.torch.module import RotaryEmbedding, rotate
 
 __all__ = [
-    "RotaryEmbedding", "asarray", "devices", "dtypes", "name", "on", "path", "rotate", "synchronize", "to_numpy",
-    "version", "vjp",
+    "RotaryEmbedding", "asarray", "compiled", "devices", "dtypes", "name", "on", "path", "rotate", "synchronize",
+    "to_numpy", "version", "vjp",
 ]  # fmt: skip

@@ -60,6 +60,15 @@ def vjp(
         return torch.autograd.grad(outputs, leaves, list(cotangents))
 
 
+def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """Return a function as the framework's compiler makes it: one graph, or it raises."""
+    # Inductor makes C++ for a CPU, and not every machine that has one has a compiler.
+    made: Callable[..., Any] = torch.compile(
+        function, fullgraph=True, backend="aot_eager" if device == "cpu" else "inductor"
+    )
+    return made
+
+
 def synchronize(device: str) -> None:
     """Wait until everything that was started on the device is done."""
     if device.startswith("cuda"):
