@@ -73,7 +73,7 @@ class RopeConfig:
                 yield from _positive_integer(name, getattr(self, name))
         if not isinstance(self.scaling, Scaling):
             yield f"scaling must be a rope type such as Default() or Yarn(factor=4.0), got {self.scaling!r}"
-        elif self.mrope is not None and self.mrope.progression != "shared":
+        elif self.is_axial:
             yield from _one_of("rope_type of axes with their own frequencies", self.scaling.rope_type, AXIAL_TYPES)
         elif self.fractional and self.scaling.follows_length:
             yield f"rope_type of fractional positions must not follow the length, got {self.scaling.rope_type!r}"
@@ -111,6 +111,11 @@ class RopeConfig:
     def axes(self) -> int:
         """Position axes: 1, or as many as M-RoPE has sections."""
         return 1 if self.mrope is None else self.mrope.axes
+
+    @property
+    def is_axial(self) -> bool:
+        """Each axis has frequencies of its own: positions are of patches, not of text."""
+        return self.mrope is not None and self.mrope.progression != "shared"
 
     @property
     def original_length(self) -> int | None:

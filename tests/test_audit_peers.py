@@ -31,6 +31,11 @@ def test_a_type_that_transformers_does_not_have_is_absent():
     assert audit.audit({**older("internlm2"), "vocab_size": 8}, ["transformers"]).peers[0].status == "absent"
 
 
+def test_a_tower_of_patches_is_not_compared():
+    found = audit.audit({"model_type": "pixtral", "hidden_size": 64, "num_attention_heads": 4, "rope_theta": 1e4}, [])
+    assert (found.peers, found.remark) == ((), "it is a tower of patches; text models are compared")
+
+
 MULTIMODAL = older(
     "qwen2_5_vl", {"type": "mrope", "rope_type": "default", "mrope_section": [2, 3, 3]},
     vision_config={"depth": 1, "hidden_size": 64},

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
 import tightrope
@@ -203,3 +203,13 @@ def test_a_forward_method_behind_a_decorator_that_hides_it_keeps_its_own_rotatio
     monkeypatch.setattr("tightrope.backends.torch.transformers.rebound", lambda *arguments: None)
     report = tightrope.patch(llama)
     assert {part.why for part in report.layers} == {"its forward method is wrapped"}
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_tower_of_patches_is_left_to_itself(verify):
+    config = transformers.PixtralVisionConfig(
+        hidden_size=32, num_attention_heads=2, head_dim=16, num_hidden_layers=1, intermediate_size=32
+    )
+    tower = transformers.PixtralVisionModel(config)
+    with pytest.raises(tightrope.RopeConfigError, match="turns patches by row and column, which is left to it"):
+        tightrope.patch(tower, verify=verify)

@@ -42,6 +42,8 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
     found = name or found or model.model_type
     if not model.ropes:
         return Audit(found, remark="it has no rotary position embedding")
+    if any(rope.is_axial for rope in model.ropes.values()):
+        return Audit(found, remark="it is a tower of patches; text models are compared")
     return Audit(
         found, tuple(_audited(f"{peer_name} {version}", peer, config, model) for peer_name, peer, version in peers)
     )

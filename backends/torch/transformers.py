@@ -114,6 +114,8 @@ def _settle(place: Place, text: Any, config: object, options: Options) -> None:
         rope = own_config(config) if is_text and config is not None else read(own)
         if not rope.ropes:
             raise RopeConfigError(f"the configuration of {place.path} says that nothing is rotated. {_UNTOUCHED}")
+        if any(one.is_axial for one in rope.ropes.values()):
+            raise RopeConfigError(f"{place.path} turns patches by row and column, which is left to it. {_UNTOUCHED}")
         place.form, place.why = find_form(place.module, _angles_of(rope), place.path, verify=options.verify)
     except RopeConfigError as error:
         if is_text:
