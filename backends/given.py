@@ -31,14 +31,15 @@ class Angles(Mapping[str, Table]):
 
 def given_table(ops: Ops, angles: Any, key: str, pairs: int) -> Table:
     """Return the cos and sin of a rope from what a caller passed as angles."""
-    if isinstance(angles, Angles):
-        if key not in angles:
-            raise RopeConfigError(f"angles hold {sorted(angles)}, none for layer_type {key!r}")
-        return angles[key]
-    if not isinstance(angles, tuple) or len(angles) != 2:
+    if isinstance(angles, tuple) and len(angles) == 2:
+        cos, sin = angles
+        check_table(ops, cos, sin, pairs)
+        return Table(cos=cos, sin=sin)
+    if not isinstance(angles, Angles):
         raise RopeConfigError(f"angles must be what angles() or cos_sin() returned, got {type(angles).__name__}")
-    check_table(ops, *angles, pairs)
-    return Table(cos=angles[0], sin=angles[1])
+    if key not in angles:
+        raise RopeConfigError(f"angles hold {sorted(angles)}, none for layer_type {key!r}")
+    return angles[key]
 
 
 def rotate_by(

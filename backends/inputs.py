@@ -72,14 +72,15 @@ def check_fit(name: str, x: Array, angles: tuple[int, int], order: Order) -> Non
 def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> None:
     """Raise where cos and sin cannot be angles, of that many pairs where it is known."""
     for name, part in (("cos", cos), ("sin", sin)):
-        if not ops.is_array(part) or not ops.is_float(part):
+        if not (ops.is_array(part) and ops.is_float(part)):
             raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {getattr(part, 'dtype', part)!r}")
-    if len(cos.shape) != 3 or tuple(cos.shape) != tuple(sin.shape):
+    shape = cos.shape
+    if len(shape) != 3 or shape != sin.shape:
         raise RopeConfigError(
-            f"cos and sin must both be (batch, seq, pairs), got shapes {tuple(cos.shape)} and {tuple(sin.shape)}"
+            f"cos and sin must both be (batch, seq, pairs), got shapes {tuple(shape)} and {tuple(sin.shape)}"
         )
-    if pairs is not None and cos.shape[-1] != pairs:
-        raise RopeConfigError(f"cos and sin must have one entry per rotated pair ({pairs}), got {cos.shape[-1]}")
+    if pairs is not None and shape[-1] != pairs:
+        raise RopeConfigError(f"cos and sin must have one entry per rotated pair ({pairs}), got {shape[-1]}")
 
 
 def check_integers(ops: Ops, name: str, values: Array) -> None:

@@ -20,6 +20,7 @@ class Ropes:
         self.turnings = {
             key: Turning(ops, FrequencySchedule(rope, policy, switch), precision) for key, rope in model.ropes.items()
         }
+        self.only = next(iter(self.turnings)) if len(self.turnings) == 1 else None
 
 
 class HasRopes:
@@ -92,4 +93,6 @@ class HasRopes:
         return turning
 
     def _key(self, layer_type: str | None) -> str:
-        return self.model.key(self.layer_type if layer_type is None else layer_type)
+        wanted = self.layer_type if layer_type is None else layer_type
+        only = self._ropes.only
+        return only if wanted is None and only is not None else self.model.key(wanted)
