@@ -1,6 +1,6 @@
 """MLX as compare, time and golden-file code sees it: devices and conversions, see `tightrope.backends.protocol`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as _version
 from typing import Any, Final
@@ -44,19 +44,6 @@ def to_numpy(array: mx.array) -> NDArray[Any]:
     """Return the values: float64 and integers as they are, narrower floats as float32."""
     narrow = mx.issubdtype(array.dtype, mx.floating) and array.dtype != mx.float64
     return np.array(array.astype(mx.float32) if narrow else array)
-
-
-def vjp(
-    function: Callable[..., Any], inputs: Sequence[mx.array], cotangents: Sequence[mx.array]
-) -> tuple[mx.array, ...]:
-    """Return the gradients of Σ function(*inputs) · cotangents with respect to the inputs."""
-    return tuple(mx.vjp(function, list(inputs), list(cotangents))[1])
-
-
-def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """Return a function as the framework's compiler makes it: one graph, or it raises."""
-    made: Callable[..., Any] = mx.compile(function)
-    return made
 
 
 def synchronize(device: str) -> None:

@@ -1,6 +1,6 @@
 """PyTorch as compare, time and golden-file code sees it: devices and conversions, see `tightrope.backends.protocol`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -47,26 +47,6 @@ def to_numpy(array: torch.Tensor) -> NDArray[Any]:
     narrow = array.is_floating_point() and array.dtype != torch.float64
     values: NDArray[Any] = (array.to(torch.float32) if narrow else array).numpy()
     return values
-
-
-def vjp(
-    function: Callable[..., Any], inputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]
-) -> tuple[torch.Tensor, ...]:
-    """Return the gradients of Σ function(*inputs) · cotangents with respect to the inputs."""
-    leaves = [x.detach().requires_grad_() for x in inputs]
-    with torch.enable_grad():
-        results = function(*leaves)
-        outputs = results if isinstance(results, tuple) else (results,)
-        return torch.autograd.grad(outputs, leaves, list(cotangents))
-
-
-def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """Return a function as the framework's compiler makes it: one graph, or it raises."""
-    # Inductor makes C++ for a CPU, and not every machine that has one has a compiler.
-    made: Callable[..., Any] = torch.compile(
-        function, fullgraph=True, backend="aot_eager" if device == "cpu" else "inductor"
-    )
-    return made
 
 
 def synchronize(device: str) -> None:
