@@ -1,7 +1,7 @@
 """Families that transformers does not have turn as mlx-lm's own models do: its rope objects, layer by layer."""
 
-import pkgutil
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,11 +43,13 @@ CASES = {
     "bailing_moe_v3": {**MLA, **THETA, "layer_group_size": 2},
     "deepseek": {**PLAIN, **THETA, **LINEAR},
     "deepseek_v41": {**MLA, **THETA, "head_dim": 64, "compress_ratios": [0, 4, 0, 4], **YARN},
+    "deepseek_v41_text": {**MLA, **THETA, "head_dim": 64, "compress_ratios": [0, 4, 0, 4]},
     "exaone": {**PLAIN, "num_layers": 4, **THETA, **LINEAR},
     "gear": {**HEAD, **MIXED, "rope_theta": 2e6, "rope_local_base_freq": 2e4},
     "hunyuan": {**PLAIN, **THETA, "rope_scaling": {"type": "dynamic", "alpha": 1000.0, "factor": 1.0}},
     "internlm2": {**PLAIN, **THETA},
     "iquestloopcoder": {**HEAD, **YARN},
+    "joyai_llm_flash": {**MLA, **THETA},
     "kimi_k2": {**MLA, **THETA},
     "kimi_vl": {"text_config": {"model_type": "deepseek_v3", **MLA, **THETA}},
     "lille-130m": {"n_embd": 256, "n_head": 4, "n_kv_heads": 4, "n_layer": 4, "vocab_size": 8, **THETA},
@@ -65,6 +67,7 @@ CASES = {
         "model_dim": 256, "head_dim": 64, "num_query_heads": [4] * 4, "num_kv_heads": [4] * 4, "ffn_dim_divisor": 8,
         "num_transformer_layers": 4, "ffn_multipliers": [1.0] * 4, "rope_freq_constant": 20_000,
     },
+    "phi-msft": {"model_dim": 256, "num_heads": 4, "num_layers": 4, "rotary_dim": 32},
     "phi3small": {
         **PLAIN, "dense_attention_every_n_layers": 2, "rope_embedding_base": 2e6, "rope_position_scale": 0.25,
     },
@@ -83,8 +86,7 @@ CASES = {
     "youtu_llm": {**MLA, **THETA},
 }  # fmt: skip
 
-# talkie turns in a function of its own; phi-msft is phixtral there.
-UNDRIVEN = {"talkie"}
+UNDRIVEN = {"talkie"}  # it turns in a function of its own
 
 OFFSETS = (0, 100, 4000, 32_768, 131_072)
 
@@ -128,8 +130,21 @@ def test_every_layer_turns_as_in_mlx_lm(peer, name):
             assert (off <= allowed(rope, positions)).all(), (index, offset)
 
 
+def model_types():
+    """Every model_type that mlx-lm reads: its model files, and the names that it takes for them."""
+    folder = Path(import_module("mlx_lm.models").__path__[0])
+    files = [file.stem for file in folder.glob("*.py") if "class ModelArgs" in file.read_text("utf-8")]
+    return [*files, *import_module("mlx_lm.utils").MODEL_REMAPPING]
+
+
+def test_every_model_type_of_mlx_lm_is_known():
+    wide = {**PLAIN, "head_dim": 128}
+    notes = {name: tightrope.read({"model_type": name, **wide}).notes for name in model_types()}
+    assert [name for name in notes if any("unknown model_type" in note for note in notes[name])] == []
+
+
 def test_every_family_that_only_mlx_lm_has_is_driven_or_named_with_its_reason():
-    modules = {module.name for module in pkgutil.iter_modules(import_module("mlx_lm.models").__path__)}
-    without = {name for name in modules & ELSEWHERE.keys() if ELSEWHERE[name].without is OTHER_POSITIONS}
+    only = set(model_types()) & ELSEWHERE.keys()
+    without = {name for name in only if ELSEWHERE[name].without is OTHER_POSITIONS}
     named = {name.partition(",")[0] for name in CASES}
-    assert (modules & ELSEWHERE.keys()) - without - named == UNDRIVEN
+    assert only - without - named == UNDRIVEN
