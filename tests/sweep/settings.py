@@ -143,4 +143,12 @@ CONFIGURATIONS = {
             }
         }
     },
+    # towers: heads as published models have them, other bases
+    "Qwen2_5_VLVisionConfig": {"published": {"hidden_size": 1280}},
+    "PixtralVisionConfig": {"base": {"rope_parameters": {"rope_type": "axial", "rope_theta": 5e5}}},
+    "Gemma4VisionConfig": {"head72": {"head_dim": 72, "hidden_size": 1152, "num_attention_heads": 16}},
+    "Llama4VisionConfig": {"published": {"hidden_size": 1408, "image_size": 336}},
+    "MiniMaxM3VLVisionConfig": {"head72": {"hidden_size": 1152}},
+    "DINOv3ViTConfig": {"head128": {"hidden_size": 4096, "num_attention_heads": 32, "rope_theta": 50.0}},
+    "Sam2VideoConfig": {"halved": {"memory_attention_downsample_rate": 2, "memory_attention_num_attention_heads": 2}},
 }  # fmt: skip
