@@ -11,7 +11,7 @@ import pytest
 import tightrope
 from kernels import msl
 from tightrope.rope.config import RopeConfig
-from tightrope.rope.reference import cos_sin_bits, rotate_bits
+from tightrope.rope.reference import cos_sin_bits, pair_slices, rotate_bits
 
 CONFIG = RopeConfig(head_dim=16, rotary_dim=8, base=1e4, layout="half")
 BATCH, HEADS, SEQ = 2, 3, 5
@@ -213,17 +213,24 @@ def mlx_arrays():
     return SimpleNamespace(**arrays, positions=mx.array(POSITIONS), weights=weights)
 
 
-def turned_by(how):
-    """Return q and k rotated by given angles, as a function of all four: our own derivatives or those of MLX."""
+def turned_by(how, layout=CONFIG.layout, side=CONFIG.side, *, transpose=False):
+    """Return q and k rotated by given angles, as a function of all four: by ours, or plainly, as MLX differentiates it."""
     from tightrope.backends.kernels.angles import Table
-    from tightrope.backends.mlx import fused, kernel, operations
+    from tightrope.backends.mlx import fused, kernel
 
-    form = {"layout": CONFIG.layout, "side": CONFIG.side, "transpose": False}
     if how == "ours":
-        launch = kernel.launch
-        return lambda q, k, cos, sin: fused.rotate(launch, q, k, Table(cos=cos, sin=sin), order="bhsd", **form)
-    call = kernel.Call(heads=2, angles=("cos", "sin"), seq_axis=2, **form)
-    return lambda *arrays: operations.launch(call, arrays)
+        form = {"layout": layout, "side": side, "order": "bhsd", "transpose": transpose}
+        return lambda q, k, cos, sin: fused.rotate(kernel.launch, q, k, Table(cos=cos, sin=sin), **form)
+
+    def plainly(x, cos, sin):
+        first, second = pair_slices(x.shape[-1], cos.shape[-1], layout, side)
+        c, s = cos[:, None], (-sin if transpose else sin)[:, None]
+        turned = x * 1
+        turned[..., first] = x[..., first] * c - x[..., second] * s
+        turned[..., second] = x[..., first] * s + x[..., second] * c
+        return turned
+
+    return lambda q, k, cos, sin: (plainly(q, cos, sin), plainly(k, cos, sin))
 
 
 def weighted(function, weights):
@@ -261,6 +268,19 @@ def test_mlx_differentiates_q_k_and_given_angles(mlx_gpu, mlx_arrays, argument, 
     mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
     gradients = [mx.grad(weighted(turned_by(how), mlx_arrays.weights), argument)(*given) for how in ("ours", "plain")]
     np.testing.assert_allclose(*gradients, rtol=0, atol=tolerance)
+
+
+@pytest.mark.backend("mlx")
+@pytest.mark.parametrize("side", ["head", "tail"])
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_mlx_differentiates_every_form_of_a_rotation(mlx_gpu, mlx_arrays, layout, side, transpose):
+    mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
+    ours, plain = (turned_by(how, layout, side, transpose=transpose) for how in ("ours", "plain"))
+    found = zip(*(mx.grad(weighted(function, mlx_arrays.weights), range(4))(*given) for function in (ours, plain)),
+                strict=True)  # fmt: skip
+    for (here, there), tolerance in zip(found, [TOLERANCE, TOLERANCE, OF_ANGLES, OF_ANGLES], strict=True):
+        np.testing.assert_allclose(here, there, rtol=0, atol=tolerance)
 
 
 @pytest.mark.backend("mlx")

@@ -1,7 +1,7 @@
 """A rotation, by a kernel or by operations, as a function that MLX can differentiate, batch and compile.
 
-Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. The price: MLX 0.32 has no form
-in a file for functions with their own gradient, so `mx.export_function` refuses what calls one.
+Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. The price: MLX 0.32 cannot
+write functions with a gradient of their own into files, so `mx.export_function` refuses what calls one.
 """
 
 from collections.abc import Callable, Sequence
