@@ -214,7 +214,7 @@ def mlx_arrays():
 
 
 def turned_by(how, layout=CONFIG.layout, side=CONFIG.side, *, transpose=False):
-    """Return q and k rotated by given angles, as a function of all four: by ours, or plainly, as MLX differentiates it."""
+    """Return q and k rotated by given angles, as a function of all four: by ours, or plainly."""
     from tightrope.backends.kernels.angles import Table
     from tightrope.backends.mlx import fused, kernel
 
