@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -54,6 +55,29 @@ def test_check_command_fails_where_bits_are_beyond_rounding(path, subject):
     ran = run("check", path, "--backends", subject.name)
     assert ran.exit_code == 1
     assert ran.output.endswith(f"{path}: DISAGREES: {subject.name} rotation float32\n")
+
+
+def test_check_command_tells_agreement_from_identity(path, subject):
+    """One ulp of a value below 1 is less than rounding explains, and not the same bits."""
+
+    def change(arrays):
+        values = arrays["default/angles/exact/below 16384/cos"].copy()
+        values[0, 0, 0] = np.nextafter(values[0, 0, 0], np.float32(0))
+        arrays["default/angles/exact/below 16384/cos"] = values
+
+    rewritten(path, change)
+    ran = run("check", path, "--backends", subject.name)
+    assert ran.exit_code == 0
+    assert ran.output.endswith(f"{path}: agrees: some bits differ, none by more than rounding explains\n")
+
+
+def test_check_command_marks_what_disagrees(path, subject):
+    def change(arrays):
+        arrays["default/rotation/float32/rows/q"] = -arrays["default/rotation/float32/rows/q"]
+
+    rewritten(path, change)
+    marked = [line for line in run("check", path, "--backends", subject.name).output.splitlines() if "✗" in line]
+    assert [line.split()[:2] for line in marked] == [["rotation", "float32"]]
 
 
 def test_check_command_says_in_one_line_what_is_wrong_with_a_file(path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from importlib import metadata
@@ -21,9 +22,19 @@ def found(checks, subject):
     return one
 
 
-def test_a_package_is_named_once():
-    subjects = [check.subject for check in doctor.examine() if check.topic == "packages"]
-    assert len(subjects) == len(set(subjects))
+def test_a_package_is_named_once(monkeypatch):
+    lines = ['mlx>=0.32; sys_platform == "darwin" and extra == "mlx"', 'mlx[cpu]>=0.32; extra == "mlx"', "numpy>=2.0"]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: lines)
+    assert [check.subject for check in doctor.examine() if check.topic == "packages"] == ["mlx", "numpy"]
+
+
+def test_machine_and_unused_gpus_are_among_what_is_examined(monkeypatch):
+    told = doctor.Check("backends", "a:gpu", "missing", "sees no GPU")
+    monkeypatch.setattr(doctor, "machine_check", lambda system, processor: doctor.Check("system", "any", "ok", system))
+    monkeypatch.setattr(doctor, "unused_gpu", lambda name, devices: [told])
+    checks = doctor.examine()
+    assert found(checks, "any").words == platform.system()
+    assert told in checks or not tightrope.backends.available()
 
 
 def version_of(versions):
