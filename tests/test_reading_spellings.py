@@ -220,3 +220,25 @@ def test_an_unknown_family_reads_like_llama_and_says_so():
     model = tightrope.read(config("novel", rope_theta=5e5, partial_rotary_factor=0.5))
     assert (model.rope().layout, model.rope().rotary_dim) == ("half", 64)
     assert any("unknown model_type 'novel'" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "keys", "note"),
+    [
+        ("gpt_neox", {"rotary_emb_base": 20000}, "rotary_emb_base 20000 is read as rope_theta"),
+        ("gpt_neox", {"rotary_pct": 0.5}, "rotary_pct 0.5 is read as partial_rotary_factor"),
+        ("chatglm", {"kv_channels": 64}, "kv_channels 64 is read as head_dim"),
+        ("chatglm", {"rope_ratio": 500}, "rope_ratio 500 multiplies the base"),
+        ("gemma3_text", {"rope_local_base_freq": 2e4}, "rope_local_base_freq 20000.0 is read as rope_theta of sliding_att"),
+        ("phi3small", {"rope_position_scale": 0.5}, "rope_position_scale 0.5 is read as linear scaling by 2"),
+        ("hunyuan_vl_text", {"rope_scaling": {"type": "xdrope", "alpha": 9.0, "xdrope_section": [16] * 4}},
+         "rope_scaling.xdrope_section is read as mrope_section"),
+    ],
+)  # fmt: skip
+def test_a_familys_own_word_is_noted(model_type, keys, note):
+    assert any(text.startswith(note) for text in tightrope.read(config(model_type, **keys)).notes)
+
+
+def test_the_usual_words_need_no_note():
+    keys = {"rope_theta": 1e4, "partial_rotary_factor": 0.5, "head_dim": 128}
+    assert tightrope.read(config("glm", **keys)).notes == ()

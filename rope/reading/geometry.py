@@ -102,7 +102,9 @@ def _or_default(sheet: Sheet, key: str, default: int, above: int = 0) -> int | N
 
 def read_head_dim(sheet: Sheet, family: Family) -> int | None:
     """Return the width of a query head."""
-    if sheet.find(*family.head_dim_keys) is not None:
+    stated = sheet.find(*family.head_dim_keys)
+    if stated is not None:
+        sheet.translated(stated[0], "head_dim")
         return sheet.integer(*family.head_dim_keys)
     if family.width is not None:
         return family.width(sheet)
@@ -147,9 +149,11 @@ def _rotated(sheet: Sheet, block: Block, family: Family, head_dim: int) -> int |
         return family.rotary_dim
     inside = block.sheet.find("partial_rotary_factor") is not None
     owner, keys = (block.sheet, ("partial_rotary_factor",)) if inside else (sheet, family.partial_keys)
-    if owner.find(*keys) is not None:
+    found = owner.find(*keys)
+    if found is not None:
+        owner.translated(found[0], "partial_rotary_factor")
         share = owner.number(*keys, above=0, at_most=1)
-        return None if share is None else _share_of(share, owner, keys[0], family, head_dim)
+        return None if share is None else _share_of(share, owner, found[0], family, head_dim)
     default = filled(block).get("partial_rotary_factor", block.defaults.partial)
     share = family.partial if default is None else float(str(default))
     if share is None or share == 1:

@@ -79,6 +79,7 @@ def xdrope_sections(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
         if not isinstance(block, dict) or block.get("xdrope_section") is None:
             continue
         sections = block["xdrope_section"]
+        sheet.findings.note(f"{sheet.where(name)}.xdrope_section is read as mrope_section")
         if block.get("mrope_section") not in (None, sections):
             sheet.findings.problem(f"{sheet.where(name)} has xdrope_section and another mrope_section; leave one out")
         values[name] = {key: value for key, value in block.items() if key != "xdrope_section"}
@@ -91,4 +92,5 @@ def position_scale(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
     scale = sheet.number("rope_position_scale", above=0)
     if scale is None or scale == 1:
         return sheet, types
+    sheet.translated("rope_position_scale", f"linear scaling by {1 / scale:g}")
     return replace(sheet, values={**sheet.values, "rope_scaling": {"rope_type": "linear", "factor": 1 / scale}}), types

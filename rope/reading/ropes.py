@@ -102,11 +102,16 @@ def _base(sheet: Sheet, block: Block, family: Family) -> float | int | None:
             )
     elif outside is not None:
         base = owner.number(*keys, above=0)
+        if outside[0] != "rope_theta":
+            owner.translated(outside[0], "rope_theta" if block.key == "default" else f"rope_theta of {block.key}")
     else:
         base = block.defaults.base
         sheet.findings.note(f"no {(*keys, 'rope_theta')[0]} for {block.key}; the family's default {base:g} is used")
     factor = sheet.number(family.base_factor_key, above=0) if family.base_factor_key else None
-    return base if base is None or factor is None else base * factor
+    if base is None or factor is None:
+        return base
+    sheet.findings.note(f"{sheet.where(str(family.base_factor_key))} {factor:g} multiplies the base")
+    return base * factor
 
 
 def _where_base_stands(sheet: Sheet, keys: tuple[str, ...]) -> tuple[Sheet, tuple[str, ...]]:

@@ -116,6 +116,11 @@ class Sheet:
             return None
         return type(self)(value, self.findings, f"{self.where(key)}.")
 
+    def translated(self, key: str, usual: str) -> None:
+        """Note a key that stands for another one; one that has the usual name needs no note."""
+        if key != usual:
+            self.findings.note(f"{self.where(key)} {shortened(self.values[key])} is read as {usual}")
+
     def reject(self, key: str, rule: str, value: object) -> None:
         """Report a value that breaks a rule."""
         self.findings.problem(f"{self.where(key)} must be {rule}, got {shortened(value)}")
