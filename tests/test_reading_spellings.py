@@ -229,7 +229,7 @@ def test_an_unknown_family_reads_like_llama_and_says_so():
         ("gpt_neox", {"rotary_pct": 0.5}, "rotary_pct 0.5 is read as partial_rotary_factor"),
         ("chatglm", {"kv_channels": 64}, "kv_channels 64 is read as head_dim"),
         ("chatglm", {"rope_ratio": 500}, "rope_ratio 500 multiplies the base"),
-        ("gemma3_text", {"rope_local_base_freq": 2e4}, "rope_local_base_freq 20000.0 is read as rope_theta of sliding_att"),
+        ("gemma3_text", {"rope_local_base_freq": 2e4}, "rope_local_base_freq 20000.0 is read as rope_theta of sliding"),
         ("phi3small", {"rope_position_scale": 0.5}, "rope_position_scale 0.5 is read as linear scaling by 2"),
         ("hunyuan_vl_text", {"rope_scaling": {"type": "xdrope", "alpha": 9.0, "xdrope_section": [16] * 4}},
          "rope_scaling.xdrope_section is read as mrope_section"),
