@@ -112,6 +112,11 @@ class TestFiles:
         with pytest.raises(tightrope.RopeConfigError, match=r"config\.json: no such file"):
             tightrope.read(tmp_path)
 
+    def test_in_a_folder_that_holds_gguf_alone(self, tmp_path):
+        (tmp_path / "model.gguf").write_bytes(b"GGUF")
+        with pytest.raises(tightrope.RopeConfigError, match=r"no such file; give the path of .*model\.gguf$"):
+            tightrope.read(tmp_path)
+
     def test_with_a_name_that_no_file_can_have(self):
         with pytest.raises(tightrope.RopeConfigError, match=r"cannot be opened|no such file"):
             tightrope.read("config\0.json")

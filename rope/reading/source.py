@@ -94,7 +94,7 @@ def _file(path: Path) -> Path:
         if path.is_dir():
             path = next((path / name for name in FILE_NAMES if (path / name).is_file()), path / FILE_NAMES[0])
         if not path.is_file():
-            raise RopeConfigError("no such file; give the path of a config.json or of its folder", source=str(path))
+            raise RopeConfigError(f"no such file; give the path of {_instead(path)}", source=str(path))
         size = path.stat().st_size
     except RopeConfigError:
         raise
@@ -106,6 +106,12 @@ def _file(path: Path) -> Path:
             source=str(path),
         )
     return path
+
+
+def _instead(path: Path) -> str:
+    """Return what to give in place of a file that is not there; a folder may hold a model as GGUF alone."""
+    beside = sorted(path.parent.glob("*.gguf")) if path.name in FILE_NAMES else []
+    return str(beside[0]) if beside else "a config.json or of its folder"
 
 
 def _parse(path: Path) -> dict[str, Any]:
