@@ -177,6 +177,28 @@ class TestWhereAFileKeepsItsTower:
         assert text in str(caught.value)
 
 
+# (layers, head_dim, base, layout, progression), by the vision_config of the file and the tower's code.
+PUBLISHED = {
+    "exaone-4.5-33b": (28, 64, 1e4, "half", "own"),
+    "gemma-4-26b-a4b": (27, 72, 100.0, "halves", "own"),
+    "gemma-4-e2b-it": (16, 64, 100.0, "halves", "own"),
+    "llama-4-scout": (34, 88, 1e4, "interleaved", "own"),
+    "ministral-3-8b": (24, 64, 1e4, "half", "dealt"),
+    "qwen2.5-vl-7b": (32, 80, 1e4, "half", "own"),
+    "qwen3-vl-30b-a3b": (27, 72, 1e4, "half", "own"),
+    "qwen3-vl-4b": (24, 64, 1e4, "half", "own"),
+    "qwen3.5-27b": (27, 72, 1e4, "half", "own"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_towers_of_published_models_are_read(shared, name):
+    model = tightrope.read(shared / "configs" / f"{name}.json", tower="vision")
+    rope = model.rope()
+    found = (len(model.layers), rope.head_dim, rope.base, rope.layout, rope.mrope.progression)
+    assert found == PUBLISHED[name]
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
