@@ -218,6 +218,11 @@ def test_an_architecture_without_rotation_has_no_ropes(read, architecture):
         ("llama", {"rope__dimension_count": 31}, "rotary_dim must be even, got 31"),
         ("phi3", {"rope__scaling__type": "longrope"}, "needs the tensors rope_factors_long and rope_factors_short"),
         ("gemma4", {"rope__freq_base_swa": 1e4}, "gemma4.attention.sliding_window_pattern is required"),
+        (
+            "lfm2",
+            {"attention__head_count_kv": ["8", "0", "8", "0"]},
+            "lfm2.attention.head_count_kv must be a whole number, got a list of 4 strings",
+        ),
         ("gptj", {}, "give its config.json"),
         ("nonesuch", {}, "unknown architecture 'nonesuch'"),
     ],

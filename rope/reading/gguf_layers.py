@@ -78,6 +78,7 @@ def _attends(sheet: Sheet, count: int) -> list[bool]:
     if interval is not None:
         return [(index + 1) % interval == 0 for index in range(count)]
     if not isinstance(sheet.values.get("attention.head_count_kv"), list):
+        sheet.integer("attention.head_count_kv", above=-1)  # of no effect here, but wrong where it is no number
         return [True] * count
     heads = sheet.integers("attention.head_count_kv") or []
     if len(heads) != count:
