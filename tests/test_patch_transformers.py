@@ -15,7 +15,9 @@ from transformers.models.llama import modeling_llama
 import hf_models
 import tightrope
 import tiny_models
+from tightrope.backends.torch import hf_apply
 from tightrope.backends.torch.hf_rotary import HFRotary
+from tightrope.backends.torch.rotate import rotate_pair
 
 pytestmark = pytest.mark.backend("torch")
 
@@ -35,10 +37,20 @@ def test_unpatching_restores_the_logits_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
-def test_every_attention_layer_is_served_by_one_fused_rotation(name):
-    with tightrope.patched(hf_models.model(name)) as report:
-        assert {part.action for part in report.layers} == {"angles and rotation"}
-    assert [part.layer for part in report.layers] == list(range(hf_models.model(name).config.num_hidden_layers))
+def test_every_attention_layer_is_served_by_one_fused_rotation(name, monkeypatch):
+    """What the report says is what happens: one call for each layer that has a position, and none by the old code."""
+    model, calls = hf_models.model(name), []
+
+    def counted(*args, **how):
+        calls.append(how)
+        return rotate_pair(*args, **how)
+
+    monkeypatch.setattr(hf_apply, "rotate_pair", counted)
+    with tightrope.patched(model) as report:
+        hf_models.logits(model)
+    assert {part.action for part in report.layers} == {"angles and rotation"}
+    assert [part.layer for part in report.layers] == list(range(model.config.num_hidden_layers))
+    assert len(calls) == sum(part.rope is not None for part in report.layers)
 
 
 def test_unpatching_gives_back_the_very_same_objects(llama):
@@ -63,10 +75,12 @@ def test_other_models_of_the_process_keep_their_own_code(llama):
 
 
 def test_a_copy_of_a_patched_model_is_patched_and_can_be_unpatched_alone(llama):
+    llama.to(torch.bfloat16)
     before = hf_models.logits(llama, offset=hf_models.FAR)
     tightrope.patch(llama)
     after = hf_models.logits(llama, offset=hf_models.FAR)
     twin = copy.deepcopy(llama)
+    assert torch.equal(hf_models.logits(twin, offset=hf_models.FAR), after)
     tightrope.unpatch(twin)
     assert torch.equal(hf_models.logits(twin, offset=hf_models.FAR), before)
     assert torch.equal(hf_models.logits(llama, offset=hf_models.FAR), after)
