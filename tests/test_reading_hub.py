@@ -1,5 +1,6 @@
 """The name of a model on the Hugging Face hub: its config.json is fetched, and a path on this machine always wins."""
 
+import inspect
 import json
 import sys
 
@@ -115,3 +116,9 @@ def test_a_path_object_is_never_a_name(hub, tmp_path):
     with pytest.raises(RopeConfigError, match="no such file"):
         tightrope.read(tmp_path.relative_to(tmp_path) / "org" / "name")
     assert hub.asked == []
+
+
+@pytest.mark.parametrize("name", ["hf_hub_url", "get_hf_file_metadata", "hf_hub_download"])
+def test_the_stand_in_takes_what_huggingface_hub_takes(name, tmp_path):
+    theirs = inspect.signature(getattr(pytest.importorskip("huggingface_hub"), name)).parameters
+    assert set(inspect.signature(getattr(Hub(tmp_path), name)).parameters) <= set(theirs)
