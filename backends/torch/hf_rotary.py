@@ -100,9 +100,17 @@ class HFRotary(torch.nn.Module):
             setattr(output if self.form == "complex" else output[0], _TABLE, Table(cos=cos, sin=sin))
         return output
 
+    def standing_for(self, replaced: torch.nn.Module) -> "HFRotary":
+        """Return this module with what the replaced one says of itself: LFM3 asks for its layer_types, others too."""
+        for name, value in vars(replaced).items():
+            if not name.startswith("_") and not hasattr(self, name):
+                setattr(self, name, value)
+        return self.train(replaced.training)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "HFRotary":
         rotary = {"precision": self.rope.precision, "policy": self.rope.policy, "switch": self.rope.switch}
-        return type(self)(self.rope.model, form=self.form, in_float32=self.in_float32, **rotary).train(self.training)
+        new = type(self)(self.rope.model, form=self.form, in_float32=self.in_float32, **rotary)
+        return new.standing_for(self)
 
     def __reduce__(self) -> NoReturn:
         # Unpickling would bring back the modules, but not the forward methods that patching gave to some of them.

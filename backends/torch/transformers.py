@@ -206,7 +206,7 @@ def _swaps(place: Place, rope: ModelRope, options: Options) -> Iterator[Swap]:
     """Yield what changes for one rotary module and its users."""
     fused_throughout = bool(place.users) and all(user.method for user in place.users)
     new = HFRotary(_angles_of(rope), form=place.form, in_float32=fused_throughout, **options.rotary())
-    yield Swap(place.owner, place.name, new.train(place.module.training), place.module)
+    yield Swap(place.owner, place.name, new.standing_for(place.module), place.module)
     for user in place.users:
         if user.method is not None:
             yield _method_swap(user.module, types.MethodType(user.method, user.module))
