@@ -24,6 +24,9 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # sh: installing, which .ci/run does; text: pictures of text. All else runs here.
 LANGUAGES = {"python", "console", "sh", "text"}
 NEEDS = ("transformers", "mlx_lm")
+COMMANDS_NEED = {
+    "against mlx-lm": "mlx_lm", "--plot": "matplotlib", "tightrope report": "plotly", "tightrope golden": "safetensors",
+}  # fmt: skip
 MARKS = {"torch": "mx.", "mlx": "torch"}  # what a reader with that framework alone has no use for
 
 TYPES = sorted(name for name in rope_types() if find_type(name).__module__.startswith("tightrope."))
@@ -110,8 +113,9 @@ def execute(page, without=None):
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("page", of("console"))
 def test_commands_of_a_page_run(page):
-    if "mlx-lm" in page.read_text():
-        pytest.importorskip("mlx_lm")
+    for words, name in COMMANDS_NEED.items():
+        if words in page.read_text():
+            pytest.importorskip(name)
     for language, text, _ in blocks(page):
         for line in re.findall(r"^\$ tightrope (.*)$", text, re.MULTILINE) if language == "console" else ():
             ran = CliRunner().invoke(main, shlex.split(line))

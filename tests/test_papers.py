@@ -78,7 +78,7 @@ def test_commands_that_are_named_exist(paper):
     assert set(named) <= set(main.commands)
 
 
-@pytest.mark.parametrize("paper", [ROOT / "CONTRIBUTING.md", ROOT / "RELEASING.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("paper", [ROOT / "docs" / "architecture.md", *PAPERS[:2]], ids=lambda path: path.name)
 def test_files_that_are_named_exist(paper):
     named = re.findall(r"`((?:\.?\w+/)+[\w.-]*|\.?[\w-]+\.(?:md|txt|toml|py))`", paper.read_text())
     assert named
