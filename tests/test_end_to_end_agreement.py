@@ -1,5 +1,8 @@
 """One checkpoint on two stacks: patched, transformers and mlx-lm give the same logits; as they are, most do not."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -83,3 +86,13 @@ def test_where_mlx_lm_reads_the_configuration_far_positions_still_lose_digits(na
 
 def test_every_architecture_has_a_verdict_on_what_users_have_today():
     assert UNPATCHED.keys() == ARCHITECTURES.keys()
+
+
+def test_the_page_shows_what_users_have_today():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "how-to" / "mlx-lm.md").read_text()
+    shown = {name: error for name, error in re.findall(r"^\| (\w[\w.]*) \| (\S+) \|", page, re.MULTILINE)}
+    verdicts = {
+        name: error if error == "raises" else "wrong" if float(error) > 0.1 else "rounding"
+        for name, error in shown.items()
+    }
+    assert verdicts == UNPATCHED
