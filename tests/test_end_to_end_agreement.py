@@ -90,7 +90,7 @@ def test_every_architecture_has_a_verdict_on_what_users_have_today():
 
 def test_the_page_shows_what_users_have_today():
     page = (Path(__file__).resolve().parents[1] / "docs" / "how-to" / "mlx-lm.md").read_text()
-    shown = {name: error for name, error in re.findall(r"^\| (\w[\w.]*) \| (\S+) \|", page, re.MULTILINE)}
+    shown = dict(re.findall(r"^\| (\w[\w.]*) \| (\S+) \|", page, re.MULTILINE))
     verdicts = {
         name: error if error == "raises" else "wrong" if float(error) > 0.1 else "rounding"
         for name, error in shown.items()
