@@ -78,11 +78,13 @@ def _evaluated(call: Callable[[], Sequence[mx.array]]) -> Call:
 
 def _differentiated(apply: Apply, q: mx.array, k: mx.array) -> Callable[[], Sequence[mx.array]]:
     # Results as well as gradients: nobody's gradient needs the results, and MLX leaves out what nobody asks for.
-    def call() -> Sequence[mx.array]:
+    def step(q: mx.array, k: mx.array) -> list[mx.array]:
         results, gradients = mx.vjp(lambda *xs: list(apply(*xs)), [q, k], [q, k])
         return [*results, *gradients]
 
-    return call
+    # As training steps are: within a gradient MLX compiles nothing by itself, not even what is compiled outside of one.
+    compiled: Callable[..., Sequence[mx.array]] = mx.compile(step)
+    return partial(compiled, q, k)
 
 
 def _appliers(work: Work, rope: RopeConfig) -> Iterator[tuple[str, Apply, str]]:
