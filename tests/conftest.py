@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import golden_files
 import tightrope
 
 BACKENDS = ("torch", "mlx")
@@ -57,6 +58,18 @@ def shared():
 def shared_config(request):
     """The path of each real configuration in turn; one skip where there are none."""
     return request.param
+
+
+@pytest.fixture
+def golden_subject():
+    """The backend that golden files of the tests are written by: the first there is."""
+    return golden_files.one_backend()
+
+
+@pytest.fixture
+def golden_path(tmp_path):
+    """A golden file of one's own."""
+    return golden_files.recorded(tmp_path)
 
 
 @functools.cache

@@ -6,22 +6,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import golden_files
 from golden_files import CONFIGURATIONS, rewritten
 from tightrope.cli import main
 
 pytest.importorskip("safetensors.numpy")
-
-
-@pytest.fixture
-def subject():
-    return golden_files.one_backend()
-
-
-@pytest.fixture
-def path(tmp_path):
-    """A golden file of one's own."""
-    return golden_files.recorded(tmp_path)
 
 
 def run(*arguments):
@@ -36,28 +24,34 @@ def config(tmp_path):
     return tmp_path / "tiny-llama" / "config.json"
 
 
-def test_commands_write_and_check(config, subject, tmp_path):
-    backend = ["--backends", subject.name]
+def test_commands_write_and_check(config, golden_subject, tmp_path):
+    backend = ["--backends", golden_subject.name]
     assert run("write", config, "-o", tmp_path / "a.safetensors", *backend).exit_code == 0
     ran = run("check", tmp_path / "a.safetensors", *backend, "--json", tmp_path / "a.json")
     assert ran.exit_code == 0, ran.output
-    assert f"tiny-llama, written by {subject.name}" in ran.output
+    assert f"tiny-llama, written by {golden_subject.name}" in ran.output
     assert "identical, every bit" in ran.output
     (report,) = json.loads((tmp_path / "a.json").read_text()).values()
     assert report["identical"]
 
 
-def test_check_command_fails_where_bits_are_beyond_rounding(path, subject):
+@pytest.fixture
+def disagreeing(golden_path, golden_subject):
+    """What the command says of a file with one rotation turned round."""
+
     def change(arrays):
         arrays["default/rotation/float32/rows/q"] = -arrays["default/rotation/float32/rows/q"]
 
-    rewritten(path, change)
-    ran = run("check", path, "--backends", subject.name)
-    assert ran.exit_code == 1
-    assert ran.output.endswith(f"{path}: DISAGREES: {subject.name} rotation float32\n")
+    rewritten(golden_path, change)
+    return run("check", golden_path, "--backends", golden_subject.name)
 
 
-def test_check_command_tells_agreement_from_identity(path, subject):
+def test_check_command_fails_where_bits_are_beyond_rounding(disagreeing, golden_path, golden_subject):
+    assert disagreeing.exit_code == 1
+    assert disagreeing.output.endswith(f"{golden_path}: DISAGREES: {golden_subject.name} rotation float32\n")
+
+
+def test_check_command_tells_agreement_from_identity(golden_path, golden_subject):
     """One ulp of a value below 1 is less than rounding explains, and not the same bits."""
 
     def change(arrays):
@@ -65,24 +59,20 @@ def test_check_command_tells_agreement_from_identity(path, subject):
         values[0, 0, 0] = np.nextafter(values[0, 0, 0], np.float32(0))
         arrays["default/angles/exact/below 16384/cos"] = values
 
-    rewritten(path, change)
-    ran = run("check", path, "--backends", subject.name)
+    rewritten(golden_path, change)
+    ran = run("check", golden_path, "--backends", golden_subject.name)
     assert ran.exit_code == 0
-    assert ran.output.endswith(f"{path}: agrees: some bits differ, none by more than rounding explains\n")
+    assert ran.output.endswith(f"{golden_path}: agrees: some bits differ, none by more than rounding explains\n")
 
 
-def test_check_command_marks_what_disagrees(path, subject):
-    def change(arrays):
-        arrays["default/rotation/float32/rows/q"] = -arrays["default/rotation/float32/rows/q"]
-
-    rewritten(path, change)
-    marked = [line for line in run("check", path, "--backends", subject.name).output.splitlines() if "✗" in line]
-    assert [line.split()[:2] for line in marked] == [["rotation", "float32"]]
+def test_check_command_marks_what_disagrees(disagreeing):
+    marked = [line.split()[:2] for line in disagreeing.output.splitlines() if "✗" in line]
+    assert marked == [["rotation", "float32"]]
 
 
-def test_check_command_says_in_one_line_what_is_wrong_with_a_file(path):
-    path.write_bytes(path.read_bytes()[:-1])
-    ran = run("check", path)
+def test_check_command_says_in_one_line_what_is_wrong_with_a_file(golden_path):
+    golden_path.write_bytes(golden_path.read_bytes()[:-1])
+    ran = run("check", golden_path)
     assert ran.exit_code == 1
     assert ran.output.splitlines() == [f"Error: {ran.output.removeprefix('Error: ').rstrip()}"]
 

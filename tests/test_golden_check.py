@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-import golden_files
 import tightrope
 from golden_files import CONFIGURATIONS, model, rewritten
 from tightrope.backends import golden
@@ -15,21 +14,10 @@ from tightrope.backends.parity.subjects import OnDevice
 pytest.importorskip("safetensors.numpy")
 
 
-@pytest.fixture
-def subject():
-    return golden_files.one_backend()
-
-
-@pytest.fixture
-def path(tmp_path):
-    """A golden file of one's own."""
-    return golden_files.recorded(tmp_path)
-
-
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_the_machine_that_wrote_a_file_agrees_with_it_bit_for_bit(name, subject, tmp_path):
-    golden.write(tmp_path / "a.safetensors", model(name), subject)
-    report = golden.check(tmp_path / "a.safetensors", [subject])
+def test_the_machine_that_wrote_a_file_agrees_with_it_bit_for_bit(name, golden_subject, tmp_path):
+    golden.write(tmp_path / "a.safetensors", model(name), golden_subject)
+    report = golden.check(tmp_path / "a.safetensors", [golden_subject])
     assert report.identical
     assert report.agrees
     assert {one.rope for one in report.findings} == set(model(name).ropes)
@@ -62,9 +50,9 @@ def flip_one_bit(name):
         ("default/gradient/float16/rows/q", "gradient"),
     ],
 )
-def test_one_bit_of_difference_is_found(name, kind, path, subject):
-    rewritten(path, flip_one_bit(name))
-    report = golden.check(path, [subject])
+def test_one_bit_of_difference_is_found(name, kind, golden_path, golden_subject):
+    rewritten(golden_path, flip_one_bit(name))
+    report = golden.check(golden_path, [golden_subject])
     assert not report.identical
     assert {one.kind for one in report.findings if one.identical < one.calls} == {kind}
 
@@ -78,7 +66,7 @@ def test_one_bit_of_difference_is_found(name, kind, path, subject):
         ("default/gradient/float32/rows/k", "gradient", 7),
     ],
 )
-def test_a_difference_beyond_rounding_disagrees(name, kind, ulps, path, subject):
+def test_a_difference_beyond_rounding_disagrees(name, kind, ulps, golden_path, golden_subject):
     """More ulps of the pair's norm than two backends may lie apart: 1.7 for angles, 4.4 for a float32 rotation.
 
     No drawn pair of q has a norm above √2.
@@ -87,17 +75,17 @@ def test_a_difference_beyond_rounding_disagrees(name, kind, ulps, path, subject)
     def change(arrays):
         arrays[name] = arrays[name] + np.float32(ulps * 2**-23)
 
-    rewritten(path, change)
-    assert [one.kind for one in golden.check(path, [subject]).findings if not one.agrees] == [kind]
+    rewritten(golden_path, change)
+    assert [one.kind for one in golden.check(golden_path, [golden_subject]).findings if not one.agrees] == [kind]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers_disagree(value, path, subject):
+def test_values_that_are_no_numbers_disagree(value, golden_path, golden_subject):
     def change(arrays):
         arrays["default/angles/exact/below 16384/cos"] = np.full((1, 64, 4), value, np.float32)
 
-    rewritten(path, change)
-    assert [one.kind for one in golden.check(path, [subject]).findings if not one.agrees] == ["angles"]
+    rewritten(golden_path, change)
+    assert [one.kind for one in golden.check(golden_path, [golden_subject]).findings if not one.agrees] == ["angles"]
 
 
 class Broken(OnDevice):
@@ -107,21 +95,21 @@ class Broken(OnDevice):
         raise ZeroDivisionError("a framework's own error")
 
 
-def test_what_a_framework_raises_is_a_finding(path, subject):
-    report = golden.check(path, [Broken(subject.backend, subject.device)])
+def test_what_a_framework_raises_is_a_finding(golden_path, golden_subject):
+    report = golden.check(golden_path, [Broken(golden_subject.backend, golden_subject.device)])
     problems = {one.kind: one.problem for one in report.findings if not one.agrees}
     assert problems == {"gradient": "ZeroDivisionError: a framework's own error"}
 
 
-def test_a_report_without_findings_does_not_agree(path):
-    report = golden.GoldenReport(file.load(path)[0], ())
+def test_a_report_without_findings_does_not_agree(golden_path):
+    report = golden.GoldenReport(file.load(golden_path)[0], ())
     assert not report.agrees
     assert not report.identical
 
 
-def test_report_is_json(path, subject):
-    rewritten(path, flip_one_bit("default/angles/exact/below 16384/sin"))
-    report = golden.check(path, [Broken(subject.backend, subject.device)])
+def test_report_is_json(golden_path, golden_subject):
+    rewritten(golden_path, flip_one_bit("default/angles/exact/below 16384/sin"))
+    report = golden.check(golden_path, [Broken(golden_subject.backend, golden_subject.device)])
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert (told["agrees"], told["identical"]) == (False, False)
     assert {one["ulps"] for one in told["findings"] if one["problem"]} == {None}

@@ -31,11 +31,6 @@ def path(written, tmp_path):
     return tmp_path / "own.safetensors"
 
 
-@pytest.fixture
-def subject():
-    return golden_files.one_backend()
-
-
 def parts(content):
     """Return header and data of a safetensors file."""
     end = 8 + int.from_bytes(content[:8], "little")
@@ -154,11 +149,11 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("case", CHANGED)
-def test_arrays_that_do_not_fit_the_configuration_are_refused(case, path, subject):
+def test_arrays_that_do_not_fit_the_configuration_are_refused(case, path, golden_subject):
     change, says = CHANGED[case]
     rewritten(path, change)
     with pytest.raises(tightrope.RopeConfigError, match=says):
-        golden.check(path, [subject])
+        golden.check(path, [golden_subject])
 
 
 @pytest.mark.parametrize(
@@ -169,11 +164,11 @@ def test_arrays_that_do_not_fit_the_configuration_are_refused(case, path, subjec
         ({"rope_parameters": {"rope_theta": -1}}, "rope_theta must be"),
     ],
 )
-def test_a_configuration_that_no_model_has_is_refused_before_any_work(changes, says, path, subject):
+def test_a_configuration_that_no_model_has_is_refused_before_any_work(changes, says, path, golden_subject):
     story, arrays = file.load(path)
     file.write(path, replace(story, configuration={**story.configuration, **changes}), arrays)
     with pytest.raises(tightrope.RopeConfigError, match=says):
-        golden.check(path, [subject])
+        golden.check(path, [golden_subject])
 
 
 def test_an_array_that_is_transposed_in_memory_is_written_in_order(path):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import golden_files
 import tightrope
 from golden_files import model
 from tightrope.backends import golden
@@ -13,33 +12,22 @@ from tightrope.rope import reference
 pytest.importorskip("safetensors.numpy")
 
 
-@pytest.fixture
-def subject():
-    return golden_files.one_backend()
-
-
-@pytest.fixture
-def path(tmp_path):
-    """A golden file of one's own."""
-    return golden_files.recorded(tmp_path)
-
-
-def test_a_file_tells_where_it_comes_from(path, subject):
-    story, _ = file.load(path)
-    assert (story.source, story.backend, story.tightrope) == ("a model", subject.name, tightrope.__version__)
+def test_a_file_tells_where_it_comes_from(golden_path, golden_subject):
+    story, _ = file.load(golden_path)
+    assert (story.source, story.backend, story.tightrope) == ("a model", golden_subject.name, tightrope.__version__)
     assert tightrope.read(story.configuration).ropes == model().ropes
 
 
-def test_every_kind_of_quantity_is_recorded(path, subject):
-    kinds = {(one.kind, one.numbers) for one in golden.check(path, [subject]).findings}
+def test_every_kind_of_quantity_is_recorded(golden_path, golden_subject):
+    kinds = {(one.kind, one.numbers) for one in golden.check(golden_path, [golden_subject]).findings}
     rotations = {(kind, dtype) for kind in ("rotation", "gradient") for dtype in ("float32", "bfloat16", "float16")}
     others = {("frequencies", "exact"), ("angles", "exact"), ("trajectory", "row"), ("trajectory", "transformers")}
     assert kinds == rotations | others
 
 
-def test_rotation_in_the_file_is_the_definition(path, subject):
+def test_rotation_in_the_file_is_the_definition(golden_path, golden_subject):
     """The bits come from the definition in numpy, not from the backend that wrote the file."""
-    _, arrays = file.load(path)
+    _, arrays = file.load(golden_path)
     rope = model().rope()
     call = next(one for one in plan._rotation_calls(rope, plan.context_lengths(rope)) if one.name == "rows")
     cos, sin = (part[:, None] for part in reference.cos_sin_bits(rope, call.positions))
@@ -70,20 +58,20 @@ def test_drawn_floats_fill_the_unit_interval_and_are_values_of_their_dtype():
     np.testing.assert_array_equal(drawn, reference.round_to(drawn, "bfloat16"))
 
 
-def test_a_context_that_no_model_has_is_not_recorded(subject, tmp_path):
+def test_a_context_that_no_model_has_is_not_recorded(golden_subject, tmp_path):
     endless = model().replace(max_position_embeddings=1 << 41)
     with pytest.raises(tightrope.RopeConfigError, match="the context of rope 'default' must be <= 1099511627776"):
-        golden.write(tmp_path / "a.safetensors", endless, subject)
+        golden.write(tmp_path / "a.safetensors", endless, golden_subject)
     assert not (tmp_path / "a.safetensors").exists()
 
 
-def test_every_real_configuration_can_be_recorded(shared_config, subject, tmp_path):
+def test_every_real_configuration_can_be_recorded(shared_config, golden_subject, tmp_path):
     try:
         found = tightrope.read(shared_config)
     except tightrope.RopeConfigError as error:
         pytest.skip(f"cannot be read: {error}")
     if not found.ropes:
         pytest.skip("has no rope")
-    golden.write(tmp_path / "a.safetensors", found, subject)
+    golden.write(tmp_path / "a.safetensors", found, golden_subject)
     story, _ = file.load(tmp_path / "a.safetensors")
     assert tightrope.read(story.configuration).ropes == found.ropes
