@@ -22,7 +22,7 @@ class Work:
 
     Attributes:
         task: `"in place"`: q and k rotated where they lie, by cos and sin that are given. `"new tensors"`: the same
-            into new ones. `"with gradient"`: the same and back; on MLX compiled, as a training step is. `"by position"`:
+            into new ones. `"with gradient"`: the same and back, on MLX compiled as a training step is. `"by position"`:
             into new tensors, cos and sin computed on the way. `"angles"`: cos and sin from positions, alone.
         dtype: Of q and k.
         seq: Tokens.
