@@ -34,6 +34,23 @@ def test_bench_json_has_what_was_asked_for():
     assert {timing.YARDSTICK, timing.OURS} <= {row["contender"] for row in rows}
 
 
+FORM = {"order": "bshd", "layout": "interleaved", "rotary_dim": 64, "heads": 4, "kv_heads": 2}
+
+
+@pytest.mark.backend("torch")
+def test_bench_times_the_form_that_was_asked_for():
+    options = [word for name, value in FORM.items() for word in (f"--{name.replace('_', '-')}", value)]
+    rows = json.loads(run("bench", *SMALL, *options, "--json", "-").stdout)
+    assert rows
+    assert all({name: row[name] for name in FORM} == FORM for row in rows)
+
+
+@pytest.mark.backend("torch")
+def test_bench_says_who_is_missing(monkeypatch):
+    monkeypatch.setattr(timing, "absent", lambda jobs: [f"{jobs[0].backend}: somebody is not installed"])
+    assert run("bench", *SMALL).stdout.splitlines()[-1] == "torch: somebody is not installed"
+
+
 @pytest.mark.backend("torch")
 def test_bench_draws(tmp_path):
     pytest.importorskip("matplotlib")
