@@ -2,6 +2,7 @@
 
 import pytest
 
+import tightrope
 from fragments import LONG, clean, older
 from tightrope.backends import audit
 from tiny_models import fields
@@ -16,13 +17,28 @@ def test_transformers_rotates_as_its_own_configurations_say(name):
     assert audit.audit(fields(name), ["transformers"]).peers[0].status in ("agrees", "rounding")
 
 
+PHIMOE = clean(
+    older("phimoe", {**LONG, "short_mscale": 1.1, "long_mscale": 1.2}, head_dim=None,
+          original_max_position_embeddings=4096)
+)  # fmt: skip
+
+
 @pytest.mark.backend("torch")
 def test_phimoe_of_transformers_always_takes_the_short_factors():
     pytest.importorskip("transformers")
-    block = {**LONG, "short_mscale": 1.1, "long_mscale": 1.2}
-    config = clean(older("phimoe", block, head_dim=None, original_max_position_embeddings=4096))
-    found = audit.audit(config, ["transformers"]).peers[0]
-    assert "short factors always" in found.causes
+    assert "short factors always" in audit.audit(PHIMOE, ["transformers"]).peers[0].causes
+
+
+@pytest.mark.backend("torch")
+def test_the_remedy_for_transformers_is_needed_and_enough():
+    transformers = pytest.importorskip("transformers")
+    fields = {key: value for key, value in PHIMOE.items() if key != "model_type"} | {"num_local_experts": 2}
+    config = transformers.AutoConfig.for_model("phimoe", **fields)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    with pytest.raises(tightrope.RopeConfigError, match="verify=False to take the configuration's word"):
+        tightrope.patch(model)
+    assert audit.PEERS["transformers"].remedy == "tightrope.patch(model, verify=False)"
+    tightrope.patch(model, verify=False)
 
 
 @pytest.mark.backend("torch")

@@ -4,9 +4,12 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from test_audit_causes import LLAMA31, MadeUp, without_scaling
-from tightrope.backends.audit.peers import Entry
+from tightrope.backends.audit import print_audit
+from tightrope.backends.audit.peers import PEERS, Entry
+from tightrope.backends.audit.report import Audit, PeerAudit
 from tightrope.cli import main
 
 
@@ -80,3 +83,10 @@ def test_a_model_without_rotation_and_one_that_cannot_be_read_have_their_line(ru
     output = run(config.parent).output
     assert "it has no rotary position embedding" in output
     assert "is not JSON" in output
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_verdict_ends_with_the_call_that_mends_it(name, capsys):
+    peer = PeerAudit(f"{name} 1.0", "wrong", "it rotates otherwise", causes=("scaling ignored",))
+    print_audit(Console(width=200), Audit("a", (peer,)))
+    assert f"Cause: scaling ignored. Tightrope mends it: {PEERS[name].remedy}\n" in capsys.readouterr().out

@@ -57,17 +57,28 @@ class Peer(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A peer: the distribution, the package that it installs, the module that knows it, the extra that installs it."""
+    """A peer.
+
+    Attributes:
+        distribution: What is installed.
+        package: What is imported.
+        module: The module that knows it.
+        remedy: The call by which Tightrope takes over where it is wrong.
+    """
 
     distribution: str
     package: str
     module: str
+    remedy: str = ""
 
 
 PEERS: Final[dict[str, Entry]] = {
-    "transformers": Entry("transformers", "transformers", "tightrope.backends.torch.hf_peer"),
-    "mlx-lm": Entry("mlx-lm", "mlx_lm", "tightrope.backends.mlx.mlx_lm_peer"),
-    "mlx-vlm": Entry("mlx-vlm", "mlx_vlm", "tightrope.backends.mlx.mlx_vlm_peer"),
+    # Without verify: modules that contradict their configuration are what the audit has found.
+    "transformers": Entry(
+        "transformers", "transformers", "tightrope.backends.torch.hf_peer", "tightrope.patch(model, verify=False)"
+    ),
+    "mlx-lm": Entry("mlx-lm", "mlx_lm", "tightrope.backends.mlx.mlx_lm_peer", "tightrope.load_mlx(path)"),
+    "mlx-vlm": Entry("mlx-vlm", "mlx_vlm", "tightrope.backends.mlx.mlx_vlm_peer", "tightrope.patch(model, path)"),
 }
 
 

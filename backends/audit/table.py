@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tightrope.backends.audit.peers import PEERS
 from tightrope.backends.audit.report import Audit, PeerAudit, count
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def _remedy(peer: PeerAudit) -> str:
     if peer.status not in ("wrong", "refuses"):
         return ""
     cause = f". Cause: {', '.join(peer.causes)}"
-    return cause + (f". Tightrope does not mend it: {peer.mends}" if peer.mends else ". Tightrope mends it.")
+    if peer.mends:
+        return f"{cause}. Tightrope does not mend it: {peer.mends}"
+    entry = PEERS.get(peer.peer.partition(" ")[0])
+    return f"{cause}. Tightrope mends it{f': {entry.remedy}' if entry and entry.remedy else '.'}"
 
 
 def print_list(shown_on: "Console", audits: Sequence[Audit]) -> None:
