@@ -5,7 +5,7 @@ from tightrope.backends.inputs import batch_and_seq
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.lengths import Lengths, find_lengths
 from tightrope.backends.ops import Array, Order
-from tightrope.backends.positions import find_positions
+from tightrope.backends.positions import find_positions, positions_from
 from tightrope.backends.ropes import HasRopes
 from tightrope.backends.turning import Turning
 from tightrope.rope.config import RopeConfig
@@ -56,7 +56,7 @@ class MovesKeys(HasRopes):
         """
         turning = self._turning("k", k, layer_type, order)
         _, seq = batch_and_seq(k, order)
-        by = find_positions(self.ops, turning.config, None, delta, 1, k).values
+        by = positions_from(self.ops, "delta", delta, 1, k).values
         return self._moved(k, turning, turning.shifted(by, seq, find_lengths(self.ops, seq_len), k), order)
 
     def _moved(self, k: Array, turning: Turning, source: Phase | Table, order: Order) -> Array:

@@ -47,7 +47,7 @@ def find_positions(
     if positions is None:
         if seq is None:
             raise RopeConfigError("give positions, or length and where they start (offset)")
-        return _from_offset(ops, 0 if offset is None else offset, seq, like)
+        return positions_from(ops, "offset", 0 if offset is None else offset, seq, like)
     if offset is not None:
         raise RopeConfigError("give positions or offset, not both")
     if config.fractional and _are_floats(ops, positions):
@@ -56,12 +56,21 @@ def find_positions(
     return Positions(_shaped(ops, config, values, seq), None if known is None else _ends(known))
 
 
-def _from_offset(ops: Ops, offset: int | Array, seq: int, like: Array | None) -> Positions:
-    if isinstance(offset, int) and not isinstance(offset, bool):
-        return Positions(ops.arange(offset, offset + seq, like)[None, None], [offset + seq])
-    values, known = _taken(ops, "offset", offset, like)
+def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Array | None) -> Positions:
+    """Return start, start + 1, … in each row: seq positions.
+
+    Args:
+        ops: The framework.
+        name: What the caller knows start by.
+        start: The first position, for all rows or one per row.
+        seq: How many positions.
+        like: An array on whose device positions are made.
+    """
+    if isinstance(start, int) and not isinstance(start, bool):
+        return Positions(ops.arange(start, start + seq, like)[None, None], [start + seq])
+    values, known = _taken(ops, name, start, like)
     if len(values.shape) > 1:
-        raise RopeConfigError(f"offset must be one number or one per row (batch,), got shape {tuple(values.shape)}")
+        raise RopeConfigError(f"{name} must be one number or one per row (batch,), got shape {tuple(values.shape)}")
     ends = None if known is None else (known.reshape(-1) + seq).tolist()
     return Positions(ops.int64(values).reshape(1, -1, 1) + ops.arange(0, seq, values), ends)
 

@@ -68,13 +68,10 @@ class HasRopes:
 
     def for_layer(self, index: int) -> Self | None:
         """Return the rope of layer `index`, which needs no layer_type; None where the layer has no position."""
-        layers = self.model.layers
-        if not 0 <= index < len(layers):
-            raise RopeConfigError(f"index must be one of the {len(layers)} layers, counted from 0, got {index}")
-        if layers[index] is None:
+        if self.model.for_layer(index) is None:
             return None
         view = copy(self)  # shares the tables and the state
-        view.layer_type = layers[index]
+        view.layer_type = self.model.layers[index]
         return view
 
     def described(self) -> str:

@@ -30,7 +30,8 @@ class Rotary(MovesKeys):
         Args:
             q: A float array whose first or last rotary_dim channels turn.
             k: As q; heads and width may differ.
-            positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; int32 or int64, also negative.
+            positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; int32 or int64, also negative; floats
+                too where the rope has fractional positions (towers), whose angles are float32.
             offset: The first position: an int, or an integer array (), (1,) or (batch,). Default 0.
             angles: What `angles` or `cos_sin` returned, in place of positions.
             seq_len: Tokens in context (largest position + 1), for all rows or one per row; read only where the
@@ -90,6 +91,8 @@ class Rotary(MovesKeys):
         """
         if positions is not None and length is not None:
             raise RopeConfigError("length belongs to offset: give positions, or offset and length")
+        if length is not None and length < 0:
+            raise RopeConfigError(f"length must be >= 0, got {length}")
         layer_type = self.layer_type if layer_type is None else layer_type
         keys = self._ropes.turnings if layer_type is None else [self.model.key(layer_type)]
         lengths = find_lengths(self.ops, seq_len)

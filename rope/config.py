@@ -192,16 +192,26 @@ class ModelRope:
         object.__setattr__(self, "query_scales", FrozenMap(self.query_scales))
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "notes", tuple(self.notes))
-        problems = [
-            f"layer {index} has rope {key!r}, which is none of {sorted(self.ropes)}"
-            for index, key in enumerate(self.layers)
-            if key is not None and key not in self.ropes
-        ]
+        problems = list(self._problems())
         if problems:
             raise RopeConfigError(problems)
 
+    def _problems(self) -> Iterator[str]:
+        for key, rope in self.ropes.items():
+            if not isinstance(rope, RopeConfig):
+                yield f"rope {key!r} must be a RopeConfig, got {type(rope).__name__}"
+        for index, layer in enumerate(self.layers):
+            if layer is not None and layer not in self.ropes:
+                yield f"layer {index} has rope {layer!r}, which is none of {sorted(self.ropes)}"
+
     def for_layer(self, index: int) -> RopeConfig | None:
-        """Return the rope of layer `index`, None where it has no position."""
+        """Return the rope of layer `index`, counted from 0; None where it has no position.
+
+        Raises:
+            RopeConfigError: There is no such layer.
+        """
+        if index not in range(len(self.layers)):
+            raise RopeConfigError(f"index must be one of the {len(self.layers)} layers, counted from 0, got {index!r}")
         key = self.layers[index]
         return None if key is None else self.ropes[key]
 

@@ -50,6 +50,8 @@ def frequencies(config: RopeConfig, seq_len: int | None = None, *, precision: Pr
     Raises:
         RopeConfigError: The rope type follows the length and seq_len is missing, or an argument is not allowed.
     """
+    if not isinstance(config, RopeConfig):
+        raise RopeConfigError(f"config must be a RopeConfig, got {type(config).__name__}; give model.rope()")
     if precision not in _ARITHMETICS:
         raise RopeConfigError(f"precision must be 'exact' or 'float32', got {precision!r}")
     return _frequencies(config, _effective_length(config, seq_len), precision)

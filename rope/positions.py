@@ -5,7 +5,7 @@ for pictures, in modules of their own, `multimodal_positions` (M-RoPE), `grid_po
 `centre_positions` (towers).
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +46,8 @@ def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = No
         RopeConfigError: Lengths are not whole numbers >= 0, or a row is longer than width.
     """
     rows = _counts("lengths", lengths)
+    if width is not None:
+        _at_least("width", width, 0)
     columns = int(rows.max(initial=0)) if width is None else width
     if (rows > columns).any():
         raise RopeConfigError(f"width must be >= the longest row ({rows.max()}), got {columns}")
@@ -148,12 +150,8 @@ def _counts(name: str, values: ArrayLike) -> Int64:
     if array.size == 0:
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
-        raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {_shown(array)}")
+        raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {array.tolist()}")
     return array.astype(np.int64)
-
-
-def _shown(array: NDArray[Any]) -> str:
-    return str(array.tolist())
 
 
 def _at_least(name: str, value: object, least: int) -> None:

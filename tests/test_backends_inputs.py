@@ -116,6 +116,17 @@ def test_angles_need_positions_or_a_length(bench):
         bench.module.angles(bench.array(np.arange(3)), length=3)
 
 
+def test_a_length_is_not_negative(bench):
+    with pytest.raises(RopeConfigError, match="length must be >= 0, got -1"):
+        bench.module.angles(length=-1)
+
+
+@pytest.mark.parametrize("delta", [1.5, None])
+def test_keys_move_by_whole_positions(bench, delta):
+    with pytest.raises(RopeConfigError, match=f"delta must be an int or an integer .* array, got {delta}"):
+        bench.module.shift(bench.q, delta)
+
+
 def test_axes_must_be_those_of_the_rope(backend):
     bench = Bench(backend, rope(mrope=MRope(sections=(2, 1, 1))))
     with pytest.raises(RopeConfigError, match=r"\(batch, seq\) or \(3, batch, seq\), got shape \(4, 2, 4\)"):

@@ -133,3 +133,14 @@ def test_replace_changes_the_named_rope_alone(two_ropes):
 def test_a_layer_with_an_unknown_rope_is_refused():
     with pytest.raises(RopeConfigError, match="layer 1 has rope 'x'"):
         ModelRope(ropes={"default": RopeConfig(**FIELDS)}, layers=("default", "x"))
+
+
+def test_a_rope_that_is_none_is_refused():
+    with pytest.raises(RopeConfigError, match="rope 'default' must be a RopeConfig, got dict"):
+        ModelRope(ropes={"default": FIELDS}, layers=("default",))
+
+
+@pytest.mark.parametrize("index", [2, -1, "first"])
+def test_a_layer_that_is_not_there_is_refused(two_ropes, index):
+    with pytest.raises(RopeConfigError, match=f"index must be one of the 2 layers, counted from 0, got {index!r}"):
+        two_ropes.for_layer(index)

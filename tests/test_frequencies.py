@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tightrope import RopeConfig, RopeConfigError, frequencies
+from tightrope import ModelRope, RopeConfig, RopeConfigError, frequencies
 
 FIELDS = {"head_dim": 128, "rotary_dim": 64, "base": 10_000.0, "layout": "half", "max_position_embeddings": 4096}
 DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
@@ -52,6 +52,12 @@ def test_equal_configurations_share_one_result():
 def test_lengths_with_the_same_frequencies_share_one_result():
     assert frequencies(rope(scaling=DYNAMIC), 1) is frequencies(rope(scaling=DYNAMIC), 4096)
     assert frequencies(rope(scaling=DYNAMIC), 4096) is not frequencies(rope(scaling=DYNAMIC), 4097)
+
+
+def test_a_whole_model_is_refused_with_the_way_to_its_rope():
+    model = ModelRope(ropes={"default": rope()}, layers=("default",))
+    with pytest.raises(RopeConfigError, match=r"config must be a RopeConfig, got ModelRope; give model\.rope\(\)"):
+        frequencies(model)
 
 
 def test_a_type_that_follows_the_length_needs_it():

@@ -82,6 +82,7 @@ def test_zigzag_shards_are_as_much_causal_work():
         (lambda: positions.shards(6, 2, scheme="zigzag"), "multiple of 4 for 2 zigzag shards, got 6"),
         (lambda: positions.shards(8, 2, scheme="ring"), "scheme must be 'contiguous' or 'zigzag', got 'ring'"),
         (lambda: positions.shards(8, True), "count must be a whole number >= 1, got True"),
+        (lambda: positions.padded([3, 5], width="8"), "width must be a whole number >= 0, got '8'"),
     ],
 )
 def test_what_cannot_be_built_is_refused(build, message):
