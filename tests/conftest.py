@@ -22,6 +22,10 @@ SHARED = Path(os.environ.get("TIGHTROPE_SHARED", ROOT.parent / "shared"))
 SHARED_CONFIGS = sorted((SHARED / "configs").glob("*.json"))
 NO_CONFIGS = f"no real configurations in {SHARED / 'configs'}"
 
+# What a person or a service wants of its terminal is not what the tests compare.
+for _name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+    os.environ.pop(_name, None)
+
 # No deadline: the first call of a framework takes seconds. CI draws the same examples every time; a person, new ones.
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile(

@@ -54,6 +54,8 @@ def leaves(group, path=()):
 
 
 COMMANDS = dict(leaves(main))
+# As if a person looked on, whatever terminal the tests have.
+TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 WORDS = {"--json": JSON, "--quiet": QUIET}
 EACH = pytest.mark.parametrize("name", sorted(COMMANDS))
 
@@ -109,7 +111,7 @@ def test_json_in_a_file_leaves_the_words_as_they_are(run, name, tmp_path):
 
 @EACH
 def test_quiet_says_nothing_where_all_is_well(run, name):
-    ran = run(name, *RUNS[name][0], "--quiet", env={"FORCE_COLOR": "1"})
+    ran = run(name, *RUNS[name][0], "--quiet", env=TERMINAL)
     assert (ran.exit_code, ran.output) == (0, "")
 
 
@@ -153,12 +155,12 @@ def test_a_pipe_gets_neither_colours_nor_progress(run, name):
 
 @pytest.mark.parametrize("name", [name for name, (_, doing) in RUNS.items() if doing])
 def test_a_terminal_sees_what_a_slow_command_is_at(run, name):
-    assert RUNS[name][1] in run(name, *RUNS[name][0], env={"FORCE_COLOR": "1"}).output
+    assert RUNS[name][1] in run(name, *RUNS[name][0], env=TERMINAL).output
 
 
 @pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["plain", "NO_COLOR"])
 def test_colours_on_a_terminal_unless_unwanted(run, settings, coloured):
-    ran = run("doctor", env={"FORCE_COLOR": "1", **settings})
+    ran = run("doctor", env={**TERMINAL, **settings})
     assert ("\x1b[32m" in ran.output) is coloured
 
 

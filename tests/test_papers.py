@@ -111,6 +111,11 @@ def test_issue_forms_fit_githubs_schema():
     assert ran.returncode == 0, ran.stdout
 
 
+def test_the_choice_of_issue_forms_fits_githubs_schema():
+    ran = check_schema("vendor.github-issue-config", [ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml"])
+    assert ran.returncode == 0, ran.stdout
+
+
 def test_a_broken_workflow_would_be_seen(tmp_path):
     broken = WORKFLOWS[0].read_text().replace("runs-on:", "runs-at:")
     (tmp_path / "broken.yml").write_text(broken)
