@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.files import write_atomically
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class Output:
             yield lambda words: progress.update(task, description=words)
 
     def _progress(self) -> "Progress":
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
         screen = self.console if self.console.is_terminal else _console(stderr=True, quiet=self.quiet)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        words = TextColumn("{task.description}")
+        columns = (SpinnerColumn(), words, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
     def write_json(self, findings: Any) -> None:
@@ -83,6 +85,25 @@ class Output:
 def file_option(**more: Any) -> Callable[..., Any]:
     """Return -o FILE: `path`."""
     return click.option("-o", "--output", "path", type=click.Path(dir_okay=False), metavar="FILE", **more)
+
+
+def plot_option(words: str) -> Callable[..., Any]:
+    """Return --plot FILE: `picture`."""
+    return click.option(
+        "--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", callback=_picture, help=words
+    )
+
+
+def _picture(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that no picture can have at once: what is drawn may take minutes to measure."""
+    from tightrope import viewing
+
+    if value is not None:
+        try:
+            viewing.format_of(value)
+        except RopeConfigError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
