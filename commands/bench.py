@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_option
+from tightrope.commands.output import Output, output_options, plot_option
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _TASKS = ("in place", "new tensors", "with gradient", "by position", "angles")
@@ -38,8 +38,9 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--kv-heads", type=_POSITIVE, default=8, show_default=True, help="Of k.")
 @click.option("--rounds", type=_POSITIVE, default=15, show_default=True, help="How often all take turns.")
 @click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
-@rope_options
-@click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw bars: .png, .svg, .pdf.")
+@rope_option
+@click.option("--layer-type", metavar="NAME", help="Which rope to time, and --rope replaces, if several.")
+@plot_option("Draw bars: .png, .svg, .pdf.")
 @output_options
 def bench(
     source: str | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,13 +33,26 @@ def _json_object(ctx: click.Context, option: click.Parameter, value: str | None)
     return block
 
 
-def rope_options(command: _Command) -> _Command:
-    """Add --rope, a rope block that replaces the configuration's own, and --layer-type."""
-    command = click.option(
+def rope_option(command: _Command) -> _Command:
+    """Add --rope: `block`, a rope block that replaces the configuration's own."""
+    return click.option(
         "--rope", "block", metavar="JSON", callback=_json_object,
         help="""Use this rope instead: '{"rope_type": "yarn", "factor": 4.0}'.""",
     )(command)  # fmt: skip
-    return click.option("--layer-type", metavar="NAME", help="Which rope --rope replaces, if several.")(command)
+
+
+def rope_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --rope, see `rope_option`, and --layer-type, which says which rope it replaces."""
+
+    @click.option("--layer-type", metavar="NAME", help="Which rope --rope replaces, if several.")
+    @rope_option
+    @wraps(command)
+    def with_rope(*args: Any, block: dict[str, Any] | None, layer_type: str | None, **options: Any) -> Any:
+        if layer_type is not None and block is None:
+            raise click.UsageError("--layer-type needs --rope")
+        return command(*args, block=block, layer_type=layer_type, **options)
+
+    return with_rope
 
 
 def _backend_names(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tightrope.commands.common import examples, name_of, read_model, rope_options
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.output import Output, output_options, plot_option
 
 if TYPE_CHECKING:
     from tightrope.rope.reading.towers import Tower
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("source")
 @rope_options
 @click.option("--tower", type=click.Choice(["vision", "audio"]), help="Of a model of several parts, not the text.")
-@click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw it: .png, .svg or .pdf.")
+@plot_option("Draw it: .png, .svg or .pdf.")
 @click.option("--compare", "other", metavar="SOURCE", help="Draw a second configuration over it; needs --plot.")
 @output_options
 def inspect(
@@ -36,7 +36,8 @@ def inspect(
 ) -> None:
     """Print what a configuration means.
 
-    SOURCE is a config.json or a folder that has one. --json has every frequency, too.
+    SOURCE is a config.json, a folder that has one, a GGUF file, or the name of a model on the Hugging Face hub. --json
+    has every frequency, too.
     """
     from tightrope import viewing
     from tightrope.viewing.facts import facts

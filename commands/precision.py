@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.output import Output, output_options, plot_option
 
 
 @click.command(
@@ -18,13 +18,7 @@ from tightrope.commands.output import Output, output_options
 @click.argument("source", required=False)
 @backends_option
 @rope_options
-@click.option(
-    "--plot",
-    "picture",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Draw it, with the libraries that are installed: .png, .svg or .pdf.",
-)
+@plot_option("Draw it, with the libraries that are installed: .png, .svg or .pdf.")
 @output_options
 def precision(
     source: str | None, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, picture: str | None,

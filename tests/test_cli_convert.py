@@ -113,6 +113,14 @@ def test_a_folder_that_does_not_exist_is_one_line(tmp_path, config):
     assert len(ran.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["convert", "--to", "v5"], ["audit"]], ids=["convert", "audit"])
+def test_what_needs_a_config_json_says_so_of_a_gguf_file(tmp_path, command):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF\xff")
+    ran = CliRunner().invoke(main, [*command, str(tmp_path / "model.gguf")])
+    assert ran.exit_code == 1
+    assert "model.gguf: is a GGUF file; give a config.json here, or its folder" in ran.output
+
+
 @pytest.mark.parametrize("arguments", [[], ["--to", "v6"]], ids=["no spelling", "unknown spelling"])
 def test_wrong_usage_exits_2(config, arguments):
     assert convert(config, *arguments).exit_code == 2

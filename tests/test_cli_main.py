@@ -16,6 +16,10 @@ def leaves(group, path=()):
         yield from leaves(command, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
 
 
+def options(command):
+    return {name for parameter in command.params for name in parameter.opts}
+
+
 def run(*arguments):
     return CliRunner().invoke(main, arguments)
 
@@ -40,6 +44,23 @@ def test_each_command_explains_itself_with_an_example(words, option):
 
 def test_an_unknown_command_is_wrong_usage():
     assert run("paritee").exit_code == 2
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if "--plot" in options(main.commands[name])])
+def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(name):
+    ran = run(name, "missing.json", "--plot", "out.bmp")
+    assert ran.exit_code == 2
+    assert "must end in .png, .svg, .pdf, got 'out.bmp'" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["inspect x", "parity x", "precision x", "report x -o y", "convert x --to v4", "golden write x -o y"],
+)
+def test_naming_a_rope_needs_another_in_its_place(words):
+    ran = run(*words.split(), "--layer-type", "full_attention")
+    assert ran.exit_code == 2
+    assert "--layer-type needs --rope" in ran.stderr
 
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path):

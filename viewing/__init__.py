@@ -84,12 +84,21 @@ def save(figure: "Figure", path: str | Path) -> None:
     Raises:
         RopeConfigError: Another ending.
     """
+    content = BytesIO()
+    figure.savefig(content, format=format_of(path), dpi=DPI)
+    write_atomically(Path(path), content.getvalue())
+
+
+def format_of(path: str | Path) -> str:
+    """Return the one of `FORMATS` that a picture's name ends in.
+
+    Raises:
+        RopeConfigError: Another ending.
+    """
     kind = Path(path).suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise RopeConfigError(f"the name of a picture must end in .{', .'.join(FORMATS)}, got {str(path)!r}")
-    content = BytesIO()
-    figure.savefig(content, format=kind, dpi=DPI)
-    write_atomically(Path(path), content.getvalue())
+    return kind
 
 
 def _pictures() -> Any:

@@ -30,6 +30,8 @@ def load(source: object) -> tuple[dict[str, Any], str | None]:
     if isinstance(source, Mapping):
         return _with_string_keys(source), None
     if isinstance(source, str | os.PathLike):
+        if gguf_path(source) is not None:
+            raise RopeConfigError("is a GGUF file; give a config.json here, or its folder", source=os.fspath(source))
         path = _file(_local(source))
         return _parse(path), str(path)
     if callable(getattr(source, "to_dict", None)):
