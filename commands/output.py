@@ -12,6 +12,7 @@ import click
 
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.files import write_atomically
+from tightrope.rope.plain import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,5 +157,5 @@ def file_errors(path: str) -> Iterator[None]:
 
 
 def as_json(value: Any) -> bytes:
-    """Return value as indented JSON, with a line feed at its end."""
-    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    """Return value as indented JSON, with a line feed at its end; an infinity is null."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"

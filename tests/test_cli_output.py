@@ -1,6 +1,7 @@
 """What all commands have in common: --json, --quiet, progress, colours, completion; a new command must have them."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -162,6 +163,15 @@ def test_a_terminal_sees_what_a_slow_command_is_at(run, name):
 def test_colours_on_a_terminal_unless_unwanted(run, settings, coloured):
     ran = run("doctor", env={**TERMINAL, **settings})
     assert ("\x1b[32m" in ran.output) is coloured
+
+
+def test_an_infinity_is_null(spoiled, monkeypatch):
+    """Python would write Infinity, which no other reader of JSON knows."""
+    failed = Check("a rotation", identical=False, ulps=math.inf, passed=False, error="raised")
+    device = selftest.Device("numpy", "2", "cpu", "numpy", (failed,))
+    monkeypatch.setattr(selftest, "run", lambda tell: selftest.Report({}, (device,), ()))
+    told = json.loads(spoiled("selftest", "--json", "-").stdout, parse_constant=pytest.fail)
+    assert told["devices"][0]["checks"][0]["ulps"] is None
 
 
 def test_a_name_is_printed_as_it_is(run, tmp_path):

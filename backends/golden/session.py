@@ -17,6 +17,7 @@ from tightrope.backends.parity.figures import Figure, compare, worst
 from tightrope.backends.parity.subjects import OnDevice
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError, RopeError
+from tightrope.rope.plain import plain
 from tightrope.rope.reading import read
 
 Array = NDArray[Any]
@@ -75,12 +76,11 @@ class GoldenReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON holds it; an infinite difference as null."""
-        findings = [{**asdict(one), "ulps": one.ulps if np.isfinite(one.ulps) else None} for one in self.findings]
         return {
             "agrees": self.agrees,
             "identical": self.identical,
             "story": asdict(self.story),
-            "findings": findings,
+            "findings": [plain(asdict(one)) for one in self.findings],
         }
 
 

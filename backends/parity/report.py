@@ -1,6 +1,5 @@
 """What a comparison found, and how it is written for machines: JSON and JUnit."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -9,6 +8,7 @@ from xml.etree import ElementTree
 from tightrope.backends.parity.figures import Figure
 from tightrope.backends.parity.tolerances import Kind
 from tightrope.rope.config import RopeConfig
+from tightrope.rope.plain import plain
 
 Verdict = Literal["agree", "disagree", "unreadable", "without rope"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("agree", "disagree", "unreadable", "without rope")
@@ -141,16 +141,8 @@ class Report:
             "summary": self.counts(),
             "backends": [asdict(backend) for backend in self.backends],
             "absent": list(self.absent),
-            "models": [{"verdict": model.verdict, **_finite(asdict(model))} for model in self.models],
+            "models": [{"verdict": model.verdict, **plain(asdict(model))} for model in self.models],
         }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe(rope: RopeConfig) -> str:
