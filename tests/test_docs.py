@@ -12,8 +12,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import tightrope
 from tightrope.backends.parity import GALLERY
 from tightrope.cli import main
+from tightrope.rope import positions
 from tightrope.rope.scaling import find_type, rope_types
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,6 +139,24 @@ def options(command):
     below = command.commands.values() if isinstance(command, click.Group) else ()
     own = {name for parameter in command.params for name in parameter.opts}
     return own.union(*map(options, below))
+
+
+@pytest.mark.parametrize("module", [tightrope, positions], ids=lambda module: module.__name__)
+def test_reference_has_every_public_name(module):
+    text = (DOCS / "reference.md").read_text()
+    named = set(re.findall(rf"^\.\. auto\w+:: {re.escape(module.__name__)}\.(\w+)$", text, re.MULTILINE))
+    assert {name for name in module.__all__ if not name.startswith("__")} - named == set()
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_on_the_map_exist(name):
+    """A path has a slash, in backquotes or as the target of a link; `*` stands for several."""
+    text = FENCE.sub("", (ROOT / name).read_text())
+    named = set(re.findall(r"`([\w.*-]+/[\w./*-]*)`", text))
+    linked = set(re.findall(r"\]\(([\w./-]+)\)", text))
+    assert len(named) > 8
+    assert {path for path in named if not any(ROOT.glob(path.rstrip("/")))} == set()
+    assert {path for path in linked if not (ROOT / name).parent.joinpath(path).exists()} == set()
 
 
 @EVERY_TYPE
