@@ -37,7 +37,7 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
 def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:
     """Raise where x cannot be the q or k of a rotation of that many pairs."""
     if not ops.is_array(x):
-        raise RopeConfigError(f"{name} must be a {ops.framework} array, got {type(x).__name__}")
+        raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {type(x).__name__}")
     if not ops.is_float(x):
         raise RopeConfigError(f"{name} must be of a float dtype, got {x.dtype}; convert it before the rotation")
     shape = x.shape
@@ -84,8 +84,6 @@ def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> N
 
 
 def check_integers(ops: Ops, name: str, values: Array) -> None:
-    """Raise where values are not an integer array of the framework."""
-    if not ops.is_array(values):
-        raise RopeConfigError(f"{name} must be an int or an integer {ops.framework} array, got {values!r}")
+    """Raise where an array of the framework is not of integers."""
     if not ops.is_integer(values):
         raise RopeConfigError(f"{name} must be of an integer dtype, got {values.dtype}")

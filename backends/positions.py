@@ -52,7 +52,7 @@ def find_positions(
         raise RopeConfigError("give positions or offset, not both")
     if config.fractional and _are_floats(ops, positions):
         return Positions(_shaped(ops, config, _fractions(ops, positions, like), seq))
-    values, known = _taken(ops, "positions", positions, like)
+    values, known = _taken(ops, "positions", positions, like, "an integer")
     return Positions(_shaped(ops, config, values, seq), None if known is None else _ends(known))
 
 
@@ -68,16 +68,18 @@ def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Arra
     """
     if isinstance(start, int) and not isinstance(start, bool):
         return Positions(ops.arange(start, start + seq, like)[None, None], [start + seq])
-    values, known = _taken(ops, name, start, like)
+    values, known = _taken(ops, name, start, like, "an int or an integer")
     if len(values.shape) > 1:
         raise RopeConfigError(f"{name} must be one number or one per row (batch,), got shape {tuple(values.shape)}")
     ends = None if known is None else (known.reshape(-1) + seq).tolist()
     return Positions(ops.int64(values).reshape(1, -1, 1) + ops.arange(0, seq, values), ends)
 
 
-def _taken(ops: Ops, name: str, given: Any, like: Array | None) -> tuple[Array, NDArray[Any] | None]:
+def _taken(ops: Ops, name: str, given: Any, like: Array | None, kind: str) -> tuple[Array, NDArray[Any] | None]:
     """Return integers as an array of the framework, and on the host where they were there."""
     if not isinstance(given, np.ndarray):
+        if not ops.is_array(given):
+            raise RopeConfigError(f"{name} must be {kind} {ops.framework} or numpy array, got {given!r}")
         check_integers(ops, name, given)
         return ops.index(given), None
     if given.dtype.kind not in "iu":

@@ -18,7 +18,8 @@ from tightrope.rope.schedule import Plan
 _RECENT: Final = 64
 
 _Made = TypeVar("_Made")
-Lengths = tuple[int | None, ...]
+TableLengths = tuple[int | None, ...]
+"""The length whose frequencies each table holds; None for a type that follows none."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class HostRates:
     unit: bool
 
     @classmethod
-    def at(cls, config: RopeConfig, lengths: Lengths, precision: Precision) -> Self:
+    def at(cls, config: RopeConfig, lengths: TableLengths, precision: Precision) -> Self:
         """Return one table per length; None stands for the length of a type that follows none."""
         tables = [frequencies(config, length, precision=precision) for length in lengths]
         turns = [table.turns.view(np.int64) if precision == "exact" else table.inv_freq for table in tables]
@@ -71,7 +72,7 @@ class RateTables:
         known: Tables that are there for good; a compiler takes them for constants.
     """
 
-    def __init__(self, ops: Ops, config: RopeConfig, precision: Precision, known: list[Lengths]) -> None:
+    def __init__(self, ops: Ops, config: RopeConfig, precision: Precision, known: list[TableLengths]) -> None:
         self._ops = ops
         self._config = config
         self._precision = precision
@@ -82,7 +83,7 @@ class RateTables:
         self._kept: dict[Hashable, Any] = {}
         self._recent: Store[Rates] = Store(_RECENT)
 
-    def known(self, lengths: Lengths, like: Array | None) -> Rates:
+    def known(self, lengths: TableLengths, like: Array | None) -> Rates:
         """Return tables that were known from the start."""
         return self._keep(self._kept, lengths, like, lambda: self._placed(self._host[lengths], like))
 

@@ -8,7 +8,7 @@ from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.lengths import RowLengths, check_lengths
 from tightrope.backends.ops import Array, Ops
 from tightrope.backends.positions import Positions
-from tightrope.backends.rates import Lengths, Rates, RateTables
+from tightrope.backends.rates import Rates, RateTables, TableLengths
 from tightrope.backends.trig import difference_table, product_table
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, Precision
@@ -19,7 +19,7 @@ _HISTORY: Final = (
     "them in, or choose policy 'row'"
 )
 
-_EVERY_LENGTH: Final[Lengths] = (None,)
+_EVERY_LENGTH: Final[TableLengths] = (None,)
 
 
 class Turning:
@@ -165,7 +165,7 @@ class Turning:
         return self._ops.largest_by_row(positions.values) + 1 if lengths is None else lengths
 
 
-def _known(schedule: FrequencySchedule) -> list[Lengths]:
+def _known(schedule: FrequencySchedule) -> list[TableLengths]:
     """Return the tables that can be told before any call."""
     if schedule.fixed:
         return [schedule.fixed.lengths]

@@ -83,10 +83,9 @@ def multimodal_positions(
     if temporal_merge_size is not None and rule.temporal_merge == 1:
         raise RopeConfigError(f"temporal_merge_size has no effect in convention {convention!r}; leave it out")
     rows, kept = _rows(kinds, mask)
-    merge = checked_size("merge_size", merge_size)
-    frames = checked_size(
-        "temporal_merge_size", rule.temporal_merge if temporal_merge_size is None else temporal_merge_size
-    )
+    merge = whole_number("merge_size", merge_size, 1)
+    frames = rule.temporal_merge if temporal_merge_size is None else temporal_merge_size
+    frames = whole_number("temporal_merge_size", frames, 1)
     images = (_block(grid, merge, 1, 1.0) for grid in checked_grids("image_grids", image_grids, merge, 1))
     grids = checked_grids("video_grids", video_grids, merge, frames)
     steps = _steps(rule, convention, len(grids), tokens_per_second, seconds_per_grid)
@@ -198,8 +197,8 @@ def checked_grids(name: str, grids: ArrayLike, merge: int, frames: int) -> list[
     return [(time, height, width) for time, height, width in array.tolist()]
 
 
-def checked_size(name: str, value: int) -> int:
-    """Return a whole number > 0."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise RopeConfigError(f"{name} must be a whole number > 0, got {value!r}")
+def whole_number(name: str, value: object, least: int) -> int:
+    """Return value, after a check that it is a whole number >= least."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise RopeConfigError(f"{name} must be a whole number >= {least}, got {value!r}")
     return int(value)

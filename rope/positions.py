@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.multimodal_positions import multimodal_positions
+from tightrope.rope.multimodal_positions import multimodal_positions, whole_number
 from tightrope.rope.tower_positions import centre_positions, grid_positions
 
 __all__ = [
@@ -47,7 +47,7 @@ def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = No
     """
     rows = _counts("lengths", lengths)
     if width is not None:
-        _at_least("width", width, 0)
+        whole_number("width", width, 0)
     columns = int(rows.max(initial=0)) if width is None else width
     if (rows > columns).any():
         raise RopeConfigError(f"width must be >= the longest row ({rows.max()}), got {columns}")
@@ -98,8 +98,8 @@ def chunks(length: int, size: int, *, start: int = 0) -> tuple[Int64, ...]:
         size: Tokens of a chunk.
         start: The position of the first token.
     """
-    _at_least("length", length, 0)
-    _at_least("size", size, 1)
+    whole_number("length", length, 0)
+    whole_number("size", size, 1)
     stop = start + length
     return tuple(np.arange(at, min(at + size, stop), dtype=np.int64) for at in range(start, stop, size))
 
@@ -114,8 +114,8 @@ def window(length: int, size: int, *, ring: bool = False) -> Int64:
         size: Keys that the window holds.
         ring: In the order of a ring buffer, in which position p lies in slot p mod size; else oldest first.
     """
-    _at_least("length", length, 0)
-    _at_least("size", size, 1)
+    whole_number("length", length, 0)
+    whole_number("size", size, 1)
     held = np.arange(max(0, length - size), length, dtype=np.int64)
     return np.roll(held, length % size) if ring and length > size else held
 
@@ -132,8 +132,8 @@ def shards(length: int, count: int, *, scheme: Scheme = "contiguous") -> tuple[I
     Raises:
         RopeConfigError: The length cannot be divided so.
     """
-    _at_least("length", length, 0)
-    _at_least("count", count, 1)
+    whole_number("length", length, 0)
+    whole_number("count", count, 1)
     if scheme not in ("contiguous", "zigzag"):
         raise RopeConfigError(f"scheme must be 'contiguous' or 'zigzag', got {scheme!r}")
     parts = count if scheme == "contiguous" else 2 * count
@@ -152,8 +152,3 @@ def _counts(name: str, values: ArrayLike) -> Int64:
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
         raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {array.tolist()}")
     return array.astype(np.int64)
-
-
-def _at_least(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise RopeConfigError(f"{name} must be a whole number >= {least}, got {value!r}")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.multimodal_positions import Integers, checked_grids, checked_size
+from tightrope.rope.multimodal_positions import Integers, checked_grids, whole_number
 
 First = Literal["row", "column"]
 
@@ -46,7 +46,7 @@ def grid_positions(
     array = np.asarray(grids)
     if array.ndim == 2 and array.shape[1] == 2:
         array = np.insert(array, 0, 1, axis=1)
-    merge = checked_size("merge_size", merge_size)
+    merge = whole_number("merge_size", merge_size, 1)
     around = _around(before, after)
     cells = [_patches(grid, merge, start) for grid in checked_grids("grids", array, merge, 1)]
     found = np.concatenate([np.zeros((3, 0), np.int64), *(np.pad(cell, around) for cell in cells)], axis=1)
@@ -72,7 +72,7 @@ def centre_positions(height: int, width: int, *, before: int = 0, after: int = 0
         RopeConfigError: A number is not allowed.
     """
     around = _around(before, after)
-    sides = [_centres(checked_size(name, side)) for name, side in (("height", height), ("width", width))]
+    sides = [_centres(whole_number(name, side, 1)) for name, side in (("height", height), ("width", width))]
     cells = np.stack(np.meshgrid(*sides, indexing="ij")).reshape(2, -1)
     return np.pad(cells, around)[:, None]
 
@@ -90,7 +90,4 @@ def _centres(count: int) -> NDArray[np.float32]:
 
 
 def _around(before: int, after: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    for name, value in (("before", before), ("after", after)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise RopeConfigError(f"{name} must be a whole number >= 0, got {value!r}")
-    return (0, 0), (int(before), int(after))
+    return (0, 0), (whole_number("before", before, 0), whole_number("after", after, 0))

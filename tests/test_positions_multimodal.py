@@ -140,7 +140,7 @@ def test_a_grid_without_time_is_an_image():
         ({"image_grids": [[1, 3, 4]]}, "multiples of merge_size (2)"),
         ({"image_grids": [[1, 0, 4]]}, "image_grids must be whole numbers > 0 of shape (count, 3)"),
         ({"image_grids": [[1, 4]]}, "image_grids must be whole numbers > 0 of shape (count, 3)"),
-        ({"merge_size": 0}, "merge_size must be a whole number > 0, got 0"),
+        ({"merge_size": 0}, "merge_size must be a whole number >= 1, got 0"),
         ({"temporal_merge_size": 2}, "temporal_merge_size has no effect in convention 'qwen2_vl'"),
         ({"tokens_per_second": 2}, "tokens_per_second has no effect in convention 'qwen2_vl'"),
         ({"seconds_per_grid": [1.0]}, "seconds_per_grid has no effect in convention 'qwen2_vl'"),

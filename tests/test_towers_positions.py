@@ -88,8 +88,8 @@ def test_centres_are_those_of_transformers():
         (lambda: grid_positions([[2, 4]], before=-1), "before must be a whole number >= 0, got -1"),
         (lambda: grid_positions([[2, 3]], merge_size=2), "multiples of merge_size (2)"),
         (lambda: grid_positions([[0, 3]]), "grids must be whole numbers > 0"),
-        (lambda: centre_positions(0, 4), "height must be a whole number > 0, got 0"),
-        (lambda: centre_positions(4, 4.0), "width must be a whole number > 0, got 4.0"),
+        (lambda: centre_positions(0, 4), "height must be a whole number >= 1, got 0"),
+        (lambda: centre_positions(4, 4.0), "width must be a whole number >= 1, got 4.0"),
         (lambda: centre_positions(4, 4, after=True), "after must be a whole number >= 0, got True"),
     ],
 )
