@@ -19,6 +19,7 @@ def vjp(
 
 def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
     """Return a function as the framework's compiler makes it: one graph, or it raises."""
+    torch.compiler.reset()  # or graphs that were made before would count against PyTorch's limit for one function
     # Inductor makes C++ for a CPU, and not every machine that has one has a compiler.
     made: Callable[..., Any] = torch.compile(
         function, fullgraph=True, backend="aot_eager" if device == "cpu" else "inductor"
