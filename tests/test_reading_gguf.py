@@ -207,6 +207,7 @@ def test_an_architecture_without_rotation_has_no_ropes(read, architecture):
     ("architecture", "keys", "text"),
     [
         ("llama", {"block_count": None}, "llama.block_count is required"),
+        ("llama", {"block_count": 2**32 - 1}, "llama.block_count must be <= 10000, got 4294967295"),
         ("llama", {"embedding_length": None}, "llama.attention.key_length, or embedding_length"),
         ("llama", {"rope__scaling__type": "yran"}, "llama.rope.scaling.type must be one of 'none', 'linear', 'yarn'"),
         ("llama", {"rope__freq_base": 0.0}, "llama.rope.freq_base must be > 0"),

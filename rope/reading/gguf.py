@@ -6,6 +6,7 @@ from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.mrope import MRope
 from tightrope.rope.query_scale import QueryScale
+from tightrope.rope.reading.assign import MOST_LAYERS
 from tightrope.rope.reading.gguf_architectures import PAIRINGS, REFUSED, SOFTMAX, TAIL, WITHOUT
 from tightrope.rope.reading.gguf_file import GgufFile, open_file
 from tightrope.rope.reading.gguf_layers import FULL, SLIDING, Kinds, kinds_of
@@ -35,9 +36,10 @@ def read_gguf(path: Path) -> ModelRope:
 
 
 def _model(file: GgufFile, sheet: Sheet) -> ModelRope | None:
-    count = sheet.integer("block_count")
+    count = sheet.integer("block_count", at_most=MOST_LAYERS)
     if count is None:
-        sheet.findings.problem(f"{sheet.where('block_count')} is required (the number of layers) and missing")
+        if sheet.find("block_count") is None:
+            sheet.findings.problem(f"{sheet.where('block_count')} is required (the number of layers) and missing")
         return None
     _check_architecture(file.architecture)
     kinds = kinds_of(file, sheet, count)
