@@ -38,12 +38,18 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 @pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.backend(name)) for name in BACKENDS])
 def backend(request):
     """Each backend's module in turn; `draws.EVERY_PATH` adds PyTorch without its C kernel."""
-    name, *without_kernel = request.param.split()
-    module = tightrope.load_backend(name)
+    return tightrope.load_backend(request.param.split()[0])
+
+
+# For each test by itself: what a session's fixture takes away, the tests after it would miss as well.
+@pytest.fixture(autouse=True)
+def kernel_where_wanted(request):
+    """No C kernel in a test whose backend is `"torch operations"`."""
+    given = getattr(getattr(request.node, "callspec", None), "params", {}).get("backend", "")
     with pytest.MonkeyPatch.context() as patch:
-        if without_kernel:
+        if given == "torch operations":
             patch.setattr("tightrope.backends.torch.native.kernel", None)
-        yield module
+        yield
 
 
 @pytest.fixture(scope="session")
