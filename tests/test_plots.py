@@ -134,6 +134,24 @@ def test_types_that_do_not_blend_have_no_blend_zone(block):
     assert rope(block).scaling.blend_zone(rope(block)) is None
 
 
+@pytest.mark.parametrize("title", ["Inverse frequencies", "What the scaling divides by"])
+@pytest.mark.parametrize("block", [YARN, LLAMA3], ids=["yarn", "llama3"])
+def test_blend_zone_is_shaded(block, title):
+    low, high = rope(block).scaling.blend_zone(rope(block))
+    assert f"blend zone, pairs {low:.3g} to {high:.3g}" in panel(drawn(block), title).get_legend_handles_labels()[1]
+
+
+def test_pairs_that_do_not_turn_are_shaded():
+    block = {"rope_type": "proportional", "partial_rotary_factor": 0.25}
+    shown = panel(drawn(block), "What the scaling divides by").get_legend_handles_labels()[1]
+    assert "pairs 8 to 31 do not turn" in shown
+
+
+def test_libraries_stand_beside_our_precisions(monkeypatch):
+    monkeypatch.setattr(accuracy, "_peer_curves", lambda config, model, key: {"a library 1.0": [0.5]})
+    assert accuracy.error_curves({}, model(YARN), "kind_0", []) == {"a library 1.0": [0.5]}
+
+
 def test_every_layer_type_has_its_panels_and_says_its_layers():
     figure = drawn({"rope_type": "default"}, YARN)
     assert [block.get_suptitle().partition(":")[0] for block in figure.subfigs] == ["kind_0", "kind_1"]
