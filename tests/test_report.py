@@ -11,9 +11,11 @@ from click.testing import CliRunner
 
 import browser
 import tightrope
+from tightrope.backends.parity.figures import Figure
+from tightrope.backends.parity.report import Comparison
 from tightrope.cli import main
 from tightrope.viewing import report
-from tightrope.viewing.report.data import slider_lengths
+from tightrope.viewing.report.data import _cell, slider_lengths
 
 pytest.importorskip("plotly")
 
@@ -107,6 +109,13 @@ def test_parity_cells_hold_the_worst_of_their_comparisons():
     worst = max(one.figure.ulps for one in comparisons)
     assert shown["cells"][row][column]["text"] == f"{worst:.2g} of {comparisons[0].tolerance:.2g} ulp"
     assert shown["cells"][row][column]["calls"] == len(comparisons)
+
+
+def test_a_parity_cell_disagrees_where_one_of_its_comparisons_does():
+    where = ("default", "rotation", "float32", "rows", "", "a", "b")
+    good = Comparison(*where, tolerance=1.0, figure=Figure(0.0, 0.0, identical=True, values=1))
+    bad = Comparison(*where, tolerance=1.0, problem="it raised")
+    assert [_cell(found)["agrees"] for found in ([good], [good, bad])] == [True, False]
 
 
 def test_a_model_without_rope_has_a_report(tmp_path):
