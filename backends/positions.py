@@ -51,9 +51,9 @@ def find_positions(
     if offset is not None:
         raise RopeConfigError("give positions or offset, not both")
     if config.fractional and _are_floats(ops, positions):
-        return Positions(_shaped(ops, config, _fractions(ops, positions, like), seq))
+        return Positions(_shaped(config, _fractions(ops, positions, like), seq))
     values, known = _taken(ops, "positions", positions, like, "an integer")
-    return Positions(_shaped(ops, config, values, seq), None if known is None else _ends(known))
+    return Positions(_shaped(config, values, seq), None if known is None else _ends(known))
 
 
 def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Array | None) -> Positions:
@@ -95,7 +95,7 @@ def _fractions(ops: Ops, given: Any, like: Array | None) -> Array:
     return ops.from_numpy(given.astype(np.float32), like) if isinstance(given, np.ndarray) else ops.float32(given)
 
 
-def _shaped(ops: Ops, config: RopeConfig, positions: Array, seq: int | None) -> Array:
+def _shaped(config: RopeConfig, positions: Array, seq: int | None) -> Array:
     shape = tuple(positions.shape)
     if len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] not in (1, config.axes)):
         axes = f" or ({config.axes}, batch, seq)" if config.axes > 1 else ""

@@ -127,7 +127,7 @@ def test_a_dropped_softmax_factor_is_wrong_even_where_the_rotation_is_right(audi
     assert "scaling the attention logits by 1 (config.json: 1.2965)" in found.verdict  # (0.1 ln 4 + 1)²
 
 
-def test_float32_angles_far_out_are_rounding_and_no_mistake(audited):
+def test_float32_angles_far_out_are_rounding_and_no_mistake():
     class Single(MadeUp):
         def rotate(self, layer, x, offset):
             positions = np.arange(offset, offset + x.shape[2])[None]

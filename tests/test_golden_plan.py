@@ -25,7 +25,7 @@ def test_every_kind_of_quantity_is_recorded(golden_path, golden_subject):
     assert kinds == rotations | others
 
 
-def test_rotation_in_the_file_is_the_definition(golden_path, golden_subject):
+def test_rotation_in_the_file_is_the_definition(golden_path):
     """The bits come from the definition in numpy, not from the backend that wrote the file."""
     _, arrays = file.load(golden_path)
     rope = model().rope()

@@ -95,7 +95,7 @@ def test_a_text_model_of_mlx_vlm_gets_mlx_lm_s_drop_in():
     assert [part.rope for part in report.layers] == ["default, base 250000, 16 channels (half)"] * 2
 
 
-def test_axes_that_are_handed_over_unmerged_are_refused(monkeypatch):
+def test_axes_that_are_handed_over_unmerged_are_refused():
     model = built("qwen2_vl")
     for layer in model.language_model.model.layers:
         layer.self_attn.rotary_emb.style = "sectioned_half_split"

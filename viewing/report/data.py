@@ -61,7 +61,6 @@ def _rope(model: ModelRope, key: str) -> dict[str, Any]:
         "unscaled": plain.inv_freq.tolist(),
         "contexts": context_lengths(rope),
         "blend": None if zone is None else list(zone),
-        "follows_length": rope.scaling.follows_length,
         "lengths": lengths,
         "steps": steps,
         "tables": [{"inv_freq": one.inv_freq.tolist(), "attention_factor": one.attention_factor} for one in tables],
