@@ -55,13 +55,19 @@ def held(module, at):
     return frequencies(module.model.rope(), length, precision="float32").inv_freq
 
 
-@each_type
-@given(calls=trajectories)
-def test_any_sequence_of_calls_turns_as_transformers_does(backend, scaling, calls):
+def driven(backend, scaling, calls):
+    """Drive both modules; yield after each call its positions, both modules, and (ours, theirs) of cos and of sin."""
     module, reference = ours(backend, scaling), theirs(scaling)
     for lasts in calls:
         at = positions(lasts)
         expected, got = their_angles(reference, at), our_angles(backend, module, at)
+        yield at, module, reference, zip(got, expected, strict=True)
+
+
+@each_type
+@given(calls=trajectories)
+def test_any_sequence_of_calls_turns_as_transformers_does(backend, scaling, calls):
+    for at, module, reference, angles in driven(backend, scaling, calls):
         their_freqs, our_freqs = reference.inv_freq.numpy(), held(module, at)
         # torch's float32 power has other last bits for some frequencies; the base of dynamic NTK, itself a power,
         # passes its own on: up to 3.7e-7 of a frequency.
@@ -71,7 +77,7 @@ def test_any_sequence_of_calls_turns_as_transformers_does(backend, scaling, call
         farthest = at.max() * np.abs(our_freqs.astype(np.float64) - their_freqs)
         farthest += EPS["float32"] * at.max() * our_freqs * (our_freqs != their_freqs)
         allowed = (farthest + 3 * EPS["float32"]) * reference.attention_scaling
-        for mine, true in zip(got, expected, strict=True):
+        for mine, true in angles:
             assert (np.abs(mine - true) <= allowed).all()
 
 
@@ -79,12 +85,9 @@ def test_any_sequence_of_calls_turns_as_transformers_does(backend, scaling, call
 @each_type
 @given(calls=trajectories)
 def test_where_frequencies_have_the_same_bits_so_have_angles(backend, scaling, calls):
-    module, reference = ours(backend, scaling), theirs(scaling)
-    for lasts in calls:
-        at = positions(lasts)
-        expected, got = their_angles(reference, at), our_angles(backend, module, at)
+    for at, module, reference, angles in driven(backend, scaling, calls):
         same = held(module, at) == reference.inv_freq.numpy()
-        for mine, true in zip(got, expected, strict=True):
+        for mine, true in angles:
             assert np.array_equal(mine[..., same], true[..., same])
 
 

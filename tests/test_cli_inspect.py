@@ -6,27 +6,15 @@ import math
 import pytest
 from click.testing import CliRunner
 
+from cli_files import LLAMA, write
 from tightrope.cli import main
 from tightrope.viewing.facts import layers_line
 
 GEMMA = {"model_type": "gemma3_text", "num_hidden_layers": 12}
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 2,
-    "max_position_embeddings": 128,
-    "rope_theta": 10000.0,
-}
 
 
 def run(*arguments):
     return CliRunner().invoke(main, list(map(str, arguments)))
-
-
-def write(path, content):
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
 
 
 def inspect(tmp_path, content, *arguments):

@@ -7,17 +7,9 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
+from cli_files import LLAMA, write
 from numpy_backend import NumpyBackend, install
 from tightrope.cli import main
-
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 2,
-    "max_position_embeddings": 128,
-    "rope_theta": 10000.0,
-}
 
 
 @pytest.fixture
@@ -36,13 +28,8 @@ def config(tmp_path):
     return write(tmp_path / "small.json", LLAMA)
 
 
-def write(path, content):
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return str(path)
-
-
 def parity(*arguments):
-    return CliRunner().invoke(main, ["parity", *arguments])
+    return CliRunner().invoke(main, ["parity", *map(str, arguments)])
 
 
 @pytest.mark.usefixtures("two_backends")
