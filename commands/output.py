@@ -1,6 +1,8 @@
 """What every command says: to a person in the console, to a machine with --json, to neither with --quiet."""
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,18 +116,23 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help=QUIET)
     @wraps(command)
     def with_output(*args: Any, json_file: str | None, quiet: bool, **options: Any) -> Any:
-        taken = _options_on_stdout(click.get_current_context())
+        files = _files(click.get_current_context())
+        taken = [option for option, path in files.items() if path == "-"]
         if len(taken) > 1:
             raise click.UsageError(f"only one of {', '.join(taken)} can be standard output")
+        for path in files.values():
+            if not Path(path).parent.is_dir():  # at once: what goes there may take minutes to find
+                raise click.FileError(path, os.strerror(errno.ENOENT))
         return command(*args, out=Output(quiet, json_file, bool(taken)), **options)
 
     return with_output
 
 
-def _options_on_stdout(ctx: click.Context) -> list[str]:
-    """Return the options whose file is `-`."""
-    files = (one for one in ctx.command.params if isinstance(one, click.Option) and isinstance(one.type, click.Path))
-    return [one.opts[-1] for one in files if ctx.params[str(one.name)] == "-"]
+def _files(ctx: click.Context) -> dict[str, str]:
+    """Return the files that are to be written, by the option that says so."""
+    options = (one for one in ctx.command.params if isinstance(one, click.Option) and isinstance(one.type, click.Path))
+    paths = {one.opts[-1]: ctx.params[str(one.name)] for one in options}
+    return {option: path for option, path in paths.items() if path is not None}
 
 
 def _console(*, stderr: bool, quiet: bool) -> "Console":

@@ -55,6 +55,16 @@ def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(name):
 
 @pytest.mark.parametrize(
     "words",
+    ["inspect x", "parity x", "precision x", "report x -o y", "bench x", "audit x", "golden check x", "selftest"],
+)
+def test_a_folder_that_is_missing_is_told_before_any_work(words):
+    ran = run(*words.split(), "--json", "none/found.json")
+    assert ran.exit_code == 1
+    assert ran.output == "Error: Could not open file 'none/found.json': No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    "words",
     ["inspect x", "parity x", "precision x", "report x -o y", "convert x --to v4", "golden write x -o y"],
 )
 def test_naming_a_rope_needs_another_in_its_place(words):
