@@ -21,7 +21,7 @@ class Backend(Protocol):
     """The framework's version."""
 
     RotaryEmbedding: type[Any]
-    """The rotary module: `RotaryEmbedding(model_or_config, precision="exact", policy="row")`."""
+    """The rotary module: `RotaryEmbedding(model_or_config, precision="exact", policy="row", switch="auto")`."""
     rotate: Callable[..., Any]
     """`rotate(q, k=None, *, cos, sin, layout, side="head", order="bhsd", transpose=False)`."""
 

@@ -23,6 +23,7 @@ Side = Literal["head", "tail"]
 Spelling = Literal["v4", "v5"]
 
 LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
+"""What a kernel takes; a rotation in layout "halves" is two in layout "half"."""
 ALL_LAYOUTS: tuple[Layout, ...] = (*LAYOUTS, "halves")
 SIDES: tuple[Side, ...] = ("head", "tail")
 LARGEST = sys.float_info.max
