@@ -112,9 +112,8 @@ INLINE void copy_channels(Dtype dtype, const char *x, int64_t x_channel, char *y
     for (int64_t i = 0; i < count; i++) copy_element(dtype, y + i * y_channel, x + i * x_channel);
 }
 
-/* Channels before and after the rotated ones keep their bits; in place they are already there. */
+/* Channels before and after the rotated ones keep their bits. */
 INLINE void copy_rest(Dtype dtype, const Heads *h, int64_t pairs, const char *x, char *y) {
-    if (x == y) return;
     const int64_t behind = h->before + 2 * pairs;
     if (h->before) copy_channels(dtype, x, h->in.channel, y, h->out.channel, h->before);
     if (h->after)
@@ -126,29 +125,39 @@ INLINE void prefetch(const char *x, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(x + i);
 }
 
-/* One of the two loops over the rows of a tile. */
+/* Where a row is read and written, and its angles. */
+typedef struct {
+    const char *x;
+    char *y;
+    const char *cos, *sin;
+} Row;
+
+/* One of the two loops over the rows of a tile: how often, and what it adds to a row. */
 typedef struct {
     int64_t count, x, y, cos, sin;
 } Loop;
 
-INLINE void rotate_rows(Dtype dtype, Layout layout, bool dense, const Job *job, const Heads *h, const char *x, char *y,
-                        Angles angles, Loop outer, Loop inner) {
-    const int64_t pairs = job->pairs, x_start = h->before * h->in.channel, y_start = h->before * h->out.channel;
-    const Steps in = steps(layout, h->in.channel, pairs), out = steps(layout, h->out.channel, pairs);
+INLINE Row next(Row row, Loop by) { return (Row){row.x + by.x, row.y + by.y, row.cos + by.cos, row.sin + by.sin}; }
+
+INLINE void rotate_rows(Dtype dtype, Layout layout, bool dense, const Job *job, const Heads *heads, Row start, Loop outer,
+                        Loop inner) {
+    const Heads h = *heads; /* a copy, which no store through y can change */
+    const int64_t pairs = job->pairs, x_start = h.before * h.in.channel, y_start = h.before * h.out.channel;
+    const Steps in = steps(layout, h.in.channel, pairs), out = steps(layout, h.out.channel, pairs);
+    const bool far = job->far, rest = start.x != start.y && (h.before || h.after); /* in place it is already there */
     const uint32_t flip = job->flip;
-    for (int64_t i = 0; i < outer.count; i++)
-        for (int64_t j = 0; j < inner.count; j++) {
-            const char *from = x + i * outer.x + j * inner.x;
-            char *to = y + i * outer.y + j * inner.y;
-            const char *cos = angles.cos + i * outer.cos + j * inner.cos;
-            const char *sin = angles.sin + i * outer.sin + j * inner.sin;
-            if (job->far && i + 1 < outer.count) prefetch(from + outer.x + x_start, 2 * pairs * size_of(dtype));
-            copy_rest(dtype, h, pairs, from, to);
+    for (int64_t i = 0; i < outer.count; i++, start = next(start, outer)) {
+        Row row = start;
+        for (int64_t j = 0; j < inner.count; j++, row = next(row, inner)) {
+            const float *cos = (const float *)row.cos, *sin = (const float *)row.sin;
+            if (far && i + 1 < outer.count) prefetch(row.x + outer.x + x_start, 2 * pairs * size_of(dtype));
+            if (rest) copy_rest(dtype, &h, pairs, row.x, row.y);
             if (dense)
-                rotate_dense(dtype, layout, from + x_start, to + y_start, (const float *)cos, (const float *)sin, flip, pairs);
+                rotate_dense(dtype, layout, row.x + x_start, row.y + y_start, cos, sin, flip, pairs);
             else
-                rotate_strided(dtype, from + x_start, in, to + y_start, out, (const float *)cos, (const float *)sin, flip, pairs);
+                rotate_strided(dtype, row.x + x_start, in, row.y + y_start, out, cos, sin, flip, pairs);
         }
+    }
 }
 
 /* A tile of one tensor, in the order in which it lies in memory. */
@@ -156,31 +165,38 @@ INLINE void rotate_heads(Dtype dtype, Layout layout, const Job *job, const Heads
     const int64_t first = h->heads * tile.part / job->parts, last = h->heads * (tile.part + 1) / job->parts;
     const char *x = h->x + tile.batch * h->in.batch + tile.first * h->in.seq + first * h->in.head;
     char *y = h->y + tile.batch * h->out.batch + tile.first * h->out.seq + first * h->out.head;
+    const Row start = {x, y, angles.cos, angles.sin};
     const Loop heads = {last - first, h->in.head, h->out.head, 0, 0};
     const Loop tokens = {tile.last - tile.first, h->in.seq, h->out.seq, angles.cos_seq, angles.sin_seq};
     const bool tokens_outside = h->in.seq > h->in.head;
     const Loop outer = tokens_outside ? tokens : heads, inner = tokens_outside ? heads : tokens;
     if (h->in.channel == size_of(dtype) && h->out.channel == size_of(dtype))
-        rotate_rows(dtype, layout, true, job, h, x, y, angles, outer, inner);
+        rotate_rows(dtype, layout, true, job, h, start, outer, inner);
     else
-        rotate_rows(dtype, layout, false, job, h, x, y, angles, outer, inner);
+        rotate_rows(dtype, layout, false, job, h, start, outer, inner);
 }
+
+/* A function for each dtype and layout: in one for all, the compiler would run out of registers for the innermost loop. */
+typedef void RotateHeads(const Job *job, const Heads *h, Tile tile, Angles angles);
+#define ROTATE_HEADS(name, dtype, layout) \
+    static __attribute__((noinline)) void name(const Job *job, const Heads *h, Tile tile, Angles angles) { \
+        rotate_heads(dtype, layout, job, h, tile, angles); \
+    }
+ROTATE_HEADS(rotate_f32_half, FLOAT32, HALF)
+ROTATE_HEADS(rotate_f32_interleaved, FLOAT32, INTERLEAVED)
+ROTATE_HEADS(rotate_bf16_half, BFLOAT16, HALF)
+ROTATE_HEADS(rotate_bf16_interleaved, BFLOAT16, INTERLEAVED)
+ROTATE_HEADS(rotate_f16_half, FLOAT16, HALF)
+ROTATE_HEADS(rotate_f16_interleaved, FLOAT16, INTERLEAVED)
+#undef ROTATE_HEADS
+
+static RotateHeads *const rotate_by[3][2] = {[FLOAT32] = {rotate_f32_half, rotate_f32_interleaved},
+                                             [BFLOAT16] = {rotate_bf16_half, rotate_bf16_interleaved},
+                                             [FLOAT16] = {rotate_f16_half, rotate_f16_interleaved}};
 
 static void rotate_tile(const Job *job, Tile tile, float *scratch) {
     const Angles angles =
         job->from_phase ? computed_angles(&job->phase, tile, job->pairs, scratch) : given_angles(&job->table, tile);
-    for (const Heads *h = job->heads; h < job->heads + job->tensors; h++) {
-        if (tile.batch >= h->batch) continue;
-#define CASE(dtype, layout) \
-    case 2 * dtype + layout: rotate_heads(dtype, layout, job, h, tile, angles); break;
-        switch (2 * (int)h->dtype + (int)job->layout) {
-            CASE(FLOAT32, HALF)
-            CASE(FLOAT32, INTERLEAVED)
-            CASE(BFLOAT16, HALF)
-            CASE(BFLOAT16, INTERLEAVED)
-            CASE(FLOAT16, HALF)
-            CASE(FLOAT16, INTERLEAVED)
-        }
-#undef CASE
-    }
+    for (const Heads *h = job->heads; h < job->heads + job->tensors; h++)
+        if (tile.batch < h->batch) rotate_by[h->dtype][job->layout](job, h, tile, angles);
 }

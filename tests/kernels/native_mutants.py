@@ -24,7 +24,7 @@ IN_ROTATION = [
     Mutant("tail left out", "if (i < pairs) rotate_few", "if (0) rotate_few"),
     Mutant("tail with the first angles", "at, cos + i, sin + i, sign, pairs - i", "at, cos, sin + i, sign, pairs - i"),
     Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
-    Mutant("sin with a stride of cos", "angles.sin + i * outer.sin", "angles.sin + i * outer.cos"),
+    Mutant("sin with a stride of cos", "row.sin + by.sin", "row.sin + by.cos"),
     Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
     Mutant("rest after not copied", "if (h->after)", "if (0)"),
     Mutant("output with the stride of the input", "h->in.head, h->out.head, 0, 0}", "h->in.head, h->in.head, 0, 0}"),
