@@ -22,6 +22,7 @@ _RECIPROCAL_TWO_PI: Final = int(
 )  # fmt: skip
 _LARGEST: Final = 2.0**64
 _WORD: Final = 64
+_MASK: Final = (1 << _WORD) - 1
 
 
 def turns(inv_freq: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
@@ -41,9 +42,9 @@ def turns(inv_freq: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
 
 def _turns(value: float) -> int:
     numerator, denominator = value.as_integer_ratio()
-    denominator <<= _RECIPROCAL_BITS - _WORD
+    shift = denominator.bit_length() - 1 + _RECIPROCAL_BITS - _WORD  # the denominator is a power of two
     # Floor of x + 1/2, in integers.
-    return (2 * numerator * _RECIPROCAL_TWO_PI + denominator) // (2 * denominator) % (1 << _WORD)
+    return ((numerator * _RECIPROCAL_TWO_PI + (1 << (shift - 1))) >> shift) & _MASK
 
 
 def phase(turns: NDArray[np.uint64], positions: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:

@@ -108,7 +108,7 @@ class FrequencySchedule:
         tables = dict.fromkeys(keys)
         if len(tables) <= 1:
             return Plan(tuple(tables) or (self._key(0),))
-        if len(tables) == len(keys):
+        if 2 * len(tables) > len(keys):  # a table for each row costs less than finding those that share one
             return Plan(tuple(keys), tuple(range(len(keys))))
         index = dict(zip(tables, range(len(tables)), strict=True))
         return Plan(tuple(tables), tuple(map(index.__getitem__, keys)))
