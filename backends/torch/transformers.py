@@ -78,10 +78,10 @@ def plan(model: torch.nn.Module, config: object, options: Options) -> Plan:
 
 
 def _text_config(model: torch.nn.Module) -> Any:
-    config = getattr(model, "config", None)
-    if not callable(getattr(config, "get_text_config", None)):
+    text_config = getattr(getattr(model, "config", None), "get_text_config", None)
+    if not callable(text_config):
         raise RopeConfigError(f"{type(model).__name__} is no transformers model: it has no configuration. {_UNTOUCHED}")
-    return config.get_text_config(decoder=True)  # type: ignore[union-attr]  # it has the method
+    return text_config(decoder=True)
 
 
 def _own_rotation(model: torch.nn.Module) -> str:

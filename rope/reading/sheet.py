@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from tightrope.rope.errors import shortened as shortened  # its readers take it from here
 
@@ -147,14 +147,14 @@ def suggestion(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)
 
 
 def _is_whole(value: object) -> bool:
-    return _is_number(value) and (isinstance(value, int) or float(value).is_integer())  # type: ignore[arg-type]  # a number
+    return _is_number(value) and (isinstance(value, int) or value.is_integer())
 
 
 def _is_nan(value: object) -> bool:
