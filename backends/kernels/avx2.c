@@ -27,23 +27,33 @@ INLINE Lanes flip(Lanes v, uint32_t sign) { return _mm256_xor_ps(v, _mm256_casts
 INLINE Lanes load_f32(const void *x) { return _mm256_loadu_ps(x); }
 INLINE void store_f32(void *y, Lanes v) { _mm256_storeu_ps(y, v); }
 
-INLINE LanePair load_pairs_f32(const char *x) {
-    const Lanes low = load_f32(x), high = load_f32(x + 32);
-    const __m256d first = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88)); /* 0 2 8 10 | 4 6 12 14 */
-    const __m256d second = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd));
-    return (LanePair){_mm256_castpd_ps(_mm256_permute4x64_pd(first, 0xd8)), _mm256_castpd_ps(_mm256_permute4x64_pd(second, 0xd8))};
+/* Two vectors of neighbours as the first and the second members of pairs, and back. */
+INLINE LanePair unzip(LanePair v) {
+    const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(v.first, v.second, 0x88)); /* 0 2 8 10 | 4 6 12 14 */
+    const __m256d odd = _mm256_castps_pd(_mm256_shuffle_ps(v.first, v.second, 0xdd));
+    return (LanePair){_mm256_castpd_ps(_mm256_permute4x64_pd(even, 0xd8)), _mm256_castpd_ps(_mm256_permute4x64_pd(odd, 0xd8))};
 }
+
+INLINE LanePair zip(LanePair v) {
+    const Lanes low = _mm256_unpacklo_ps(v.first, v.second), high = _mm256_unpackhi_ps(v.first, v.second);
+    return (LanePair){_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
+}
+
+INLINE LanePair load_pairs_f32(const char *x) { return unzip((LanePair){load_f32(x), load_f32(x + 32)}); }
 
 INLINE void store_pairs_f32(char *y, LanePair v) {
-    const Lanes low = _mm256_unpacklo_ps(v.first, v.second), high = _mm256_unpackhi_ps(v.first, v.second);
-    store_f32(y, _mm256_permute2f128_ps(low, high, 0x20));
-    store_f32(y + 32, _mm256_permute2f128_ps(low, high, 0x31));
+    const LanePair zipped = zip(v);
+    store_f32(y, zipped.first), store_f32(y + 32, zipped.second);
 }
 
-INLINE Lanes from_bf16(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+INLINE Lanes load_bf16(const char *x) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)x)), 16));
+}
+
+INLINE LanePair load_two_bf16(const char *x) { return (LanePair){load_bf16(x), load_bf16(x + 16)}; }
 
 /* Rounded to nearest even, in the upper half of each word; a NaN stays one. */
-INLINE LanePair to_bf16(LanePair v) {
+INLINE LanePair round_bf16(LanePair v) {
     const __m256i first = _mm256_castps_si256(v.first), second = _mm256_castps_si256(v.second);
     const __m256i one = _mm256_set1_epi32(1), half = _mm256_set1_epi32(0x7fff);
     const Lanes quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x400000));
@@ -59,18 +69,17 @@ INLINE LanePair to_bf16(LanePair v) {
     return rounded;
 }
 
-INLINE LanePair load_split_bf16(const char *x, int64_t second) {
-    return (LanePair){from_bf16(_mm_loadu_si128((const void *)x)), from_bf16(_mm_loadu_si128((const void *)(x + second)))};
-}
-
-INLINE void store_split_bf16(char *y, int64_t second, LanePair v) {
-    const LanePair rounded = to_bf16(v);
+/* Both rounded, the first side by side in the lower half. */
+INLINE __m256i to_bf16(LanePair v) {
+    const LanePair rounded = round_bf16(v);
     const __m256i low = _mm256_srli_epi32(_mm256_castps_si256(rounded.first), 16);
     const __m256i high = _mm256_srli_epi32(_mm256_castps_si256(rounded.second), 16);
-    const __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
-    _mm_storeu_si128((void *)y, _mm256_castsi256_si128(both));
-    _mm_storeu_si128((void *)(y + second), _mm256_extracti128_si256(both, 1));
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
 }
+
+INLINE void store_two_bf16(char *y, LanePair v) { _mm256_storeu_si256((void *)y, to_bf16(v)); }
+
+INLINE void store_bf16(char *y, Lanes v) { _mm_storeu_si128((void *)y, _mm256_castsi256_si128(to_bf16((LanePair){v, v}))); }
 
 INLINE LanePair load_pairs_bf16(const char *x) {
     const __m256i words = _mm256_loadu_si256((const void *)x), upper = _mm256_set1_epi32((int)0xffff0000);
@@ -78,34 +87,22 @@ INLINE LanePair load_pairs_bf16(const char *x) {
 }
 
 INLINE void store_pairs_bf16(char *y, LanePair v) {
-    const LanePair rounded = to_bf16(v);
+    const LanePair rounded = round_bf16(v);
     const __m256i first = _mm256_srli_epi32(_mm256_castps_si256(rounded.first), 16);
     _mm256_storeu_si256((void *)y, _mm256_blend_epi16(first, _mm256_castps_si256(rounded.second), 0xaa));
 }
 
-INLINE __m128i to_f16(Lanes v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE Lanes load_f16(const char *x) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)x)); }
 
-INLINE LanePair load_split_f16(const char *x, int64_t second) {
-    const __m128i low = _mm_loadu_si128((const void *)x), high = _mm_loadu_si128((const void *)(x + second));
-    return (LanePair){_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)};
+INLINE void store_f16(char *y, Lanes v) {
+    _mm_storeu_si128((void *)y, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-INLINE void store_split_f16(char *y, int64_t second, LanePair v) {
-    _mm_storeu_si128((void *)y, to_f16(v.first));
-    _mm_storeu_si128((void *)(y + second), to_f16(v.second));
-}
-
-INLINE LanePair load_pairs_f16(const char *x) {
-    const __m256i apart = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
-    const __m256i words = _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)x), apart);
-    const __m256i both = _mm256_permute4x64_epi64(words, 0xd8);
-    return (LanePair){_mm256_cvtph_ps(_mm256_castsi256_si128(both)), _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1))};
-}
+INLINE LanePair load_pairs_f16(const char *x) { return unzip((LanePair){load_f16(x), load_f16(x + 16)}); }
 
 INLINE void store_pairs_f16(char *y, LanePair v) {
-    const __m128i first = to_f16(v.first), second = to_f16(v.second);
-    _mm_storeu_si128((void *)y, _mm_unpacklo_epi16(first, second));
-    _mm_storeu_si128((void *)(y + 16), _mm_unpackhi_epi16(first, second));
+    const LanePair zipped = zip(v);
+    store_f16(y, zipped.first), store_f16(y + 16, zipped.second);
 }
 
 #include "rotate.h"

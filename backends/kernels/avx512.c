@@ -31,21 +31,42 @@ INLINE Lanes flip(Lanes v, uint32_t sign) { return _mm512_xor_ps(v, _mm512_casts
 INLINE Lanes load_f32(const void *x) { return _mm512_loadu_ps(x); }
 INLINE void store_f32(void *y, Lanes v) { _mm512_storeu_ps(y, v); }
 
-INLINE LanePair load_pairs_f32(const char *x) {
+/* Two vectors of neighbours as the first and the second members of pairs, and back. */
+INLINE LanePair unzip(LanePair v) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    const Lanes low = load_f32(x), high = load_f32(x + 64);
-    return (LanePair){_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high)};
+    return (LanePair){_mm512_permutex2var_ps(v.first, even, v.second), _mm512_permutex2var_ps(v.first, odd, v.second)};
 }
 
-INLINE void store_pairs_f32(char *y, LanePair v) {
+INLINE LanePair zip(LanePair v) {
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-    store_f32(y, _mm512_permutex2var_ps(v.first, low, v.second));
-    store_f32(y + 64, _mm512_permutex2var_ps(v.first, high, v.second));
+    return (LanePair){_mm512_permutex2var_ps(v.first, low, v.second), _mm512_permutex2var_ps(v.first, high, v.second)};
 }
 
-INLINE Lanes from_bf16(__m256i v) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16)); }
+INLINE LanePair load_pairs_f32(const char *x) { return unzip((LanePair){load_f32(x), load_f32(x + 64)}); }
+
+INLINE void store_pairs_f32(char *y, LanePair v) {
+    const LanePair zipped = zip(v);
+    store_f32(y, zipped.first), store_f32(y + 64, zipped.second);
+}
+
+/* Each word twice, from the first one on; with the lower of the two set to zero it is a float32. */
+INLINE __m512i doubled(void) {
+    return _mm512_setr_epi32(0, 0x010001, 0x020002, 0x030003, 0x040004, 0x050005, 0x060006, 0x070007, 0x080008, 0x090009,
+                             0x0a000a, 0x0b000b, 0x0c000c, 0x0d000d, 0x0e000e, 0x0f000f);
+}
+
+INLINE LanePair load_two_bf16(const char *x) {
+    const __m512i words = _mm512_loadu_si512(x), low = doubled(), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    const __mmask32 upper = 0xaaaaaaaa;
+    return (LanePair){_mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(upper, low, words)),
+                      _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(upper, high, words))};
+}
+
+INLINE Lanes load_bf16(const char *x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x)), 16));
+}
 
 /* Rounded to nearest even, in the upper half of each word; a NaN stays one. */
 INLINE LanePair round_bf16(LanePair v) {
@@ -61,26 +82,45 @@ INLINE LanePair round_bf16(LanePair v) {
 }
 
 /* Both rounded, the first side by side in the lower half. */
-INLINE __m512i to_bf16(LanePair v) {
-#ifdef WITH_BF16
-    /* The instruction flushes subnormal numbers to zero. */
-    const __mmask16 first = _mm512_fpclass_ps_mask(v.first, 0x20), second = _mm512_fpclass_ps_mask(v.second, 0x20);
-    if (__builtin_expect(_mm512_kortestz(first, second), 1)) return (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first);
-#endif
+INLINE __m512i to_bf16_by_integers(LanePair v) {
     const __m512i odd = _mm512_setr_epi32(0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d,
                                           0x230021, 0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d);
     const LanePair rounded = round_bf16(v);
     return _mm512_permutex2var_epi16(_mm512_castps_si512(rounded.first), odd, _mm512_castps_si512(rounded.second));
 }
 
-INLINE LanePair load_split_bf16(const char *x, int64_t second) {
-    return (LanePair){from_bf16(_mm256_loadu_si256((const void *)x)), from_bf16(_mm256_loadu_si256((const void *)(x + second)))};
+#ifdef WITH_BF16
+INLINE bool any_subnormal(LanePair v) {
+    return _mm512_fpclass_ps_mask(v.first, 0x20) | _mm512_fpclass_ps_mask(v.second, 0x20);
 }
 
-INLINE void store_split_bf16(char *y, int64_t second, LanePair v) {
-    const __m512i both = to_bf16(v);
-    _mm256_storeu_si256((void *)y, _mm512_castsi512_si256(both));
-    _mm256_storeu_si256((void *)(y + second), _mm512_extracti64x4_epi64(both, 1));
+INLINE __m512i to_bf16(LanePair v) {
+    const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first);
+    /* The instruction flushes subnormal numbers to zero: where a zero came out, see whether it was one. */
+    const __mmask32 not_zero = _mm512_test_epi16_mask(rounded, _mm512_set1_epi16(0x7fff));
+    if (__builtin_expect(not_zero != 0xffffffff, 0) && any_subnormal(v)) return to_bf16_by_integers(v);
+    return rounded;
+}
+
+INLINE void store_pairs_bf16(char *y, LanePair v) {
+    const __m512i turns = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
+                                            0x180008, 0x190009, 0x1a000a, 0x1b000b, 0x1c000c, 0x1d000d, 0x1e000e, 0x1f000f);
+    _mm512_storeu_si512(y, _mm512_permutexvar_epi16(turns, to_bf16(v)));
+}
+#else
+INLINE __m512i to_bf16(LanePair v) { return to_bf16_by_integers(v); }
+
+INLINE void store_pairs_bf16(char *y, LanePair v) {
+    const LanePair rounded = round_bf16(v);
+    const __m512i first = _mm512_srli_epi32(_mm512_castps_si512(rounded.first), 16);
+    _mm512_storeu_si512(y, _mm512_mask_blend_epi16(0xaaaaaaaa, first, _mm512_castps_si512(rounded.second)));
+}
+#endif
+
+INLINE void store_two_bf16(char *y, LanePair v) { _mm512_storeu_si512(y, to_bf16(v)); }
+
+INLINE void store_bf16(char *y, Lanes v) {
+    _mm256_storeu_si256((void *)y, _mm512_castsi512_si256(to_bf16((LanePair){v, v})));
 }
 
 INLINE LanePair load_pairs_bf16(const char *x) {
@@ -88,36 +128,25 @@ INLINE LanePair load_pairs_bf16(const char *x) {
     return (LanePair){_mm512_castsi512_ps(_mm512_slli_epi32(words, 16)), _mm512_castsi512_ps(_mm512_and_si512(words, upper))};
 }
 
-INLINE void store_pairs_bf16(char *y, LanePair v) {
-    const LanePair rounded = round_bf16(v);
-    const __m512i first = _mm512_srli_epi32(_mm512_castps_si512(rounded.first), 16);
-    _mm512_storeu_si512(y, _mm512_mask_blend_epi16(0xaaaaaaaa, first, _mm512_castps_si512(rounded.second)));
+INLINE Lanes load_f16(const char *x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
+
+INLINE void store_f16(char *y, Lanes v) {
+    _mm256_storeu_si256((void *)y, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-INLINE __m256i to_f16(Lanes v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-
-INLINE LanePair load_split_f16(const char *x, int64_t second) {
-    const __m256i low = _mm256_loadu_si256((const void *)x), high = _mm256_loadu_si256((const void *)(x + second));
-    return (LanePair){_mm512_cvtph_ps(low), _mm512_cvtph_ps(high)};
-}
-
-INLINE void store_split_f16(char *y, int64_t second, LanePair v) {
-    _mm256_storeu_si256((void *)y, to_f16(v.first));
-    _mm256_storeu_si256((void *)(y + second), to_f16(v.second));
-}
-
-INLINE LanePair load_pairs_f16(const char *x) {
-    const __m512i words = _mm512_loadu_si512(x);
-    const __m256i first = _mm512_cvtepi32_epi16(words), second = _mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16));
-    return (LanePair){_mm512_cvtph_ps(first), _mm512_cvtph_ps(second)};
-}
+INLINE LanePair load_pairs_f16(const char *x) { return unzip((LanePair){load_f16(x), load_f16(x + 32)}); }
 
 INLINE void store_pairs_f16(char *y, LanePair v) {
-    const __m512i first = _mm512_cvtepu16_epi32(to_f16(v.first)), second = _mm512_cvtepu16_epi32(to_f16(v.second));
-    _mm512_storeu_si512(y, _mm512_or_si512(first, _mm512_slli_epi32(second, 16)));
+    const LanePair zipped = zip(v);
+    store_f16(y, zipped.first), store_f16(y + 32, zipped.second);
 }
 
 #include "rotate.h"
+
+/* Rows of fewer pairs than one of these vectors holds are for shorter ones. */
+static void rotate_any_tile(const Job *job, Tile tile, float *scratch) {
+    (job->pairs < LANES ? avx2_variant.rotate : rotate_tile)(job, tile, scratch);
+}
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -128,13 +157,13 @@ INLINE void store_pairs_f16(char *y, LanePair v) {
 #ifdef WITH_BF16
 static bool runs_here(void) { return __builtin_cpu_supports("avx512bf16") && avx512_variant.runs_here(); }
 
-const Variant avx512bf16_variant = {"avx512bf16", runs_here, rotate_tile, cos_sin_tile};
+const Variant avx512bf16_variant = {"avx512bf16", runs_here, rotate_any_tile, cos_sin_tile};
 #else
 static bool runs_here(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl") && avx2_variant.runs_here();
 }
 
-const Variant avx512_variant = {"avx512", runs_here, rotate_tile, cos_sin_tile};
+const Variant avx512_variant = {"avx512", runs_here, rotate_any_tile, cos_sin_tile};
 #endif
 #endif

@@ -43,14 +43,14 @@ INLINE uint16x4_t to_bf16(Lanes v) {
 
 INLINE Lanes from_bf16(uint16x4_t v) { return vreinterpretq_f32_u32(vshll_n_u16(v, 16)); }
 
-INLINE LanePair load_split_bf16(const char *x, int64_t second) {
-    const uint16x4_t low = vld1_u16((const uint16_t *)x), high = vld1_u16((const uint16_t *)(x + second));
-    return (LanePair){from_bf16(low), from_bf16(high)};
-}
+INLINE Lanes load_bf16(const char *x) { return from_bf16(vld1_u16((const uint16_t *)x)); }
 
-INLINE void store_split_bf16(char *y, int64_t second, LanePair v) {
-    vst1_u16((uint16_t *)y, to_bf16(v.first));
-    vst1_u16((uint16_t *)(y + second), to_bf16(v.second));
+INLINE void store_bf16(char *y, Lanes v) { vst1_u16((uint16_t *)y, to_bf16(v)); }
+
+INLINE LanePair load_two_bf16(const char *x) { return (LanePair){load_bf16(x), load_bf16(x + 8)}; }
+
+INLINE void store_two_bf16(char *y, LanePair v) {
+    vst1q_u16((uint16_t *)y, vcombine_u16(to_bf16(v.first), to_bf16(v.second)));
 }
 
 INLINE LanePair load_pairs_bf16(const char *x) {
@@ -67,15 +67,9 @@ INLINE uint16x4_t to_f16(Lanes v) { return vreinterpret_u16_f16(vcvt_f16_f32(v))
 
 INLINE Lanes from_f16(uint16x4_t v) { return vcvt_f32_f16(vreinterpret_f16_u16(v)); }
 
-INLINE LanePair load_split_f16(const char *x, int64_t second) {
-    const uint16x4_t low = vld1_u16((const uint16_t *)x), high = vld1_u16((const uint16_t *)(x + second));
-    return (LanePair){from_f16(low), from_f16(high)};
-}
+INLINE Lanes load_f16(const char *x) { return from_f16(vld1_u16((const uint16_t *)x)); }
 
-INLINE void store_split_f16(char *y, int64_t second, LanePair v) {
-    vst1_u16((uint16_t *)y, to_f16(v.first));
-    vst1_u16((uint16_t *)(y + second), to_f16(v.second));
-}
+INLINE void store_f16(char *y, Lanes v) { vst1_u16((uint16_t *)y, to_f16(v)); }
 
 INLINE LanePair load_pairs_f16(const char *x) {
     const uint16x4x2_t v = vld2_u16((const uint16_t *)x);

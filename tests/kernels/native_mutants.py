@@ -16,14 +16,19 @@ from kernels.mutants import Mutant
 # The instruction set whose lanes get mistakes too; the rest of the text is the same for all.
 LANES = "neon" if platform.machine() in ("arm64", "aarch64") else "avx2"
 
-IN_ROTATION = [
+IN_ROW = [
     Mutant("sign", "mul_sub(x.first, cos, mul(x.second, sin))", "mul_add(x.first, cos, mul(x.second, sin))"),
     Mutant("sin and cos exchanged", "mul_add(x.first, sin, mul(", "mul_add(x.first, cos, mul("),
-    Mutant("not transposed", "flip(load_f32(sin + i), sign)", "load_f32(sin + i)"),
-    Mutant("not transposed in a tail", "flip(load_f32(s), sign)", "load_f32(s)"),
-    Mutant("tail left out", "if (i < pairs) rotate_few", "if (0) rotate_few"),
-    Mutant("tail with the first angles", "at, cos + i, sin + i, sign, pairs - i", "at, cos, sin + i, sign, pairs - i"),
+    Mutant("not transposed", "flip(load_f32(turns.sin + i), turns.sign)", "load_f32(turns.sin + i)"),
+    Mutant("not transposed where few", "flip(load_f32(s), sign)", "load_f32(s)"),
+    Mutant("rest left out", "put(dtype, layout, y, at, pairs - LANES, last);", ""),
+    Mutant("rest read too late", "LANES, last)", "LANES, turned(dtype, layout, y, at, turns, pairs - LANES))"),
+    Mutant("rest with the angles before", "turns, pairs - LANES)", "(Turns){turns.cos, turns.sin - 1}, pairs - LANES)"),
+    Mutant("second vector with the first angles", "turns, i + LANES)", "turns, i)"),
+    Mutant("odd vector left out", "    for (; i < count", "    for (; layout == INTERLEAVED && i < count"),
     Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
+]  # fmt: skip
+IN_TILE = [
     Mutant("sin with a stride of cos", "row.sin + by.sin", "row.sin + by.cos"),
     Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
     Mutant("rest after not copied", "if (h->after)", "if (0)"),
@@ -58,7 +63,7 @@ IN_LANES = {
 }
 MUTANTS = [
     (file, mutant)
-    for file, mutants in (("rotate.h", IN_ROTATION), ("angles.h", IN_ANGLES), (f"{LANES}.c", IN_LANES[LANES]))
+    for file, mutants in {"row.h": IN_ROW, "rotate.h": IN_TILE, "angles.h": IN_ANGLES, f"{LANES}.c": IN_LANES[LANES]}.items()
     for mutant in mutants
 ]
 
