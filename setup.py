@@ -21,8 +21,8 @@ setup(
     ext_modules=[
         Extension(
             "tightrope.backends.kernels._cpu",
-            sources=[f"{KERNELS}/{name}.c" for name in ("module", "threads", *VARIANTS)],
-            depends=[f"{KERNELS}/{name}" for name in ("job.h", "angles.h", "row.h", "rotate.h", "avx512.c")],
+            sources=[f"{KERNELS}/{name}.c" for name in ("module", "view", "threads", *VARIANTS)],
+            depends=[f"{KERNELS}/{name}" for name in ("job.h", "view.h", "angles.h", "row.h", "rotate.h", "avx512.c")],
             # A contracted a · b + c would round once where the definition rounds twice.
             extra_compile_args=["-O3", "-ffp-contract=off", "-pthread"],
             extra_link_args=["-pthread"],

@@ -39,7 +39,12 @@ def given_table(ops: Ops, angles: Any, key: str, pairs: int) -> Table:
         raise RopeConfigError(f"angles must be what angles() or cos_sin() returned, got {type(angles).__name__}")
     if key not in angles:
         raise RopeConfigError(f"angles hold {sorted(angles)}, none for layer_type {key!r}")
-    return angles[key]
+    table = angles[key]
+    if table.pairs != pairs:
+        raise RopeConfigError(
+            f"angles hold {table.pairs} pairs, this rope turns {pairs}: take those of its own angles()"
+        )
+    return table
 
 
 def rotate_by(

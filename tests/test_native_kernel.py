@@ -33,6 +33,50 @@ def test_rotation_gives_the_bits_of_the_definition(kernel, case):
     assert native_cases.problem(kernel, case) is None
 
 
+@pytest.mark.parametrize("case", [*MORE[:3], Case(source="table", dtype="float16", strides="mixed")], ids=str)
+def test_tensors_that_do_not_describe_themselves_are_told(kernel, case, monkeypatch):
+    from kernels.tensors import Call
+    from tightrope.backends.torch import native
+
+    monkeypatch.setattr(native, "_DESCRIBED", False)
+    assert native_cases.problem(kernel, case) is None
+    if case.source == "phase":
+        assert np.array_equal(kernel.cos_sin(Call(case).angles).cos.numpy(), Call(case).given.cos)
+
+
+def calls_that_cannot_be():
+    """What is wrong with a call of the extension, its arguments, and what is said."""
+    import torch
+
+    x, part = torch.ones(1, 1, 2, 8), torch.ones(1, 2, 4)
+    whole = torch.ones(1, 1, 2, dtype=torch.int64)
+    how = (0, -1, 0, False, 0, False, 1)
+    phase = (whole, torch.ones(1, 4, dtype=torch.int64), torch.ones(1), None, None)
+    yield (*how, (x,), (x,), part), TypeError, "expected 14 arguments, got 10"
+    yield (9, *how[1:], (x,), (x,), part, part), ValueError, "variant must be an index"
+    yield (0, 3, *how[2:], (x,), (x,), part, part), ValueError, "expected angles of 3 pairs"
+    yield (*how, (x,), (x,), part, part[:, :1]), ValueError, "one shape"
+    yield (*how, (x,), (x,), part[0], part[0]), ValueError, "expected a tensor of 3 axes, got 2"
+    yield (*how, (x,), (x,), part.to("meta"), part), RuntimeError, "meta"
+    yield (*how, (x,), (x,), torch.ones(1, 1, 1, 1, 1), part), ValueError, "of at most 4 axes"
+    yield (*how, (x,), (x,), [1.0], part), AttributeError, "__dlpack_c_exchange_api__"
+    yield (*how, (x,), (x.half(),), part, part), ValueError, "one shape and one dtype"
+    yield (*how, (x,), (x[..., :6],), part, part), ValueError, "one shape and one dtype"
+    yield (*how, (x.double(),), (x.double(),), part, part), ValueError, "that the kernel turns"
+    yield (*how, (x[..., :6],), (x[..., :6],), part, part), ValueError, "do not fit"
+    yield (*how, (x,), (), part, part), IndexError, "out of range"
+    yield (*how, (x,), (x,), whole.float(), *phase[1:]), TypeError, "positions and turns are integers"
+    yield (*how, (x,), (x,), whole.double(), *phase[1:]), TypeError, "positions and turns are integers"
+    yield (*how, (x,), (x,), *phase[:2], torch.ones(1).half(), None, None), TypeError, "gains float32"
+    yield (*how, (x,), (x,), (1, 3, (1, 1, 2), (2, 2)), *phase[1:]), ValueError, "a stride for each"
+
+
+def test_a_call_that_cannot_be_is_refused_before_it_reads_memory(kernel):
+    for arguments, error, said in calls_that_cannot_be():
+        with pytest.raises(error, match=said):
+            kernel.extension.rotate(*arguments)
+
+
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("strides", ["bhsd", "bshd"])
 def test_threads_share_the_work(kernel, threads, strides, monkeypatch):

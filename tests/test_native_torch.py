@@ -26,13 +26,13 @@ def native():
 def launches(native, monkeypatch):
     """Count the direct calls and the operators' calls of the kernel."""
     seen = []
-    rotate = native.Kernel.rotate
+    turn = native.Kernel.turn
 
     def counted(self, *arguments, **how):
         seen.append(how)
-        return rotate(self, *arguments, **how)
+        return turn(self, *arguments, **how)
 
-    monkeypatch.setattr(native.Kernel, "rotate", counted)
+    monkeypatch.setattr(native.Kernel, "turn", counted)
     return seen
 
 
@@ -171,10 +171,20 @@ def test_the_operator_refuses_a_gradient_that_it_would_lose(native):
         operators.rotate(q, cos.requires_grad_(), sin, "half", "head", "bhsd", False)
 
 
-def test_in_place_turns_what_lies_there(rotary, launches):
+@pytest.fixture(params=["positions", "angles", "cos and sin"])
+def where(request, rotary):
+    """What a call is told about the first five tokens."""
+    if request.param == "positions":
+        return {"offset": 0}
+    return {
+        "angles": rotary.angles(offset=0, length=5) if request.param == "angles" else rotary.cos_sin(torch.arange(5))
+    }
+
+
+def test_in_place_turns_what_lies_there(rotary, launches, where):
     q, k = q_and_k()
     expected, addresses = (wanted(q), wanted(k)), (q.data_ptr(), k.data_ptr())
-    results = rotary.rotate_(q, k, offset=0)
+    results = rotary.rotate_(q, k, **where)
     assert results[0] is q
     assert results[1] is k
     assert (q.data_ptr(), k.data_ptr()) == addresses
@@ -183,24 +193,24 @@ def test_in_place_turns_what_lies_there(rotary, launches):
     assert len(launches) == 1
 
 
-def test_in_place_autograd_notices_that_a_saved_tensor_changed(rotary):
+def test_in_place_autograd_notices_that_a_saved_tensor_changed(rotary, where):
     weight = torch.ones(32, requires_grad=True)
     q, _ = q_and_k()
     product = (q * weight).sum()  # keeps q for the gradient
     with torch.no_grad():
-        rotary.rotate_(q, offset=0)
+        rotary.rotate_(q, **where)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         product.backward()
 
 
-def test_in_place_a_leaf_that_wants_a_gradient_is_refused(rotary):
+def test_in_place_a_leaf_that_wants_a_gradient_is_refused(rotary, where):
     q = q_and_k()[0].requires_grad_()
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
-        rotary.rotate_(q, offset=0)
+        rotary.rotate_(q, **where)
 
 
 @pytest.mark.parametrize("overlapping", ["expanded", "windows"])
-def test_in_place_shared_memory_is_refused(rotary, overlapping):
+def test_in_place_shared_memory_is_refused(rotary, overlapping, where):
     q, k = q_and_k()
     shared = {
         "expanded": k[:, :1].expand(-1, 4, -1, -1),
@@ -208,7 +218,7 @@ def test_in_place_shared_memory_is_refused(rotary, overlapping):
     }[overlapping]
     before = q.clone()
     with pytest.raises(tightrope.RopeConfigError, match="k cannot be rotated in place: its elements share memory"):
-        rotary.rotate_(q, shared, offset=0)
+        rotary.rotate_(q, shared, **where)
     assert torch.equal(q, before), "q must not have been turned before the error"
 
 

@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import Any, Protocol, TypeAlias, cast
 
-Numbers: TypeAlias = tuple[Any, ...]
-"""Addresses, shapes and strides (in elements) of a tensor or of its angles; see the parse functions of module.c."""
+Tensor: TypeAlias = Any
+"""A tensor of a type that describes itself to C, or the tuple (address, dtype, shape, strides): see view.h."""
 
 
 class CpuKernel(Protocol):
@@ -14,22 +14,16 @@ class CpuKernel(Protocol):
     """The instruction sets that run on this processor, the fastest first; empty where none does."""
 
     def rotate(
-        self,
-        variant: int,
-        layout: int,
-        tail: bool,
-        order: int,
-        transpose: bool,
-        threads: int,
-        table: Numbers | None,
-        phase: Numbers | None,
-        heads: tuple[Numbers, ...],
-        /,
-    ) -> None:
-        """Turn one or two tensors by the angles of `table` or of `phase`."""
+        self, variant: int, pairs: int, layout: int, tail: bool, order: int, transpose: bool, threads: int,
+        xs: tuple[Tensor, ...], outs: tuple[Tensor, ...], /, *angles: Tensor | None,
+    ) -> bool:  # fmt: skip
+        """Turn one or two tensors by cos and sin, or by positions, turns, gains, rows and axes.
 
-    def cos_sin(self, variant: int, threads: int, phase: Numbers, table: Numbers, /) -> None:
-        """Write cos and sin of `phase` to `table`."""
+        Return False, and do nothing, where cos or sin are not float32 with the pairs side by side.
+        """
+
+    def cos_sin(self, variant: int, threads: int, /, *phase_and_table: Tensor | None) -> None:
+        """Write cos and sin of positions, turns, gains, rows and axes to the two tensors that follow."""
 
 
 def load_cpu() -> CpuKernel | None:

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { FLOAT32, BFLOAT16, FLOAT16 } Dtype;
+/* What turns; what positions are; anything else. */
+typedef enum { FLOAT32, BFLOAT16, FLOAT16, INT32, INT64, OTHER } Dtype;
 typedef enum { HALF, INTERLEAVED } Layout;
 
 /* Steps from one element to the next, in bytes. */

@@ -1,13 +1,8 @@
-/* The Python module: unpacks pointers, shapes and strides, and runs the job without the interpreter's lock.
- *
- * It knows no framework. Strides arrive in elements. */
-#define Py_LIMITED_API 0x030b0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+/* The Python module: unpacks tensors, and runs the job without the interpreter's lock. It knows no framework. */
+#include "view.h"
 
 #include <stdlib.h>
-
-#include "job.h"
+#include <string.h>
 
 enum {
     TILE_TOKENS = 32,            /* their cos and sin stay in the first cache while every head uses them */
@@ -32,82 +27,81 @@ static void find_variants(void) {
 #endif
 }
 
-static const void *address(unsigned long long number) { return (const void *)(uintptr_t)number; }
-
-/* (cos, sin, shape of both, strides of cos, strides of sin): each shape is (batch, seq, pairs), the pairs side by side. */
-static bool parse_table(PyObject *tuple, Job *job) {
-    unsigned long long cos, sin;
-    long long batch, seq, pairs, c[3], s[3];
-    if (!PyArg_ParseTuple(tuple, "KK(LLL)(LLL)(LLL);table", &cos, &sin, &batch, &seq, &pairs, &c[0], &c[1], &c[2], &s[0],
-                          &s[1], &s[2]))
+/* Both shaped (batch, seq, pairs). Returns false, with no exception set, where they are there but cannot be read: not float32, or
+ * the pairs not side by side. */
+static bool parse_table(PyObject *const *parts, Job *job) {
+    View cos, sin;
+    if (!view_of(parts[0], 3, &cos) || !view_of(parts[1], 3, &sin)) return false;
+    if (memcmp(cos.shape, sin.shape, sizeof(int64_t[3]))) {
+        PyErr_SetString(PyExc_ValueError, "cos and sin must have one shape");
         return false;
-    job->batch = batch, job->seq = seq, job->pairs = pairs;
-    job->table = (Table){.cos = address(cos), .sin = address(sin), .cos_seq = 4 * c[1], .sin_seq = 4 * s[1]};
-    if (batch > 1) job->table.cos_batch = 4 * c[0], job->table.sin_batch = 4 * s[0];
-    return true;
+    }
+    job->batch = cos.shape[0], job->seq = cos.shape[1], job->pairs = cos.shape[2];
+    job->table = (Table){.cos = cos.data, .sin = sin.data, .cos_seq = 4 * cos.strides[1], .sin_seq = 4 * sin.strides[1]};
+    if (job->batch > 1) job->table.cos_batch = 4 * cos.strides[0], job->table.sin_batch = 4 * sin.strides[0];
+    return cos.dtype == FLOAT32 && sin.dtype == FLOAT32 && cos.strides[2] == 1 && sin.strides[2] == 1;
 }
 
-/* (positions, whether they are int64, their shape (axes, batch, seq), their strides, pairs, turns, gains, rows, stride of
- * rows, axes): see Phase. */
-static bool parse_phase(PyObject *tuple, Job *job) {
-    unsigned long long positions, turns, gains, rows, axes;
-    long long shape[3], strides[3], pairs, rows_batch;
-    int wide;
-    if (!PyArg_ParseTuple(tuple, "Kp(LLL)(LLL)LKKKLK;phase", &positions, &wide, &shape[0], &shape[1], &shape[2],
-                          &strides[0], &strides[1], &strides[2], &pairs, &turns, &gains, &rows, &rows_batch, &axes))
+/* positions (axes, batch, seq), turns (tables, pairs), gains (tables,), rows (batch,) or None, axes (pairs,) or None: see Phase. */
+static bool parse_phase(PyObject *const *parts, Job *job) {
+    View positions, turns, gains, rows = {0}, axes = {0};
+    if (!view_of(parts[0], 3, &positions) || !view_of(parts[1], 2, &turns) || !view_of(parts[2], 1, &gains) ||
+        (parts[3] != Py_None && !view_of(parts[3], 1, &rows)) || (parts[4] != Py_None && !view_of(parts[4], 1, &axes)))
         return false;
-    const int64_t size = wide ? 8 : 4;
-    job->batch = shape[1], job->seq = shape[2], job->pairs = pairs, job->from_phase = true;
-    job->phase = (Phase){.positions = address(positions),
-                         .wide = wide,
-                         .axis = size * strides[0],
-                         .batch = shape[1] > 1 ? size * strides[1] : 0,
-                         .seq = size * strides[2],
-                         .turns = address(turns),
-                         .gains = address(gains),
-                         .rows = address(rows),
-                         .rows_batch = 4 * rows_batch,
-                         .axes = address(axes)};
+    const bool integers = positions.dtype == INT32 || positions.dtype == INT64;
+    if (!integers || turns.dtype != INT64 || gains.dtype != FLOAT32 || (rows.data && rows.dtype != INT32) ||
+        (axes.data && axes.dtype != INT32)) {
+        PyErr_SetString(PyExc_TypeError, "positions and turns are integers, gains float32, rows and axes int32");
+        return false;
+    }
+    const int64_t size = positions.dtype == INT64 ? 8 : 4;
+    job->batch = positions.shape[1], job->seq = positions.shape[2], job->pairs = turns.shape[1], job->from_phase = true;
+    job->phase = (Phase){.positions = positions.data,
+                         .wide = positions.dtype == INT64,
+                         .axis = size * positions.strides[0],
+                         .batch = job->batch > 1 ? size * positions.strides[1] : 0,
+                         .seq = size * positions.strides[2],
+                         .turns = turns.data,
+                         .gains = gains.data,
+                         .rows = rows.data,
+                         .rows_batch = rows.shape[0] > 1 ? 4 * rows.strides[0] : 0,
+                         .axes = axes.data};
     return true;
 }
 
 typedef enum { BHSD, BSHD, THD } Order;
 
-static Strides strides_of(const long long *strides, Order order, int64_t seq, int64_t size) {
+static Strides strides_of(const View *x, Order order, int64_t seq, int64_t size) {
+    const int64_t *s = x->strides;
     switch (order) {
-    case BHSD: return (Strides){size * strides[0], size * strides[1], size * strides[2], size * strides[3]};
-    case BSHD: return (Strides){size * strides[0], size * strides[2], size * strides[1], size * strides[3]};
-    default: return (Strides){size * seq * strides[0], size * strides[1], size * strides[0], size * strides[2]};
+    case BHSD: return (Strides){size * s[0], size * s[1], size * s[2], size * s[3]};
+    case BSHD: return (Strides){size * s[0], size * s[2], size * s[1], size * s[3]};
+    default: return (Strides){size * seq * s[0], size * s[1], size * s[0], size * s[2]};
     }
 }
 
-/* (dtype, input, output, shape of both, strides of the input, strides of the output); the angles are in the job already,
- * and packed tokens are laid out as their angles are. */
-static bool parse_heads(PyObject *tuple, Order order, bool tail, const Job *job, Heads *h) {
-    int dtype;
-    unsigned long long x, y;
-    long long shape[4], in[4], out[4];
-    const bool parsed =
-        order == THD ? PyArg_ParseTuple(tuple, "iKK(LLL)(LLL)(LLL);heads", &dtype, &x, &y, &shape[0], &shape[1], &shape[2],
-                                        &in[0], &in[1], &in[2], &out[0], &out[1], &out[2])
-                     : PyArg_ParseTuple(tuple, "iKK(LLLL)(LLLL)(LLLL);heads", &dtype, &x, &y, &shape[0], &shape[1], &shape[2],
-                                        &shape[3], &in[0], &in[1], &in[2], &in[3], &out[0], &out[1], &out[2], &out[3]);
-    if (!parsed) return false;
-    const int64_t size = dtype == FLOAT32 ? 4 : 2, still = shape[order == THD ? 2 : 3] - 2 * job->pairs;
-    const int64_t tokens = order == THD ? shape[0] : order == BHSD ? shape[2] : shape[1];
-    *h = (Heads){.dtype = (Dtype)dtype,
-                 .x = address(x),
-                 .y = (char *)address(y),
-                 .in = strides_of(in, order, job->seq, size),
-                 .out = strides_of(out, order, job->seq, size),
-                 .batch = order == THD ? job->batch : shape[0],
-                 .heads = shape[order == BSHD ? 2 : 1],
+/* The angles are in the job already, and packed tokens are laid out as their angles are. */
+static bool parse_heads(PyObject *from, PyObject *to, Order order, bool tail, const Job *job, Heads *h) {
+    View x, y;
+    const int axes = order == THD ? 3 : 4;
+    if (!view_of(from, axes, &x) || !view_of(to, axes, &y)) return false;
+    const int64_t size = x.dtype == FLOAT32 ? 4 : 2, still = x.shape[axes - 1] - 2 * job->pairs;
+    const int64_t tokens = order == THD ? x.shape[0] : order == BHSD ? x.shape[2] : x.shape[1];
+    *h = (Heads){.dtype = x.dtype,
+                 .x = x.data,
+                 .y = y.data,
+                 .in = strides_of(&x, order, job->seq, size),
+                 .out = strides_of(&y, order, job->seq, size),
+                 .batch = order == THD ? job->batch : x.shape[0],
+                 .heads = x.shape[order == BSHD ? 2 : 1],
                  .before = tail ? still : 0,
                  .after = tail ? 0 : still};
-    const bool fits = order == THD ? tokens == job->batch * job->seq
+    const bool fits = order == THD ? tokens == job->batch * job->seq && (job->batch == 1 || job->seq == 1)
                                    : tokens == job->seq && (job->batch == 1 || job->batch == h->batch);
+    const bool alike = x.dtype == y.dtype && x.dtype <= FLOAT16 && !memcmp(x.shape, y.shape, axes * sizeof(int64_t));
     if (!fits || still < 0) PyErr_SetString(PyExc_ValueError, "the angles do not fit the tensor");
-    return fits && still >= 0;
+    if (!alike) PyErr_SetString(PyExc_ValueError, "input and output must have one shape and one dtype that the kernel turns");
+    return fits && still >= 0 && alike;
 }
 
 static int64_t between(int64_t low, int64_t value, int64_t high) { return value < low ? low : value < high ? value : high; }
@@ -133,7 +127,7 @@ static bool divides_heads(const Job *job) {
 }
 
 /* Cuts the job into tiles for as many threads as it is worth, and runs it. `bytes`: what a token reads. */
-static PyObject *run(Job *job, int64_t bytes, int threads) {
+static bool run(Job *job, int64_t bytes, int threads) {
     const int64_t tokens = job->batch * job->seq;
     job->threads = (int)between(1, tokens * bytes / BYTES_PER_THREAD, threads);
     job->far = tokens * bytes > FAR_BYTES;
@@ -149,8 +143,8 @@ static PyObject *run(Job *job, int64_t bytes, int threads) {
         if (unlocked) PyEval_RestoreThread(unlocked);
     }
     release(job, &only);
-    if (!allocated) return PyErr_NoMemory();
-    Py_RETURN_NONE;
+    if (!allocated) PyErr_NoMemory();
+    return allocated;
 }
 
 static const Variant *variant_at(int index) {
@@ -159,46 +153,65 @@ static const Variant *variant_at(int index) {
     return NULL;
 }
 
-PyDoc_STRVAR(rotate_doc,
-             "rotate(variant, layout, tail, order, transpose, threads, table, phase, heads)\n\n"
-             "Turn the one or two tensors of the tuple heads. One of table and phase is None.");
+static bool integers(PyObject *const *arguments, int count, long *numbers) {
+    for (int i = 0; i < count; i++) {
+        numbers[i] = PyLong_AsLong(arguments[i]);
+        if (PyErr_Occurred()) return false;
+    }
+    return true;
+}
 
-static PyObject *py_rotate(PyObject *self, PyObject *arguments) {
+static bool has_arguments(Py_ssize_t count, Py_ssize_t wanted) {
+    if (count != wanted) PyErr_Format(PyExc_TypeError, "expected %zd arguments, got %zd", wanted, count);
+    return count == wanted;
+}
+
+PyDoc_STRVAR(rotate_doc,
+             "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, cos, sin)\n"
+             "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, positions, turns, gains, rows, axes)\n\n"
+             "Turn the one or two tensors of the tuple xs into those of outs. pairs: what the angles must have, -1 for any.\n"
+             "Return False, and do nothing, where cos or sin cannot be read: they must be float32, the pairs side by side.");
+
+static PyObject *py_rotate(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     (void)self;
-    int variant, layout, tail, order, transpose, threads;
-    PyObject *table, *phase, *heads;
-    if (!PyArg_ParseTuple(arguments, "iipipiOOO;rotate", &variant, &layout, &tail, &order, &transpose, &threads, &table,
-                          &phase, &heads))
-        return NULL;
-    const Variant *chosen = variant_at(variant);
+    enum { VARIANT, PAIRS, LAYOUT, TAIL, ORDER, TRANSPOSE, THREADS, XS, OUTS, ANGLES, BY_TABLE = ANGLES + 2, BY_PHASE = ANGLES + 5 };
+    long how[XS];
+    if (!has_arguments(count, count == BY_TABLE ? BY_TABLE : BY_PHASE) || !integers(arguments, XS, how)) return NULL;
+    PyObject *xs = arguments[XS], *outs = arguments[OUTS], *const *angles = arguments + ANGLES;
+    const Variant *chosen = variant_at((int)how[VARIANT]);
     if (!chosen) return NULL;
-    Job job = {.work = chosen->rotate, .layout = (Layout)layout, .flip = transpose ? 1u << 31 : 0};
-    if (!(phase != Py_None ? parse_phase(phase, &job) : parse_table(table, &job))) return NULL;
+    Job job = {.work = chosen->rotate, .layout = (Layout)how[LAYOUT], .flip = how[TRANSPOSE] ? 1u << 31 : 0};
+    if (!(count == BY_PHASE ? parse_phase(angles, &job) : parse_table(angles, &job)))
+        return PyErr_Occurred() ? NULL : PyBool_FromLong(0);
+    if (how[PAIRS] >= 0 && job.pairs != how[PAIRS]) return PyErr_Format(PyExc_ValueError, "expected angles of %ld pairs", how[PAIRS]);
     int64_t bytes = 0, batch = 0;
-    for (job.tensors = 0; job.tensors < (int)PyTuple_Size(heads) && job.tensors < 2; job.tensors++) {
+    for (job.tensors = 0; job.tensors < 2 && job.tensors < PyTuple_Size(xs); job.tensors++) {
         Heads *h = &job.heads[job.tensors];
-        if (!parse_heads(PyTuple_GetItem(heads, job.tensors), (Order)order, tail, &job, h)) return NULL;
+        PyObject *x = PyTuple_GetItem(xs, job.tensors), *out = PyTuple_GetItem(outs, job.tensors);
+        if (!x || !out || !parse_heads(x, out, (Order)how[ORDER], how[TAIL], &job, h)) return NULL;
         bytes += h->heads * 2 * job.pairs * (h->dtype == FLOAT32 ? 4 : 2);
         batch = batch < h->batch ? h->batch : batch;
     }
     job.batch = batch;
-    return run(&job, bytes, threads);
+    return run(&job, bytes, (int)how[THREADS]) ? PyBool_FromLong(1) : NULL;
 }
 
 PyDoc_STRVAR(cos_sin_doc,
-             "cos_sin(variant, threads, phase, table)\n\n"
-             "Write cos and sin of phase, attention factor in, to table, which is shaped as the phase's positions.");
+             "cos_sin(variant, threads, positions, turns, gains, rows, axes, cos, sin)\n\n"
+             "Write cos and sin of the phase, attention factor in; both shaped as the positions, float32, contiguous.");
 
-static PyObject *py_cos_sin(PyObject *self, PyObject *arguments) {
+static PyObject *py_cos_sin(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     (void)self;
-    int variant, threads;
-    PyObject *phase, *table;
-    if (!PyArg_ParseTuple(arguments, "iiOO;cos_sin", &variant, &threads, &phase, &table)) return NULL;
-    const Variant *chosen = variant_at(variant);
+    long how[2];
+    if (!has_arguments(count, 9) || !integers(arguments, 2, how)) return NULL;
+    const Variant *chosen = variant_at((int)how[0]);
     if (!chosen) return NULL;
     Job job = {.work = chosen->cos_sin};
-    if (!parse_table(table, &job) || !parse_phase(phase, &job)) return NULL;
-    return run(&job, 2 * job.pairs * (int64_t)sizeof(float), threads);
+    const bool readable = parse_table(arguments + 7, &job);
+    if (!readable && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "cos and sin must be float32 and contiguous");
+    if (!readable || !parse_phase(arguments + 2, &job)) return NULL;
+    if (!run(&job, 2 * job.pairs * (int64_t)sizeof(float), (int)how[1])) return NULL;
+    Py_RETURN_NONE;
 }
 
 static int add_variants(PyObject *module) {
@@ -214,8 +227,8 @@ static int add_variants(PyObject *module) {
     return failed;
 }
 
-static PyMethodDef methods[] = {{"rotate", py_rotate, METH_VARARGS, rotate_doc},
-                                {"cos_sin", py_cos_sin, METH_VARARGS, cos_sin_doc},
+static PyMethodDef methods[] = {{"rotate", (PyCFunction)(void (*)(void))py_rotate, METH_FASTCALL, rotate_doc},
+                                {"cos_sin", (PyCFunction)(void (*)(void))py_cos_sin, METH_FASTCALL, cos_sin_doc},
                                 {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_variants}, {0, NULL}};

@@ -5,10 +5,12 @@ from typing import Any, ClassVar
 import torch
 
 from tightrope.backends.given import Angles, rotate_given
+from tightrope.backends.kernels.angles import Table
 from tightrope.backends.lengths import Lengths
 from tightrope.backends.ops import Ops, Order
 from tightrope.backends.rotary import Rotary
 from tightrope.backends.torch.ops import TorchOps
+from tightrope.backends.torch.rotate import rotate_at_once
 from tightrope.rope.config import Layout, Side
 
 
@@ -34,11 +36,33 @@ class RotaryEmbedding(Rotary, torch.nn.Module):
             q, k, positions, offset, angles, seq_len, layer_type, order, transpose=False, in_place=True
         )
 
+    def _rotated(
+        self, q: Any, k: Any, positions: Any, offset: Any, angles: Any, seq_len: Any, layer_type: str | None,
+        order: Order, **how: Any,
+    ) -> Any:  # fmt: skip
+        """As written for all frameworks; by angles that exist, which a step has for every layer, at once."""
+        if angles is not None and positions is None and offset is None and seq_len is None:
+            key = self._key(layer_type)
+            rope, table = self._ropes.turnings[key].config, _given(angles, key)
+            done = rotate_at_once(
+                q, k, table, pairs=rope.pairs, layout=rope.layout, side=rope.side, order=order, **how
+            )  # fmt: skip
+            if done is not None:
+                return done
+        return super()._rotated(q, k, positions, offset, angles, seq_len, layer_type, order, **how)
+
     def cis(
         self, positions: torch.Tensor, *, seq_len: Lengths | None = None, layer_type: str | None = None
     ) -> torch.Tensor:
         """Return cos + i sin, complex64 (batch, seq, rotary_dim // 2); see `cos_sin`. MPS has no complex numbers."""
         return torch.complex(*self.cos_sin(positions, seq_len=seq_len, layer_type=layer_type))
+
+
+def _given(angles: Any, key: str) -> Table | None:
+    """Return cos and sin of a rope from what a caller passed as angles, unchecked; None where they are not there."""
+    if type(angles) is tuple and len(angles) == 2:
+        return Table(cos=angles[0], sin=angles[1])
+    return angles[key] if isinstance(angles, Angles) and key in angles else None
 
 
 def rotate(
@@ -47,4 +71,5 @@ def rotate(
 ) -> Any:  # fmt: skip
     """Return q, or (q, k), rotated by given angles; see `tightrope.backends.given.rotate_given` for arguments."""
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
-    return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)
+    done = rotate_at_once(q, k, Table(cos=cos, sin=sin), pairs=-1, **how)
+    return done if done is not None else rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

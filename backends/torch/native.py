@@ -5,22 +5,33 @@ A traced graph holds it as operators (`tightrope.backends.torch.operators`).
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
+from torch._C import _are_functorch_transforms_active as _transforming
+from torch._C import _get_tracing_state as _tracing
+from torch._C import _len_torch_dispatch_stack as _dispatch_modes
+from torch.autograd import forward_ad
 
-from tightrope.backends.kernels import CpuKernel, Numbers, load_cpu
+from tightrope.backends.kernels import CpuKernel, Tensor, load_cpu
 from tightrope.backends.kernels.angles import Phase, Table
 from tightrope.backends.ops import Order
 from tightrope.rope.config import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 
 _FLOAT32: Final = torch.float32
-DTYPES: Final = {_FLOAT32: 0, torch.bfloat16: 1, torch.float16: 2}
+_STRIDED: Final = torch.strided
+DTYPES: Final = frozenset({_FLOAT32, torch.bfloat16, torch.float16})
+_NUMBERS: Final = {_FLOAT32: 0, torch.bfloat16: 1, torch.float16: 2, torch.int32: 3, torch.int64: 4}
+_OTHER: Final = 5
+_DESCRIBED: Final = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
+"""Whether tensors describe themselves to C. Where they do not (before PyTorch 2.10), it is told, at twice the time."""
 
 _VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 _LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
+_SIDES: Final[dict[Side, bool]] = {"head": False, "tail": True}
 _ORDERS: Final[dict[Order, int]] = {"bhsd": 0, "bshd": 1, "thd": 2}
 PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
@@ -48,23 +59,35 @@ class Kernel:
             order: What the axes of xs are.
             transpose: Rotate back: the sign of sin flipped.
         """
-        table = phase = None
+        how: Any = {"pairs": -1, "layout": layout, "side": side, "order": order, "transpose": transpose}
         if isinstance(angles, Phase):
-            phase = _phase(angles)
-        else:
-            cos, sin = _readable(angles.cos), _readable(angles.sin)
-            table = _table(cos, sin)
-        self.extension.rotate(
-            self.index, _LAYOUTS[layout], side == "tail", _ORDERS[order], transpose, torch.get_num_threads(),
-            table, phase, tuple(map(_heads, xs, outs)),
-        )  # fmt: skip
+            parts = angles.positions, angles.turns, angles.gains, angles.rows, angles.axes
+            self.turn(xs, outs, *parts, **how)
+        elif not self.turn(xs, outs, angles.cos, angles.sin, **how):
+            self.turn(xs, outs, *(part.to(_FLOAT32).contiguous() for part in (angles.cos, angles.sin)), **how)
+
+    def turn(
+        self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], *angles: torch.Tensor | None,
+        pairs: int, layout: Layout, side: Side, order: Order, transpose: bool,
+    ) -> bool:  # fmt: skip
+        """Do what `rotate` says by the parts of a `Phase` or of a `Table`; pairs: what these must have, −1 for any.
+
+        Return False, and do nothing, where cos or sin are not float32 with the pairs side by side.
+
+        Raises:
+            TypeError, ValueError: Shapes or dtypes do not fit one another.
+        """
+        tensors: Any = (xs, outs, *angles) if _DESCRIBED else (_told(xs), _told(outs), *_told(angles))
+        how = _LAYOUTS[layout], _SIDES[side], _ORDERS[order], transpose
+        return self.extension.rotate(self.index, pairs, *how, torch.get_num_threads(), *tensors)
 
     def cos_sin(self, phase: Phase) -> Table:
         """Return cos and sin, float32 (batch, seq, pairs), attention factor in."""
         shape = *phase.positions.shape[1:], phase.pairs
         like = {"dtype": torch.float32, "device": phase.positions.device}
         cos, sin = torch.empty(shape, **like), torch.empty(shape, **like)
-        self.extension.cos_sin(self.index, torch.get_num_threads(), _phase(phase), _table(cos, sin))
+        parts = phase.positions, phase.turns, phase.gains, phase.rows, phase.axes, cos, sin
+        self.extension.cos_sin(self.index, torch.get_num_threads(), *(parts if _DESCRIBED else _told(parts)))
         return Table(cos=cos, sin=sin)
 
 
@@ -102,26 +125,28 @@ def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | Non
     first, second = (angles.cos, angles.sin) if isinstance(angles, Table) else (angles.positions, angles.turns)
     differentiable = torch.is_grad_enabled()
     for x in (*xs, first, second):
-        if not (x.is_cpu and type(x) in PLAIN and not (differentiable and x.requires_grad)):
+        if type(x) not in PLAIN or not x.is_cpu or (differentiable and x.requires_grad):
             return None
     for x in xs:
-        if x.dtype not in DTYPES or x.layout is not torch.strided or x.is_neg():
+        if x.dtype not in DTYPES or x.layout is not _STRIDED or x.is_neg():
             return None
     return kernel
 
 
 def watched() -> bool:
     """Say whether a tracer, a function transform, a dispatch mode or forward differentiation follows every call."""
-    return bool(transformed() or torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state())
+    return bool(transformed() or _dispatch_modes() or _tracing())
 
 
 def transformed() -> bool:
     """Say whether a function transform or forward differentiation follows every operation."""
-    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    return _transforming() or forward_ad._current_level >= 0
 
 
 def overlaps(x: torch.Tensor) -> bool:
     """Say whether two elements of x may share memory: a step in one axis falls within the reach of shorter ones."""
+    if x.is_contiguous():
+        return False
     reach = 0
     for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
         if size > 1 and stride <= reach:
@@ -130,27 +155,8 @@ def overlaps(x: torch.Tensor) -> bool:
     return False
 
 
-def _readable(part: torch.Tensor) -> torch.Tensor:
-    """Return cos or sin as the C side can read it: float32 with the pairs side by side."""
-    return part if part.dtype is _FLOAT32 and part.stride(-1) == 1 else part.to(_FLOAT32).contiguous()
-
-
-def _heads(x: torch.Tensor, out: torch.Tensor) -> Numbers:
-    """Return what the C side calls Heads."""
-    return DTYPES[x.dtype], x.data_ptr(), out.data_ptr(), x.shape, x.stride(), out.stride()
-
-
-def _table(cos: torch.Tensor, sin: torch.Tensor) -> Numbers:
-    """Return what the C side calls Table."""
-    return cos.data_ptr(), sin.data_ptr(), cos.shape, cos.stride(), sin.stride()
-
-
-def _phase(phase: Phase) -> Numbers:
-    """Return what the C side calls Phase."""
-    positions, turns, rows, axes = phase.positions, phase.turns, phase.rows, phase.axes
-    return (
-        positions.data_ptr(), positions.dtype is torch.int64, positions.shape, positions.stride(),
-        turns.shape[-1], turns.data_ptr(), phase.gains.data_ptr(),
-        0 if rows is None else rows.data_ptr(), 0 if rows is None or rows.shape[0] == 1 else rows.stride(0),
-        0 if axes is None else axes.data_ptr(),
-    )  # fmt: skip
+def _told(tensors: Iterable[torch.Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Return tensors as numbers."""
+    return tuple(
+        None if x is None else (x.data_ptr(), _NUMBERS.get(x.dtype, _OTHER), x.shape, x.stride()) for x in tensors
+    )

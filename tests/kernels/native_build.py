@@ -14,7 +14,7 @@ from tightrope.backends.kernels import load_cpu as load_installed
 __all__ = ["SOURCES", "Build", "compiler", "load", "load_installed", "needs_compiler", "program"]
 
 TEXTS = Path(__file__).resolve().parents[2] / "backends" / "kernels"
-SOURCES = ("module", "threads", "avx512bf16", "avx512", "avx2", "neon")
+SOURCES = ("module", "view", "threads", "avx512bf16", "avx512", "avx2", "neon")
 
 
 def program(*names):

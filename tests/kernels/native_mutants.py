@@ -61,11 +61,8 @@ IN_LANES = {
         Mutant("half of the pairs lost", "{{v.first, v.second}}", "{{v.first, v.first}}"),
     ],
 }
-MUTANTS = [
-    (file, mutant)
-    for file, mutants in {"row.h": IN_ROW, "rotate.h": IN_TILE, "angles.h": IN_ANGLES, f"{LANES}.c": IN_LANES[LANES]}.items()
-    for mutant in mutants
-]
+IN_FILES = {"row.h": IN_ROW, "rotate.h": IN_TILE, "angles.h": IN_ANGLES, f"{LANES}.c": IN_LANES[LANES]}
+MUTANTS = [(file, mutant) for file, mutants in IN_FILES.items() for mutant in mutants]
 
 
 def differs(path):

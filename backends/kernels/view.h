@@ -1,0 +1,27 @@
+/* A tensor of whichever framework, as it lies in memory.
+ *
+ * It arrives by the table of functions that its type offers to C (DLPack 1.3, `__dlpack_c_exchange_api__`), in a few nanoseconds;
+ * where the type has none, as the tuple (address, dtype, shape, strides). No framework's headers are needed. */
+#ifndef TIGHTROPE_VIEW_H
+#define TIGHTROPE_VIEW_H
+
+#define Py_LIMITED_API 0x030b0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "job.h"
+
+enum { MOST_AXES = 4 };
+
+/* Strides in elements. */
+typedef struct {
+    void *data;
+    Dtype dtype;
+    int axes;
+    int64_t shape[MOST_AXES], strides[MOST_AXES];
+} View;
+
+/* Returns false, with a Python exception set, where the object is no tensor on the CPU with that many axes. */
+bool view_of(PyObject *object, int axes, View *view);
+
+#endif
