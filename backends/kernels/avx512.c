@@ -57,6 +57,9 @@ INLINE __m512i doubled(void) {
                              0x0a000a, 0x0b000b, 0x0c000c, 0x0d000d, 0x0e000e, 0x0f000f);
 }
 
+/* The words of the first and of the second half in turns. */
+INLINE __m512i alternating(int second) { return _mm512_add_epi32(doubled(), _mm512_set1_epi32(second << 16)); }
+
 INLINE LanePair load_two_bf16(const char *x) {
     const __m512i words = _mm512_loadu_si512(x), low = doubled(), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     const __mmask32 upper = 0xaaaaaaaa;
@@ -103,9 +106,7 @@ INLINE __m512i to_bf16(LanePair v) {
 }
 
 INLINE void store_pairs_bf16(char *y, LanePair v) {
-    const __m512i turns = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
-                                            0x180008, 0x190009, 0x1a000a, 0x1b000b, 0x1c000c, 0x1d000d, 0x1e000e, 0x1f000f);
-    _mm512_storeu_si512(y, _mm512_permutexvar_epi16(turns, to_bf16(v)));
+    _mm512_storeu_si512(y, _mm512_permutexvar_epi16(alternating(16), to_bf16(v)));
 }
 #else
 INLINE __m512i to_bf16(LanePair v) { return to_bf16_by_integers(v); }
@@ -128,17 +129,22 @@ INLINE LanePair load_pairs_bf16(const char *x) {
     return (LanePair){_mm512_castsi512_ps(_mm512_slli_epi32(words, 16)), _mm512_castsi512_ps(_mm512_and_si512(words, upper))};
 }
 
+INLINE __m256i to_f16(Lanes v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
 INLINE Lanes load_f16(const char *x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
 
-INLINE void store_f16(char *y, Lanes v) {
-    _mm256_storeu_si256((void *)y, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+INLINE void store_f16(char *y, Lanes v) { _mm256_storeu_si256((void *)y, to_f16(v)); }
+
+INLINE LanePair load_pairs_f16(const char *x) {
+    const __m512i even_then_odd = _mm512_setr_epi32(0x020000, 0x060004, 0x0a0008, 0x0e000c, 0x120010, 0x160014, 0x1a0018, 0x1e001c,
+                                                    0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d);
+    const __m512i words = _mm512_permutexvar_epi16(even_then_odd, _mm512_loadu_si512(x));
+    return (LanePair){_mm512_cvtph_ps(_mm512_castsi512_si256(words)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64(words, 1))};
 }
 
-INLINE LanePair load_pairs_f16(const char *x) { return unzip((LanePair){load_f16(x), load_f16(x + 32)}); }
-
 INLINE void store_pairs_f16(char *y, LanePair v) {
-    const LanePair zipped = zip(v);
-    store_f16(y, zipped.first), store_f16(y + 32, zipped.second);
+    const __m512i first = _mm512_castsi256_si512(to_f16(v.first)), second = _mm512_castsi256_si512(to_f16(v.second));
+    _mm512_storeu_si512(y, _mm512_permutex2var_epi16(first, alternating(32), second));
 }
 
 #include "rotate.h"

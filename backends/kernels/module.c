@@ -48,8 +48,8 @@ static bool parse_phase(PyObject *const *parts, Job *job) {
     if (!view_of(parts[0], 3, &positions) || !view_of(parts[1], 2, &turns) || !view_of(parts[2], 1, &gains) ||
         (parts[3] != Py_None && !view_of(parts[3], 1, &rows)) || (parts[4] != Py_None && !view_of(parts[4], 1, &axes)))
         return false;
-    const bool integers = positions.dtype == INT32 || positions.dtype == INT64;
-    if (!integers || turns.dtype != INT64 || gains.dtype != FLOAT32 || (rows.data && rows.dtype != INT32) ||
+    const bool whole = positions.dtype == INT32 || positions.dtype == INT64;
+    if (!whole || turns.dtype != INT64 || gains.dtype != FLOAT32 || (rows.data && rows.dtype != INT32) ||
         (axes.data && axes.dtype != INT32)) {
         PyErr_SetString(PyExc_TypeError, "positions and turns are integers, gains float32, rows and axes int32");
         return false;
