@@ -1,4 +1,4 @@
-"""Pictures: they show the numbers that the core computes, in the field's terms, and can be read in black and white."""
+"""Pictures of ropes: the numbers that the core computes, in the field's terms, readable in black and white."""
 
 import functools
 import json
@@ -7,18 +7,13 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import tightrope
 from tightrope import viewing
-from tightrope.backends.parity.subjects import OnDevice
-from tightrope.cli import main
-from tightrope.rope import reference
 from tightrope.rope.scaling.default import Default
-from tightrope.viewing import accuracy, curves
+from tightrope.viewing import curves
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("agg")
+pytest.importorskip("matplotlib")
 
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -29,7 +24,6 @@ LONGROPE = {
     "rope_type": "longrope", "short_factor": [1.0] * 32, "long_factor": [4.0] * 32, "short_mscale": 1.0,
     "long_mscale": 1.25, "original_max_position_embeddings": 4096,
 }  # fmt: skip
-SMALL = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
 BLOCKS = [
     {"rope_type": "default"}, {"rope_type": "linear", "factor": 8.0}, {"rope_type": "ntk", "factor": 4.0},
     {"rope_type": "dynamic", "factor": 2.0}, YARN, {**YARN, "truncate": False}, LLAMA3, LONGROPE,
@@ -147,11 +141,6 @@ def test_pairs_that_do_not_turn_are_shaded():
     assert "pairs 8 to 31 do not turn" in shown
 
 
-def test_libraries_stand_beside_our_precisions(monkeypatch):
-    monkeypatch.setattr(accuracy, "_peer_curves", lambda config, model, key: {"a library 1.0": [0.5]})
-    assert accuracy.error_curves({}, model(YARN), "kind_0", []) == {"a library 1.0": [0.5]}
-
-
 def test_every_layer_type_has_its_panels_and_says_its_layers():
     figure = drawn({"rope_type": "default"}, YARN)
     assert [block.get_suptitle().partition(":")[0] for block in figure.subfigs] == ["kind_0", "kind_1"]
@@ -209,107 +198,3 @@ except tightrope.RopeError as error:
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == 'pictures need matplotlib; pip install "tightrope[plot]"\n'
-
-
-ERRORS = {"exact": [6e-8] * len(curves.ERROR_POSITIONS), "float32": [1e-7 * at for at in curves.ERROR_POSITIONS]}
-
-
-def test_errors_are_drawn_against_the_position_and_the_context():
-    found = tightrope.ModelRope(ropes={"default": rope(YARN)}, layers=())
-    (axes,) = viewing.draw_errors(found, {"default": ERRORS}, "a model").axes
-    shown = {one.get_label(): one.get_data() for one in axes.lines[:2]}
-    assert shown.keys() == ERRORS.keys()
-    np.testing.assert_array_equal(shown["float32"][0], curves.ERROR_POSITIONS)
-    np.testing.assert_array_equal(shown["float32"][1], ERRORS["float32"])
-    assert [one.get_xdata()[0] for one in axes.lines[2:]] == [32768, 131072]
-
-
-@pytest.mark.backend("torch")
-def test_error_curves_are_flat_for_exact_phases_and_grow_in_float32():
-    config = {"model_type": "llama", "hidden_size": 256, "num_attention_heads": 2, "num_hidden_layers": 1}
-    found = tightrope.read(config)
-    subject = OnDevice(tightrope.load_backend("torch"), "cpu")
-    measured = accuracy.error_curves(config, found, "default", [subject])
-    # 1e-7 is what exact precision promises; float32 rounds an angle of n radians to n · 2⁻²⁴.
-    assert max(measured["exact, torch:cpu"]) < 1e-7
-    assert measured["float32, torch:cpu"][-1] > 2.0**24 * 2.0**-25 / 2
-    assert all(len(line) == len(curves.ERROR_POSITIONS) for line in measured.values())
-
-
-class Turned:
-    """A library that turns by what a rope says, with pairs moved half a head apart."""
-
-    def __init__(self, config):
-        self.config = config
-
-    def rotate(self, layer, x, offset):
-        positions = np.arange(offset, offset + x.shape[2])[None]
-        cos, sin = (part[:, None] for part in reference.cos_sin(self.config, positions))
-        y = reference.rotate(x, cos, sin, layout=self.config.layout, side=self.config.side)
-        return np.concatenate((y[..., ::2], y[..., 1::2]), axis=-1)
-
-
-def test_a_library_that_moves_pairs_is_not_blamed_for_it():
-    config = rope(YARN, layout="interleaved")
-    assert accuracy._peer_error(Turned(config), 0, config, 65535) == 0
-
-
-def test_a_library_with_another_base_is_off_by_as_much_as_it_turns():
-    config = rope(YARN, layout="interleaved")
-    assert accuracy._peer_error(Turned(config.replace(base=1e4)), 0, config, 65535) > 1
-
-
-@pytest.fixture
-def config_file(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(SMALL))
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["inspect", "CONFIG"],
-        ["inspect", "CONFIG", "--compare", "CONFIG"],
-        ["precision", "CONFIG", "--backends", "torch"],
-    ],
-    ids=["inspect", "compare", "precision"],
-)
-@pytest.mark.backend("torch")
-def test_commands_draw(arguments, config_file, tmp_path):
-    command = [config_file if one == "CONFIG" else one for one in arguments]
-    ran = CliRunner().invoke(main, [*command, "--plot", str(tmp_path / "out.png")])
-    assert ran.exit_code == 0, ran.output
-    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_comparing_without_a_picture_is_wrong_usage(config_file):
-    assert CliRunner().invoke(main, ["inspect", config_file, "--compare", config_file]).exit_code == 2
-
-
-def test_a_picture_that_cannot_be_written_is_an_error_in_words(config_file, tmp_path):
-    ran = CliRunner().invoke(main, ["inspect", config_file, "--plot", str(tmp_path / "none" / "out.png")])
-    assert ran.exit_code == 1
-    assert "Could not open file" in ran.output
-
-
-@pytest.mark.parametrize(
-    ("folders", "block", "expected"),
-    [
-        (("a", "b"), [], ("a", "b")),
-        (("x/a", "y/a"), [], ("x/a/config.json", "y/a/config.json")),
-        (("a", "a"), ["--rope", json.dumps(YARN)], ("a with --rope", "a")),
-    ],
-    ids=["names", "the same name", "the same file"],
-)
-def test_compared_configurations_are_told_apart(folders, block, expected, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    files = [f"{folder}/config.json" for folder in folders]
-    for folder, file in zip(folders, files, strict=True):
-        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text(json.dumps(SMALL))
-    asked = []
-    monkeypatch.setattr(viewing, "draw_comparison", lambda left, right, names: asked.append(names) or drawn(YARN))
-    ran = CliRunner().invoke(main, ["inspect", files[0], "--compare", files[1], "--plot", "both.png", *block])
-    assert ran.exit_code == 0, ran.output
-    assert asked == [expected]
