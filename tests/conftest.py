@@ -82,6 +82,14 @@ def golden_path(tmp_path):
     return golden_files.recorded(tmp_path)
 
 
+@pytest.fixture
+def llama():
+    """A tiny transformers model of one's own, to be patched."""
+    import hf_models
+
+    return hf_models.fresh("llama")
+
+
 @functools.cache
 def missing(name):
     """Return why a backend cannot be used, None where it can."""

@@ -2,7 +2,6 @@
 
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
-import copy
 import re
 
 import pytest
@@ -16,16 +15,6 @@ from tightrope.backends.patching import Swap, _apply
 from tightrope.backends.torch import hf_forward
 
 pytestmark = pytest.mark.backend("torch")
-
-
-@pytest.fixture(scope="module")
-def built():
-    return tiny_models.build("llama")
-
-
-@pytest.fixture
-def llama(built):
-    return copy.deepcopy(built)
 
 
 @pytest.fixture

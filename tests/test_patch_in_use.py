@@ -18,11 +18,6 @@ import tiny_models
 pytestmark = pytest.mark.backend("torch")
 
 
-@pytest.fixture
-def llama():
-    return hf_models.fresh("llama")
-
-
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointed"])
 def test_gradients_are_those_of_the_unpatched_model(llama, checkpointing):
     """Up to the rounding of float32: measured against the same model in float64."""

@@ -22,11 +22,6 @@ from tightrope.backends.torch.rotate import rotate_pair
 pytestmark = pytest.mark.backend("torch")
 
 
-@pytest.fixture
-def llama():
-    return hf_models.fresh("llama")
-
-
 @pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
 def test_unpatching_restores_the_logits_bit_for_bit(name):
     model = hf_models.model(name)
