@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 import golden_files
+import report_files
 import tightrope
 
 BACKENDS = ("torch", "mlx")
@@ -88,6 +89,12 @@ def llama():
     import hf_models
 
     return hf_models.fresh("llama")
+
+
+@pytest.fixture(scope="session")
+def dynamic_report(tmp_path_factory):
+    """The path of a report whose frequencies follow the slider."""
+    return report_files.written(tmp_path_factory.mktemp("dynamic"), report_files.DYNAMIC)
 
 
 @functools.cache
