@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.frozen import FrozenMap
 from tightrope.rope.mrope import MRope
 from tightrope.rope.query_scale import QueryScale
@@ -152,7 +152,7 @@ def _scaling_from(block: Mapping[str, object]) -> Scaling:
     known = {item.name for item in cls.parameters()} | {"rope_type", "type"}
     unknown = sorted(set(block) - known)
     if unknown:
-        raise RopeConfigError(f"unknown key {key!r} for rope_type {name!r}" for key in unknown)
+        raise RopeConfigError(f"unknown key {key!r} for rope_type {name!r}{suggestion(key, known)}" for key in unknown)
     return cls.from_block(block)
 
 

@@ -1,5 +1,6 @@
 """The errors that Tightrope raises: each names the field, the rule, the value it got and what to do."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -47,6 +48,12 @@ def shortened(value: object, limit: int = 60) -> str:
     except ValueError:  # an integer with more digits than Python prints
         text = "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean …?" where a known name is near, else nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 class RopeWarning(UserWarning):

@@ -186,6 +186,43 @@ class TestUnknownKeys:
     def test_are_problems_when_reading_is_strict(self):
         assert problems(self.CONFIG, strict=True) == [self.TEXT]
 
+    @pytest.mark.parametrize(
+        ("config", "missing", "unknown"),
+        [
+            (
+                scaled({"rope_type": "linear", "facter": 4.0}),
+                "rope_scaling.factor is required by rope_type 'linear' and missing",
+                "unknown key 'rope_scaling.facter' (value 4.0); did you mean 'factor'?",
+            ),
+            (
+                {**GOOD, "rope_parameters": {"rope_type": "yarn", "facter": 4.0, "rope_theta": 1e4}},
+                "rope_parameters: rope_type 'yarn' needs factor or original_max_position_embeddings; "
+                "give at least one of them",
+                "unknown key 'rope_parameters.facter' (value 4.0); did you mean 'factor'?",
+            ),
+            (
+                {**GOOD, "rope_parameters": {"full_attention": {"rope_type": "linear", "factr": 4.0}}},
+                "rope_parameters.full_attention.factor is required by rope_type 'linear' and missing",
+                "unknown key 'rope_parameters.full_attention.factr' (value 4.0); did you mean 'factor'?",
+            ),
+            (
+                scaled({"rope_type": "linear", "scale": 4.0}),
+                "rope_scaling.factor is required by rope_type 'linear' and missing",
+                "unknown key 'rope_scaling.scale' (value 4.0)",
+            ),
+        ],
+        ids=["rope_scaling", "rope_parameters", "per layer", "nothing near"],
+    )
+    def test_are_told_with_what_is_missing(self, config, missing, unknown):
+        assert problems(config) == [missing, unknown]
+
+    def test_shared_by_several_ropes_are_told_once(self):
+        block = {"rope_type": "linear", "factor": 2.0, "facter": 4.0}
+        with pytest.warns(tightrope.RopeWarning) as warned:
+            model = tightrope.read({**scaled(block), "model_type": "modernbert"})
+        assert len(warned) == 1
+        assert sum("facter" in note for note in model.notes) == 1
+
     def test_of_another_rope_type_are_noted_without_a_warning(self):
         model = tightrope.read(scaled({"rope_type": "linear", "factor": 2.0, "beta_fast": 32}), strict=True)
         assert "rope_scaling.beta_fast has no effect with rope_type 'linear'" in model.notes

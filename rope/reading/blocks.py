@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from tightrope.rope.errors import shortened, suggestion
 from tightrope.rope.reading.family import Family, LayerRope
-from tightrope.rope.reading.sheet import Sheet, shortened, suggestion
+from tightrope.rope.reading.sheet import Sheet
 from tightrope.rope.scaling import find_type, rope_types
 
 # Names that mean a type under another name. `mrope` says that there are sections, which say it themselves.
@@ -150,7 +151,8 @@ def parameters(block: Block, name: str, family: Family) -> dict[str, Any]:
             values[new] = sheet.values[old]
     if name == "ntk" and family.alpha and sheet.values.get("alpha") is not None:
         values["factor"] = sheet.values["alpha"]
-    sheet.findings.unknown.extend(_unknown(sheet, name, family))
+    for text in _unknown(sheet, name, family):
+        sheet.findings.unknown_key(text)
     return values
 
 
@@ -171,7 +173,7 @@ def _unknown(sheet: Sheet, name: str, family: Family) -> Iterator[str]:
             if key not in ("original_max_position_embeddings", "max_position_embeddings"):
                 sheet.findings.note(f"{sheet.where(key)} has no effect with rope_type {name!r}")
         else:
-            hint = suggestion(key, expected | _all_parameters())
+            hint = suggestion(key, expected)
             yield f"unknown key {sheet.where(key)!r} (value {shortened(value)}){hint}"
 
 

@@ -62,7 +62,7 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
     findings = Findings()
     part = _part(Sheet(config, findings), tower)
     model = None if part is None else _read_sheet(part, findings, strict)
-    if strict:
+    if strict or findings.problems:  # what is missing may be there under a misspelt name
         findings.problems.extend(findings.unknown)
     if findings.problems or model is None:
         raise RopeConfigError(dict.fromkeys(findings.problems), source=name)

@@ -3,12 +3,12 @@
 from typing import Any
 
 from tightrope.rope.config import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.mrope import AxisOrder, MRope
 from tightrope.rope.reading.blocks import Block, parameters, type_name
 from tightrope.rope.reading.family import Family
 from tightrope.rope.reading.geometry import LENGTH_KEYS, Geometry, read_geometry, with_default
-from tightrope.rope.reading.sheet import Findings, Sheet, shortened, suggestion
+from tightrope.rope.reading.sheet import Findings, Sheet
 from tightrope.rope.scaling import Scaling, find_type, rope_types
 
 

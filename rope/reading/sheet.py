@@ -1,6 +1,5 @@
 """One JSON object of a configuration: typed access, with the place of every mistake."""
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ class Findings:
     Attributes:
         problems: What cannot be right; all of them become one error.
         notes: What a person would want to check.
-        unknown: Keys that nobody knows: warnings, or problems where reading is strict.
+        unknown: Keys that nobody knows: warnings, or problems where reading is strict or fails anyway.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -35,6 +34,11 @@ class Findings:
         """Add a problem once."""
         if text not in self.problems:
             self.problems.append(text)
+
+    def unknown_key(self, text: str) -> None:
+        """Add an unknown key once: several ropes may read one block."""
+        if text not in self.unknown:
+            self.unknown.append(text)
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,6 @@ class Sheet:
         else:
             return value
         return None
-
-
-def suggestion(key: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" where a known name is near."""
-    nearest = difflib.get_close_matches(key, list(known), n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

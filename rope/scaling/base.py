@@ -13,7 +13,6 @@ A rope type is one module of this package:
 The field declarations say how a parameter is read, checked and written; `check` holds the rules between fields.
 """
 
-import difflib
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 
 if TYPE_CHECKING:
     from tightrope.rope.config import RopeConfig
@@ -233,6 +232,5 @@ def find_type(name: str) -> type[Scaling]:
     """
     if name in _REGISTRY:
         return _REGISTRY[name]
-    nearest = difflib.get_close_matches(name, _REGISTRY, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(rope_types())}"
+    hint = suggestion(name, _REGISTRY) or f"; known: {', '.join(rope_types())}"
     raise RopeConfigError(f"unknown rope_type {name!r}{hint}")
