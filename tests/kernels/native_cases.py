@@ -50,3 +50,35 @@ def apart_tables_problem(kernel):
         if not torch.equal(out, wanted.permute(axes)):
             return order
     return None
+
+
+def _extremes():
+    """cos and sin that meet every corner of rounding: ties, subnormal products, overflow, NaN with any payload."""
+    steps = 1 + np.arange(-8, 9) * 2.0**-12
+    tiny = np.float32(2.0) ** np.arange(-149, -118)
+    patterns = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0xFFC00001, 0x7F7FFFFF, 0x477FF000], np.uint32)
+    ties = np.concatenate([1 + np.arange(1, 9) * 2.0**-8, 1 + np.arange(1, 9) * 2.0**-11])
+    cos = np.concatenate([steps, tiny, ties]).astype(np.float32)
+    cos = np.concatenate([cos, patterns.view(np.float32)])
+    return cos, np.roll(cos, 7) * np.float32(0.75)
+
+
+def rounding_problem(kernel, dtype, layout):
+    """Return what comes out wrong where rounding is hard, None where nothing."""
+    import torch
+
+    from tightrope.backends.kernels.angles import Table
+
+    with np.errstate(invalid="ignore"):
+        cos, sin = _extremes()
+    values = np.array([1, -1, 3, 0.0078125, 60000, -1e-7, np.inf, np.nan], np.float32)
+    rows = np.stack([np.resize(np.roll(values, i), 2 * len(cos)) for i in range(8)])
+    x = torch.from_numpy(rows[None, None]).to(getattr(torch, dtype))
+    out = torch.empty_like(x)
+    table = Table(cos=torch.from_numpy(np.tile(cos, (1, 8, 1))), sin=torch.from_numpy(np.tile(sin, (1, 8, 1))))
+    kernel.rotate((x,), (out,), table, layout=layout, side="head", order="bhsd", transpose=False)
+    with np.errstate(all="ignore"):
+        wanted = reference.rotate_bits(x.float().numpy()[0, 0], cos, sin, layout=layout, dtype=dtype)
+    got = out.float().numpy()[0, 0]
+    same = (got == wanted) & (np.signbit(got) == np.signbit(wanted)) | (np.isnan(got) & np.isnan(wanted))
+    return None if same.all() else f"{got[~same][:4]} instead of {wanted[~same][:4]}"

@@ -7,14 +7,18 @@ import json
 import os
 import platform
 import sys
+from itertools import groupby, product
 from pathlib import Path
+from typing import NamedTuple
 
 from kernels import native_build
-from kernels.cases import CASES
+from kernels.cases import CASES, DTYPES
 from kernels.mutants import Mutant
 
-# The instruction set whose lanes get mistakes too; the rest of the text is the same for all.
-LANES = "neon" if platform.machine() in ("arm64", "aarch64") else "avx2"
+FORMS = tuple(product(DTYPES, ("half", "interleaved")))
+
+# The instruction set for which the text that all share gets its mistakes.
+SHARED = "neon" if platform.machine() in ("arm64", "aarch64") else "avx2"
 
 IN_ROW = [
     Mutant("sign", "mul_sub(x.first, cos, mul(x.second, sin))", "mul_add(x.first, cos, mul(x.second, sin))"),
@@ -49,55 +53,94 @@ IN_ANGLES = [
     Mutant("gain of the first table", "p->gains[row]", "p->gains[0]"),
     Mutant("every block of pairs the first", "turns[start + i]", "turns[i]"),
 ]  # fmt: skip
-IN_LANES = {
-    "avx2": [
-        Mutant("bfloat16 ties away", "_mm256_set1_epi32(0x7fff)", "_mm256_set1_epi32(0x8000)"),
-        Mutant("float16 cut off", "_MM_FROUND_TO_NEAREST_INT", "_MM_FROUND_TO_ZERO"),
-        Mutant("float32 pairs in the wrong order", "_mm256_permute2f128_ps(low, high, 0x20)", "low"),
-        Mutant("bfloat16 pairs exchanged", "first, _mm256_castps_si256(rounded.second), 0xaa", "first, first, 0xaa"),
-    ],
-    "neon": [
-        Mutant("bfloat16 ties away", "vdupq_n_u32(0x7fff)", "vdupq_n_u32(0x8000)"),
-        Mutant("half of the pairs lost", "{{v.first, v.second}}", "{{v.first, v.first}}"),
-    ],
-}
-IN_FILES = {"row.h": IN_ROW, "rotate.h": IN_TILE, "angles.h": IN_ANGLES, f"{LANES}.c": IN_LANES[LANES]}
-MUTANTS = [(file, mutant) for file, mutants in IN_FILES.items() for mutant in mutants]
+IN_AVX2 = [
+    Mutant("bfloat16 ties away", "_mm256_set1_epi32(0x7fff)", "_mm256_set1_epi32(0x8000)"),
+    Mutant("float16 cut off", "_MM_FROUND_TO_NEAREST_INT", "_MM_FROUND_TO_ZERO"),
+    Mutant("float32 pairs in the wrong order", "_mm256_permute2f128_ps(low, high, 0x20)", "low"),
+    Mutant("bfloat16 pairs exchanged", "first, _mm256_castps_si256(rounded.second), 0xaa", "first, first, 0xaa"),
+    Mutant("NaN rounded as a number", "_mm256_or_ps(v.first, quiet), first_nan", "rounded.first, first_nan"),
+]
+IN_AVX512 = [
+    Mutant("every second vector the first", "high = _mm512_add_epi16(low, _mm512_set1_epi16(16))", "high = low"),
+    Mutant("float32 pairs in the wrong order", "high = _mm512_add_epi32(low, _mm512_set1_epi32(8))", "high = low"),
+    Mutant("bfloat16 pairs exchanged", "alternating(16)", "alternating(15)"),
+    Mutant("float16 pairs exchanged", "alternating(32)", "alternating(33)"),
+    Mutant("float16 cut off", "_MM_FROUND_TO_NEAREST_INT", "_MM_FROUND_TO_ZERO"),
+    Mutant("subnormal numbers flushed", "&& any_subnormal(v)", "&& 0"),
+    Mutant("subnormal second members flushed", "_mm512_fpclass_ps_mask(v.second, 0x20)", "0"),
+]
+IN_NEON = [
+    Mutant("bfloat16 ties away", "vdupq_n_u32(0x7fff)", "vdupq_n_u32(0x8000)"),
+    Mutant("half of the pairs lost", "{{v.first, v.second}}", "{{v.first, v.first}}"),
+    Mutant("both vectors the first", "to_bf16(v.first), to_bf16(v.second))", "to_bf16(v.first), to_bf16(v.first))"),
+]
 
 
-def differs(path):
-    """Say whether the extension at that path gives something wrong."""
+class Mistake(NamedTuple):
+    """A mutant, the file that it is put into, and the instruction set whose kernel must then give other bits."""
+
+    file: str
+    variant: str
+    mutant: Mutant
+
+    def __str__(self):
+        return f"{self.variant}: {self.mutant}"
+
+
+MISTAKES = [
+    Mistake(file, variant, mutant)
+    for file, variant, mutants in (
+        ("row.h", SHARED, IN_ROW), ("rotate.h", SHARED, IN_TILE), ("angles.h", SHARED, IN_ANGLES),
+        ("avx2.c", "avx2", IN_AVX2), ("avx512.c", "avx512bf16", IN_AVX512), ("neon.c", "neon", IN_NEON),
+    )
+    for mutant in mutants
+]  # fmt: skip
+
+
+def differs(path, variant):
+    """Say whether that kernel of the extension at that path gives something wrong."""
     from kernels import native_cases
     from tightrope.backends.torch.native import Kernel
 
     extension = native_build.load(path)
-    kernel = Kernel(extension, LANES, extension.variants.index(LANES))
-    cases = [*native_cases.MORE, *CASES.values()]
-    return bool(native_cases.apart_tables_problem(kernel)) or any(native_cases.problem(kernel, case) for case in cases)
+    kernel = Kernel(extension, variant, extension.variants.index(variant))
+    if native_cases.apart_tables_problem(kernel) or any(native_cases.rounding_problem(kernel, *how) for how in FORMS):
+        return True
+    return any(native_cases.problem(kernel, case) for case in [*native_cases.MORE, *CASES.values()])
 
 
-def differs_apart(path):
+def differs_apart(path, variant):
     """As `differs`, in a process of its own: a mistake may write where it must not, and dying of it counts as well."""
     child = os.fork()
     if child == 0:
-        os._exit(differs(path))
+        os._exit(differs(path, variant))
     return os.waitpid(child, 0)[1] != 0
 
 
 def main(folder):
-    """Print a line for the text as it is and for each mistake: its name, and whether something came out wrong."""
+    """Print a line for the text as it is and each mistake that can be tried here: its name, and whether it was seen."""
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
     build = native_build.Build(Path(folder))
     build.compile(*native_build.SOURCES)
-    print(json.dumps(["", differs_apart(build.link("right.so"))]), flush=True)
-    for number, (file, mutant) in enumerate(MUTANTS):
-        text = (build.folder / file).read_text()
-        (build.folder / file).write_text(mutant.apply(text))
-        build.compile(LANES)
-        print(json.dumps([mutant.name, differs_apart(build.link(f"{number}.so"))]), flush=True)
-        (build.folder / file).write_text(text)
+    right = build.link("right.so")
+    here = native_build.load(right).variants
+    print(json.dumps(["", any(differs_apart(right, variant) for variant in here)]), flush=True)
+    for variant, mistakes in groupby(MISTAKES, lambda mistake: mistake.variant):
+        for mistake in mistakes if variant in here else ():
+            print(json.dumps([str(mistake), seen(mistake, build)]), flush=True)
+        build.compile(variant)
+
+
+def seen(mistake, build):
+    """Say whether something came out wrong with the mistake in the text."""
+    path = build.folder / mistake.file
+    text = path.read_text()
+    path.write_text(mistake.mutant.apply(text))
+    build.compile(mistake.variant)
+    path.write_text(text)
+    return differs_apart(build.link(f"{MISTAKES.index(mistake)}.so"), mistake.variant)
 
 
 if __name__ == "__main__":
