@@ -33,12 +33,14 @@ typedef struct {
 
 INLINE Row next(Row row, Loop by) { return (Row){row.x + by.x, row.y + by.y, row.cos + by.cos, row.sin + by.sin}; }
 
+INLINE CosSin angles_of_row(Row row, uint32_t sign) { return (CosSin){(const float *)row.cos, (const float *)row.sin, sign}; }
+
 /* Rows without gaps: the loop in which the time goes. `ahead`: how far behind each row lies the one to ask memory for, 0 for
  * none; between runs through memory the processor's own guesses start anew. */
 INLINE void rotate_run(Dtype dtype, Layout layout, Row row, Loop by, int64_t pairs, uint32_t sign, int64_t ahead) {
     for (int64_t j = 0; j < by.count; j++, row = next(row, by)) {
         for (int64_t i = 0; ahead && i < 2 * pairs * size_of(dtype); i += 64) __builtin_prefetch(row.x + ahead + i);
-        rotate_dense(dtype, layout, row.x, row.y, (Turns){(const float *)row.cos, (const float *)row.sin, sign}, pairs);
+        rotate_dense(dtype, layout, row.x, row.y, angles_of_row(row, sign), pairs);
     }
 }
 
@@ -78,7 +80,7 @@ static void rotate_rows(const Job *job, const Heads *h, Row row, Loop by, int64_
     }
     const Steps in = steps(job->layout, h->in.channel, pairs), out = steps(job->layout, h->out.channel, pairs);
     for (int64_t j = 0; j < by.count; j++, row = next(row, by))
-        rotate_strided(h->dtype, row.x, in, row.y, out, (const float *)row.cos, (const float *)row.sin, job->flip, pairs);
+        rotate_strided(h->dtype, row.x, in, row.y, out, angles_of_row(row, job->flip), pairs);
 }
 
 /* A tile of one tensor, in the order in which it lies in memory. */

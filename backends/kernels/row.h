@@ -77,18 +77,28 @@ INLINE void copy_element(Dtype dtype, char *to, const char *from) {
         memcpy(to, from, 2);
 }
 
+/* The angles of a row, and the sign bit that turns it back. */
+typedef struct {
+    const float *cos, *sin;
+    uint32_t sign;
+} CosSin;
+
+INLINE LanePair turn_by(LanePair x, CosSin by, int64_t i) {
+    return turn(x, load_f32(by.cos + i), flip(load_f32(by.sin + i), by.sign));
+}
+
 /* Turns at most LANES pairs that do not fill a vector or do not lie side by side: through buffers, by the same arithmetic. */
-static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Steps in, char *y, Steps out, const float *cos,
-                                                 const float *sin, uint32_t sign, int64_t count) {
+static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Steps in, char *y, Steps out, CosSin by,
+                                                 int64_t count) {
     const int64_t size = size_of(dtype), second = size * LANES;
     char few[LANES * 8] = {0};
-    float c[LANES] = {0}, s[LANES] = {0};
+    float cos[LANES] = {0}, sin[LANES] = {0};
     for (int64_t i = 0; i < count; i++) {
         copy_element(dtype, few + i * size, x + i * in.next);
         copy_element(dtype, few + i * size + second, x + i * in.next + in.second);
-        c[i] = cos[i], s[i] = sin[i];
+        cos[i] = by.cos[i], sin[i] = by.sin[i];
     }
-    store_two(dtype, few, turn(load_two(dtype, few), load_f32(c), flip(load_f32(s), sign)));
+    store_two(dtype, few, turn_by(load_two(dtype, few), (CosSin){cos, sin, by.sign}, 0));
     for (int64_t i = 0; i < count; i++) {
         copy_element(dtype, y + i * out.next, few + i * size);
         copy_element(dtype, y + i * out.next + out.second, few + i * size + second);
@@ -96,29 +106,18 @@ static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Ste
 }
 
 /* Any strides: a vector's worth at a time. */
-static void rotate_strided(Dtype dtype, const char *x, Steps in, char *y, Steps out, const float *cos, const float *sin,
-                           uint32_t sign, int64_t pairs) {
+static void rotate_strided(Dtype dtype, const char *x, Steps in, char *y, Steps out, CosSin by, int64_t pairs) {
     for (int64_t i = 0; i < pairs; i += LANES) {
-        const int64_t count = pairs - i < LANES ? pairs - i : LANES;
-        rotate_few(dtype, x + i * in.next, in, y + i * out.next, out, cos + i, sin + i, sign, count);
+        const CosSin here = {by.cos + i, by.sin + i, by.sign};
+        rotate_few(dtype, x + i * in.next, in, y + i * out.next, out, here, pairs - i < LANES ? pairs - i : LANES);
     }
 }
 
-/* The angles of a row, and the sign bit that turns it back. */
-typedef struct {
-    const float *cos, *sin;
-    uint32_t sign;
-} Turns;
-
-INLINE LanePair turn_by(LanePair x, Turns turns, int64_t i) {
-    return turn(x, load_f32(turns.cos + i), flip(load_f32(turns.sin + i), turns.sign));
-}
-
 /* LANES pairs from the i-th on, which lie without gaps: turned, and stored. */
-INLINE LanePair turned(Dtype dtype, Layout layout, const char *x, Steps at, Turns turns, int64_t i) {
+INLINE LanePair turned(Dtype dtype, Layout layout, const char *x, Steps at, CosSin by, int64_t i) {
     const char *from = x + i * at.next;
-    if (layout == HALF) return turn_by((LanePair){load(dtype, from), load(dtype, from + at.second)}, turns, i);
-    return turn_by(load_pairs(dtype, from), turns, i);
+    if (layout == HALF) return turn_by((LanePair){load(dtype, from), load(dtype, from + at.second)}, by, i);
+    return turn_by(load_pairs(dtype, from), by, i);
 }
 
 INLINE void put(Dtype dtype, Layout layout, char *y, Steps at, int64_t i, LanePair v) {
@@ -130,36 +129,36 @@ INLINE void put(Dtype dtype, Layout layout, char *y, Steps at, int64_t i, LanePa
 }
 
 /* Twice as many in layout half, whole registers at a time. */
-INLINE void rotate_two(Dtype dtype, const char *x, char *y, Steps at, Turns turns, int64_t i) {
+INLINE void rotate_two(Dtype dtype, const char *x, char *y, Steps at, CosSin by, int64_t i) {
     const char *from = x + i * at.next;
     char *to = y + i * at.next;
     const LanePair first = load_two(dtype, from), second = load_two(dtype, from + at.second);
-    const LanePair low = turn_by((LanePair){first.first, second.first}, turns, i);
-    const LanePair high = turn_by((LanePair){first.second, second.second}, turns, i + LANES);
+    const LanePair low = turn_by((LanePair){first.first, second.first}, by, i);
+    const LanePair high = turn_by((LanePair){first.second, second.second}, by, i + LANES);
     store_two(dtype, to, (LanePair){low.first, high.first});
     store_two(dtype, to + at.second, (LanePair){low.second, high.second});
 }
 
 /* The first `count` pairs of a row without gaps, a multiple of LANES. */
-INLINE void rotate_vectors(Dtype dtype, Layout layout, const char *x, char *y, Steps at, Turns turns, int64_t count) {
+INLINE void rotate_vectors(Dtype dtype, Layout layout, const char *x, char *y, Steps at, CosSin by, int64_t count) {
     int64_t i = 0;
     if (layout == HALF)
-        for (; i + 2 * LANES <= count; i += 2 * LANES) rotate_two(dtype, x, y, at, turns, i);
-    for (; i < count; i += LANES) put(dtype, layout, y, at, i, turned(dtype, layout, x, at, turns, i));
+        for (; i + 2 * LANES <= count; i += 2 * LANES) rotate_two(dtype, x, y, at, by, i);
+    for (; i < count; i += LANES) put(dtype, layout, y, at, i, turned(dtype, layout, x, at, by, i));
 }
 
 /* A row without gaps. Where its pairs fill no whole number of vectors, the last vector reaches back into the one before it, and
  * so is read before that is written: x and y may be the same. */
-INLINE void rotate_dense(Dtype dtype, Layout layout, const char *x, char *y, Turns turns, int64_t pairs) {
+INLINE void rotate_dense(Dtype dtype, Layout layout, const char *x, char *y, CosSin by, int64_t pairs) {
     const Steps at = steps(layout, size_of(dtype), pairs);
     const int64_t rest = pairs % LANES;
     if (pairs < LANES) {
-        rotate_few(dtype, x, at, y, at, turns.cos, turns.sin, turns.sign, pairs);
+        rotate_few(dtype, x, at, y, at, by, pairs);
     } else if (rest) {
-        const LanePair last = turned(dtype, layout, x, at, turns, pairs - LANES);
-        rotate_vectors(dtype, layout, x, y, at, turns, pairs - rest);
+        const LanePair last = turned(dtype, layout, x, at, by, pairs - LANES);
+        rotate_vectors(dtype, layout, x, y, at, by, pairs - rest);
         put(dtype, layout, y, at, pairs - LANES, last);
     } else {
-        rotate_vectors(dtype, layout, x, y, at, turns, pairs);
+        rotate_vectors(dtype, layout, x, y, at, by, pairs);
     }
 }

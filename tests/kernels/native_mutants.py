@@ -23,12 +23,12 @@ SHARED = "neon" if platform.machine() in ("arm64", "aarch64") else "avx2"
 IN_ROW = [
     Mutant("sign", "mul_sub(x.first, cos, mul(x.second, sin))", "mul_add(x.first, cos, mul(x.second, sin))"),
     Mutant("sin and cos exchanged", "mul_add(x.first, sin, mul(", "mul_add(x.first, cos, mul("),
-    Mutant("not transposed", "flip(load_f32(turns.sin + i), turns.sign)", "load_f32(turns.sin + i)"),
-    Mutant("not transposed where few", "flip(load_f32(s), sign)", "load_f32(s)"),
+    Mutant("not transposed", "flip(load_f32(by.sin + i), by.sign)", "load_f32(by.sin + i)"),
+    Mutant("not transposed where few", "(CosSin){cos, sin, by.sign}", "(CosSin){cos, sin, 0}"),
     Mutant("rest left out", "put(dtype, layout, y, at, pairs - LANES, last);", ""),
-    Mutant("rest read too late", "LANES, last)", "LANES, turned(dtype, layout, y, at, turns, pairs - LANES))"),
-    Mutant("rest with the angles before", "turns, pairs - LANES)", "(Turns){turns.cos, turns.sin - 1}, pairs - LANES)"),
-    Mutant("second vector with the first angles", "turns, i + LANES)", "turns, i)"),
+    Mutant("rest read too late", "LANES, last)", "LANES, turned(dtype, layout, y, at, by, pairs - LANES))"),
+    Mutant("rest with angles before", "by, pairs - LANES)", "(CosSin){by.cos, by.sin - 1, by.sign}, pairs - LANES)"),
+    Mutant("second vector with the first angles", "by, i + LANES)", "by, i)"),
     Mutant("odd vector left out", "    for (; i < count", "    for (; layout == INTERLEAVED && i < count"),
     Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
 ]  # fmt: skip
