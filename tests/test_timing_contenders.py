@@ -49,6 +49,13 @@ def test_everybody_computes_the_same(place, task, layout, rotary_dim, order):
             assert abs(a - b).max() < 4 * (4 * 2.0**-24) * 6, name
 
 
+@pytest.mark.parametrize(("task", "times"), [("new tensors", 1), ("by position", 1), ("with gradient", 2)])
+def test_the_yardstick_writes_as_many_bytes_as_the_task_must(place, task, times):
+    (job,) = jobs(place, tasks=[task])
+    q_and_k = (4 + 2) * 5 * 64 * 2
+    assert sum(x.nbytes for x in contenders(job)[timing.YARDSTICK]) == times * q_and_k
+
+
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize("side", ["head", "tail"])
 def test_a_library_takes_part_where_it_can_and_its_absence_is_said(side):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from statistics import median
 from typing import Final, cast
@@ -13,8 +14,7 @@ from tightrope.backends.timing.rows import Row
 from tightrope.backends.timing.work import OURS, YARDSTICK, Contenders, Task
 from tightrope.rope.config import RopeConfig
 
-_WARM_UPS: Final = 2
-# A clock's tick, the call of it and a first cache miss are noise of about a microsecond.
+# A clock's tick and the call of it are noise of about a microsecond.
 _SHORTEST_TURN: Final = 2e-3
 
 
@@ -77,28 +77,40 @@ def interleaved(
 ) -> dict[str, list[float]]:  # fmt: skip
     """Return seconds per call, round by round: in each round everyone has a turn, and everyone is first in some round.
 
+    A turn begins with a call that is not timed. So everybody finds caches and memory as a call of its own left them,
+    whoever had the turn before.
+
     Args:
         calls: What is timed, by name.
         rounds: How many rounds.
         synchronize: Waits until everything that was started is done.
         clock: Seconds.
     """
-
-    def turn(call: Callable[[], object], times: int) -> float:
-        synchronize()
-        start = clock()
-        for _ in range(times):
-            call()
-        synchronize()
-        return (clock() - start) / times
-
+    turn = partial(_turn, synchronize, clock)
     for call in calls.values():
-        turn(call, _WARM_UPS)
+        turn(call, 1)  # once more than a turn begins with: what is compiled or allocated may take two calls
     times = {name: max(1, math.ceil(_SHORTEST_TURN / max(turn(call, 1), 1e-9))) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
     for number in range(rounds):
-        first = number % len(names) if names else 0
-        for name in names[first:] + names[:first]:
+        for name in _beginning_with(number, list(calls)):
             seconds[name].append(turn(calls[name], times[name]))
     return seconds
+
+
+def _turn(
+    synchronize: Callable[[], None], clock: Callable[[], float], call: Callable[[], object], times: int
+) -> float:  # fmt: skip
+    """Return seconds per call, of so many calls after one that is not timed."""
+    call()
+    synchronize()
+    start = clock()
+    for _ in range(times):
+        call()
+    synchronize()
+    return (clock() - start) / times
+
+
+def _beginning_with(number: int, names: list[str]) -> list[str]:
+    """Return names in their order, another first for each number."""
+    first = number % max(1, len(names))
+    return names[first:] + names[:first]

@@ -24,7 +24,10 @@ def contenders(work: Work, rope: RopeConfig, device: str) -> dict[str, Contender
     inputs = _inputs(work, rope, device)
     if work.task == "angles":
         return dict(_angles(inputs, device))
-    return {name: Contender(_called(inputs, apply), remark) for name, apply, remark in _appliers(inputs, device)}
+    found = {YARDSTICK: Contender(_copy(inputs))}
+    for name, apply, remark in _appliers(inputs, device):
+        found[name] = Contender(_called(inputs, apply), remark)
+    return found
 
 
 def absent(work: Work, rope: RopeConfig, device: str) -> dict[str, str]:
@@ -54,7 +57,6 @@ def _called(inputs: Inputs, apply: Apply) -> Call:
 
 def _appliers(inputs: Inputs, device: str) -> Iterator[tuple[str, Apply, str]]:
     """Yield who rotates q and k: name, function, remark."""
-    yield YARDSTICK, _copy(inputs), ""
     yield OURS, _ours(inputs), ""
     for library in LIBRARIES:
         if library.absent(inputs.work, inputs.rope, device):
@@ -65,11 +67,15 @@ def _appliers(inputs: Inputs, device: str) -> Iterator[tuple[str, Apply, str]]:
             yield f"{library.name}, compiled", torch.compile(apply), remark
 
 
-def _copy(inputs: Inputs) -> Apply:
+def _copy(inputs: Inputs) -> Call:
+    q, k = inputs.q, inputs.k
+    if inputs.work.task == "with gradient":
+        # Results and gradients. Not what autograd makes of a clone: its backward pass hands on what it got, uncopied.
+        return lambda: (q.clone(), k.clone(), q.clone(), k.clone())
     if inputs.work.task != "in place":
-        return lambda q, k: (q.clone(), k.clone())
-    q_copy, k_copy = torch.empty_like(inputs.q), torch.empty_like(inputs.k)
-    return lambda q, k: (q_copy.copy_(q), k_copy.copy_(k))
+        return lambda: (q.clone(), k.clone())
+    q_copy, k_copy = torch.empty_like(q), torch.empty_like(k)
+    return lambda: (q_copy.copy_(q), k_copy.copy_(k))
 
 
 def _ours(inputs: Inputs) -> Apply:
