@@ -185,6 +185,11 @@ def test_models_without_a_common_rope_are_not_compared():
         viewing.draw_comparison(left, model(YARN), ("A", "B"))
 
 
+def test_a_model_without_rope_is_refused():
+    with pytest.raises(tightrope.RopeConfigError, match="has no rotary positions"):
+        viewing.draw(tightrope.ModelRope(ropes={}, layers=[None]), "a model")
+
+
 def test_a_missing_extra_is_named():
     script = """
 import sys

@@ -110,6 +110,11 @@ def test_a_plan_takes_every_layout_width_and_order_and_angles_once():
     assert len(forms) == len(in_place) + 1
 
 
+def test_a_model_without_rope_is_refused():
+    with pytest.raises(tightrope.RopeConfigError, match="has no rotary positions"):
+        jobs("torch", model=tightrope.ModelRope(ropes={}, layers=[None]))
+
+
 @pytest.mark.backend("torch")
 def test_an_unknown_task_is_refused():
     with pytest.raises(tightrope.RopeConfigError, match=r"tasks must be of 'in place', .*, got 'sideways'"):

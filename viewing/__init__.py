@@ -31,8 +31,12 @@ def draw(model: ModelRope, title: str) -> "Figure":
 
     Raises:
         ExtraMissing: matplotlib is not installed.
+        RopeConfigError: The model has no rope.
     """
-    figure: Figure = _pictures().rope_picture(model, title)
+    pictures = _pictures()
+    if not model.ropes:
+        raise RopeConfigError("there is nothing to draw: this model has no rotary positions")
+    figure: Figure = pictures.rope_picture(model, title)
     return figure
 
 

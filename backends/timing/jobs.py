@@ -40,27 +40,31 @@ def plan(
         rotary_dims: How many channels turn; empty: as the rope has it.
         heads: Of q.
         kv_heads: Of k.
-        layer_type: Which rope, where there are several.
+        layer_type: Which rope, where there are several; None: the first.
         compiled: See `Work`.
 
     Raises:
-        RopeConfigError: An argument is none of its values.
+        RopeConfigError: An argument is none of its values, or the model has no rope.
         BackendUnavailable: A backend cannot be used.
     """
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:
         raise RopeConfigError(f"tasks must be of {', '.join(map(repr, TASKS))}, got {unknown[0]!r}")
-    key = model.key(layer_type) if layer_type is not None or len(model.ropes) == 1 else next(iter(model.ropes))
-    ropes = _variants(model.ropes[key], layouts, rotary_dims)
+    ropes = _variants(_chosen(model, layer_type), layouts, rotary_dims)
     jobs = []
     for (name, device), order, rope, task, seq, dtype in product(places, orders, ropes, tasks, lengths, dtypes):
-        work = Work(
-            task=task, dtype=dtype, seq=seq, heads=heads, kv_heads=kv_heads, order=order, compiled=compiled
-        )  # fmt: skip
+        work = Work(task=task, dtype=dtype, seq=seq, heads=heads, kv_heads=kv_heads, order=order, compiled=compiled)
         again = task == "angles" and (order, rope) != (orders[0], ropes[0])
         if not again and _makes_sense(work, dtypes, backends.load(name).dtypes(device)):
             jobs.append(Job(name, device, rope, work))
     return jobs
+
+
+def _chosen(model: ModelRope, layer_type: str | None) -> RopeConfig:
+    """Return the rope of a layer type; without one, the first."""
+    if not model.ropes:
+        raise RopeConfigError("there is nothing to time: this model has no rotary positions")
+    return next(iter(model.ropes.values())) if layer_type is None else model.ropes[model.key(layer_type)]
 
 
 def _variants(rope: RopeConfig, layouts: Sequence[Layout], rotary_dims: Sequence[int]) -> list[RopeConfig]:
