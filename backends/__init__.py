@@ -41,7 +41,7 @@ def load(name: str) -> Backend:
         RopeConfigError: There is no backend of that name.
         BackendUnavailable: Its framework is not installed, is too old, or fails to import; says what to do.
     """
-    entry = ENTRIES.get(name)
+    entry = ENTRIES.get(name) if isinstance(name, str) else None
     if entry is None:
         raise RopeConfigError(f"backend must be one of {', '.join(map(repr, ENTRIES))}, got {name!r}")
     installed = _installed(entry.framework)

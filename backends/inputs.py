@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from tightrope.backends.ops import Array, Ops, Order
 from tightrope.rope.config import ALL_LAYOUTS, SIDES
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Precision
 
 ORDERS: Final[tuple[Order, ...]] = get_args(Order)
@@ -30,8 +30,8 @@ def check_form(layout: str, side: str, order: str) -> None:
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise RopeConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    if not isinstance(value, str) or value not in allowed:
+        raise RopeConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {shortened(value)}")
 
 
 def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tightrope.backends.patching import patch
 from tightrope.rope.config import ModelRope
-from tightrope.rope.errors import BackendUnavailable, RopeConfigError
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
 from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id
@@ -55,6 +55,8 @@ def load_mlx(
 
 def _folder(path: str | os.PathLike[str]) -> Path:
     """Return the folder of a model: a path on this machine, or what the hub's client fetches or kept of that name."""
+    if not isinstance(path, str | os.PathLike):
+        raise RopeConfigError(f"path must be a folder or the name of a repository, got {shortened(path)}")
     if Path(path).is_dir():
         return Path(path)
     if not (isinstance(path, str) and is_hub_id(path)):

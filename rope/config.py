@@ -3,31 +3,28 @@
 Both are frozen, hashable and valid: a value that breaks a rule cannot be constructed.
 """
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tightrope.rope.config_rules import ALL_LAYOUTS as ALL_LAYOUTS
+from tightrope.rope.config_rules import LAYOUTS as LAYOUTS
+from tightrope.rope.config_rules import SIDES as SIDES
+from tightrope.rope.config_rules import Layout as Layout
+from tightrope.rope.config_rules import Side as Side
+from tightrope.rope.config_rules import model_problems, rope_problems
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.frozen import FrozenMap
 from tightrope.rope.mrope import MRope
-from tightrope.rope.query_scale import QueryScale
-from tightrope.rope.scaling import Scaling, find_type
+from tightrope.rope.query_scale import QueryScale, numbers
+from tightrope.rope.rules import is_list, is_whole, require
+from tightrope.rope.scaling import Scaling, scaling_from
 from tightrope.rope.scaling.default import Default
 
-Layout = Literal["half", "interleaved", "halves"]
-Side = Literal["head", "tail"]
 Spelling = Literal["v4", "v5"]
-
-LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
-"""What a kernel takes; a rotation in layout "halves" is two in layout "half"."""
-ALL_LAYOUTS: tuple[Layout, ...] = (*LAYOUTS, "halves")
-SIDES: tuple[Side, ...] = ("head", "tail")
-LARGEST = sys.float_info.max
-AXIAL_TYPES = ("default", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,41 +59,7 @@ class RopeConfig:
     fractional: bool = False
 
     def __post_init__(self) -> None:
-        problems = list(self._problems()) or list(self.scaling.check(self))
-        if problems:
-            raise RopeConfigError(problems)
-
-    def _problems(self) -> Iterator[str]:
-        for name in ("head_dim", "rotary_dim"):
-            yield from _positive_integer(name, getattr(self, name))
-        for name in ("max_position_embeddings", "frequency_dim"):
-            if getattr(self, name) is not None:
-                yield from _positive_integer(name, getattr(self, name))
-        if not isinstance(self.scaling, Scaling):
-            yield f"scaling must be a rope type such as Default() or Yarn(factor=4.0), got {self.scaling!r}"
-        elif self.is_axial:
-            yield from _one_of("rope_type of axes with their own frequencies", self.scaling.rope_type, AXIAL_TYPES)
-        elif self.fractional and self.scaling.follows_length:
-            yield f"rope_type of fractional positions must not follow the length, got {self.scaling.rope_type!r}"
-        if isinstance(self.base, bool) or not isinstance(self.base, int | float) or not 0 < self.base <= LARGEST:
-            yield f"base must be a finite number > 0, got {shortened(self.base)}"
-        yield from _one_of("layout", self.layout, ALL_LAYOUTS)
-        yield from _one_of("side", self.side, SIDES)
-        yield from _one_of("direction", self.direction, (1, -1))
-        yield from _one_of("fractional", self.fractional, (True, False))
-        if isinstance(self.rotary_dim, int) and isinstance(self.head_dim, int):
-            yield from self._width_problems()
-
-    def _width_problems(self) -> Iterator[str]:
-        if self.rotary_dim % 2:
-            yield f"rotary_dim must be even, got {self.rotary_dim}"
-        if self.rotary_dim > self.head_dim:
-            yield f"rotary_dim must be <= head_dim ({self.head_dim}), got {self.rotary_dim}"
-        if self.layout == "halves" and (self.rotary_dim != self.head_dim or self.rotary_dim % 4):
-            widths = f"{self.rotary_dim} of {self.head_dim}"
-            yield f"rotary_dim in layout 'halves' must be head_dim, and a multiple of 4, got {widths}"
-        if self.mrope is not None and sum(self.mrope.sections) != self.pairs:
-            yield f"mrope_section must add up to the {self.pairs} rotated pairs, got {list(self.mrope.sections)}"
+        require(list(rope_problems(self)) or self.scaling.check(self))
 
     @property
     def pairs(self) -> int:
@@ -141,30 +104,11 @@ class RopeConfig:
 
         `scaling` may be a rope block as a configuration writes it: `scaling={"rope_type": "yarn", "factor": 4.0}`.
         """
+        names = [item.name for item in fields(self)]
+        require(f"unknown field {name!r}{suggestion(name, names)}" for name in changes if name not in names)
         if isinstance(changes.get("scaling"), Mapping):
-            changes["scaling"] = _scaling_from(changes["scaling"])
+            changes["scaling"] = scaling_from(changes["scaling"])
         return replace(self, **changes)
-
-
-def _scaling_from(block: Mapping[str, object]) -> Scaling:
-    name = block.get("rope_type", block.get("type", "default"))
-    cls = find_type(str(name))
-    known = {item.name for item in cls.parameters()} | {"rope_type", "type"}
-    unknown = sorted(set(block) - known)
-    if unknown:
-        raise RopeConfigError(f"unknown key {key!r} for rope_type {name!r}{suggestion(key, known)}" for key in unknown)
-    return cls.from_block(block)
-
-
-def _positive_integer(name: str, value: object) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        yield f"{name} must be a whole number > 0, got {value!r}"
-
-
-def _one_of(name: str, value: object, allowed: Iterable[object]) -> Iterator[str]:
-    allowed = tuple(allowed)
-    if value not in allowed:
-        yield f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,21 +133,12 @@ class ModelRope:
     query_scales: Mapping[str | None, QueryScale] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("layers", "notes"):
+            if is_list(getattr(self, name)):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        require(model_problems(self))
         object.__setattr__(self, "ropes", FrozenMap(self.ropes))
         object.__setattr__(self, "query_scales", FrozenMap(self.query_scales))
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "notes", tuple(self.notes))
-        problems = list(self._problems())
-        if problems:
-            raise RopeConfigError(problems)
-
-    def _problems(self) -> Iterator[str]:
-        for key, rope in self.ropes.items():
-            if not isinstance(rope, RopeConfig):
-                yield f"rope {key!r} must be a RopeConfig, got {type(rope).__name__}"
-        for index, layer in enumerate(self.layers):
-            if layer is not None and layer not in self.ropes:
-                yield f"layer {index} has rope {layer!r}, which is none of {sorted(self.ropes)}"
 
     def for_layer(self, index: int) -> RopeConfig | None:
         """Return the rope of layer `index`, counted from 0; None where it has no position.
@@ -211,8 +146,9 @@ class ModelRope:
         Raises:
             RopeConfigError: There is no such layer.
         """
-        if index not in range(len(self.layers)):
-            raise RopeConfigError(f"index must be one of the {len(self.layers)} layers, counted from 0, got {index!r}")
+        count = len(self.layers)
+        if not is_whole(index) or not 0 <= index < count:
+            raise RopeConfigError(f"index must be one of the {count} layers, counted from 0, got {shortened(index)}")
         key = self.layers[index]
         return None if key is None else self.ropes[key]
 
@@ -230,8 +166,8 @@ class ModelRope:
             return next(iter(self.ropes))
         if layer_type is None:
             raise RopeConfigError(f"layer_type is required: this model has several ropes, {sorted(self.ropes)}")
-        if layer_type not in self.ropes:
-            raise RopeConfigError(f"layer_type must be one of {sorted(self.ropes)}, got {layer_type!r}")
+        if not isinstance(layer_type, str) or layer_type not in self.ropes:
+            raise RopeConfigError(f"layer_type must be one of {sorted(self.ropes)}, got {shortened(layer_type)}")
         return layer_type
 
     def query_scale(self, positions: ArrayLike, layer_type: str | None = None) -> NDArray[np.float64]:
@@ -243,13 +179,12 @@ class ModelRope:
                 and there is one rope, that rope.
         """
         scale = self.find_query_scale(layer_type)
-        return np.ones(np.shape(positions)) if scale is None else scale(positions)
+        return np.ones(numbers(positions).shape) if scale is None else scale(positions)
 
     def find_query_scale(self, layer_type: str | None = None) -> QueryScale | None:
         """Return the rule behind `query_scale` for these layers, None where they have none."""
-        key = layer_type
-        if key is None and None not in self.query_scales and len(self.ropes) == 1:
-            key = self.key()
+        only = None not in self.query_scales and len(self.ropes) == 1
+        key = self.key(layer_type) if only or layer_type is not None else None
         return self.query_scales.get(key)
 
     def replace(self, layer_type: str | None = None, **changes: Any) -> Self:

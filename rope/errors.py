@@ -44,7 +44,7 @@ class ExtraMissing(RopeError, ImportError):  # noqa: N818  # the name says all
 def shortened(value: object, limit: int = 60) -> str:
     """Return repr(value), cut to a line's worth."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())  # an array's has several lines
     except ValueError:  # an integer with more digits than Python prints
         text = "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 1] + "…"

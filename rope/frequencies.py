@@ -1,5 +1,6 @@
 """From a configuration to its frequencies: the second room of the pipeline."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import DecimalException
 from functools import cached_property, lru_cache
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from tightrope.rope.arithmetic import EXACT, FLOAT32, Arithmetic, FloatArray
 from tightrope.rope.config import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.phase import turns
+from tightrope.rope.rules import is_whole, number, one_of, require
 
 Precision = Literal["exact", "float32"]
 
@@ -30,6 +32,15 @@ class Frequencies:
 
     inv_freq: FloatArray
     attention_factor: float
+
+    def __post_init__(self) -> None:
+        require(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        values = self.inv_freq
+        if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind != "f":
+            yield f"inv_freq must be a numpy array (rotary_dim // 2,) of floats, got {shortened(values)}"
+        yield from number("attention_factor", self.attention_factor)
 
     @cached_property
     def turns(self) -> NDArray[np.uint64]:
@@ -52,8 +63,7 @@ def frequencies(config: RopeConfig, seq_len: int | None = None, *, precision: Pr
     """
     if not isinstance(config, RopeConfig):
         raise RopeConfigError(f"config must be a RopeConfig, got {type(config).__name__}; give model.rope()")
-    if precision not in _ARITHMETICS:
-        raise RopeConfigError(f"precision must be 'exact' or 'float32', got {precision!r}")
+    require(one_of("precision", precision, _ARITHMETICS))
     return _frequencies(config, _effective_length(config, seq_len), precision)
 
 
@@ -64,8 +74,8 @@ def _effective_length(config: RopeConfig, seq_len: int | None) -> int | None:
         raise RopeConfigError(
             f"rope_type {config.scaling.rope_type!r} follows the sequence: give seq_len (tokens in context)"
         )
-    if isinstance(seq_len, bool) or not isinstance(seq_len, int | np.integer) or seq_len < 0:
-        raise RopeConfigError(f"seq_len must be a whole number >= 0, got {seq_len!r}")
+    if not is_whole(seq_len) or seq_len < 0:
+        raise RopeConfigError(f"seq_len must be a whole number >= 0, got {shortened(seq_len)}")
     return config.scaling.effective_length(config, int(seq_len))
 
 

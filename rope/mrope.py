@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import shortened
+from tightrope.rope.rules import list_of, one_of, require
 
 AxisOrder = Literal["chunked", "interleaved", "spatial_first", "reversed_chunked", "reversed_interleaved"]
 Progression = Literal["shared", "own", "dealt"]
@@ -31,23 +32,22 @@ class MRope:
     progression: Progression = "shared"
 
     def __post_init__(self) -> None:
+        require(list_of("mrope_section", self.sections, "pairs per axis, such as (16, 24, 24)"))
         object.__setattr__(self, "sections", tuple(self.sections))
-        problems = list(self._problems())
-        if problems:
-            raise RopeConfigError(problems)
+        require(list(self._own_problems()) or self._joint_problems())
 
-    def _problems(self) -> Iterator[str]:
+    def _own_problems(self) -> Iterator[str]:
         if not self.sections:
             yield "mrope_section must name at least one axis, got []"
         for section in self.sections:
             if not isinstance(section, int) or isinstance(section, bool) or section < 0:
-                yield f"mrope_section must hold whole numbers >= 0, got {section!r}"
-        if self.order not in _ORDERS:
-            yield f"mrope order must be one of {', '.join(map(repr, _ORDERS))}, got {self.order!r}"
+                yield f"mrope_section must hold whole numbers >= 0, got {shortened(section)}"
+        yield from one_of("mrope order", self.order, _ORDERS)
+        yield from one_of("progression", self.progression, PROGRESSIONS)
+
+    def _joint_problems(self) -> Iterator[str]:
         if self.order == "spatial_first" and (len(self.sections) != 3 or self.sections[1] != self.sections[2]):
             yield f"mrope order 'spatial_first' needs three sections, height and width alike, got {list(self.sections)}"
-        if self.progression not in PROGRESSIONS:
-            yield f"progression must be one of {', '.join(map(repr, PROGRESSIONS))}, got {self.progression!r}"
         if self.progression == "dealt" and len(set(self.sections)) > 1:
             yield f"progression 'dealt' needs sections that are all alike, got {list(self.sections)}"
 

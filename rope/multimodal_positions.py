@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.rules import array, is_whole, one_of, require
 
 Convention = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v", "ernie4_5_vl"]
 Integers = NDArray[np.int64]
@@ -77,8 +78,7 @@ def multimodal_positions(
     Raises:
         RopeConfigError: Tokens and grids do not fit, or an argument is not allowed.
     """
-    if convention not in CONVENTIONS:
-        raise RopeConfigError(f"convention must be one of {', '.join(map(repr, CONVENTIONS))}, got {convention!r}")
+    require(one_of("convention", convention, CONVENTIONS))
     rule = CONVENTIONS[convention]
     if temporal_merge_size is not None and rule.temporal_merge == 1:
         raise RopeConfigError(f"temporal_merge_size has no effect in convention {convention!r}; leave it out")
@@ -161,21 +161,31 @@ def _steps(
         return [1.0] * count
     if count and tokens_per_second is None:
         raise RopeConfigError(f"tokens_per_second is required for videos in convention {convention!r} and missing")
-    found = [1.0] * count if seconds is None else [float(value) for value in seconds]
+    found = np.ones(count) if seconds is None else _finite("seconds_per_grid", seconds, axes=1)
     if len(found) != count:
         raise RopeConfigError(f"seconds_per_grid must have one entry per video ({count}), got {len(found)}")
-    return [float(tokens_per_second or 0) * value for value in found]
+    rate = 0.0 if tokens_per_second is None else float(_finite("tokens_per_second", tokens_per_second, axes=0))
+    return [rate * value for value in found.tolist()]
+
+
+def _finite(name: str, value: ArrayLike, *, axes: Literal[0, 1]) -> NDArray[np.float64]:
+    """Return value as float64, after a check that it is a finite number, or (axes 1) a list of them."""
+    numbers = array(name, value)
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != axes or not np.isfinite(numbers).all():
+        what = "a list of finite numbers" if axes else "a finite number"
+        raise RopeConfigError(f"{name} must be {what}, got {shortened(value)}")
+    return numbers.astype(np.float64)
 
 
 def _rows(kinds: ArrayLike, mask: ArrayLike | None) -> tuple[Integers, NDArray[np.bool_]]:
     """Return kinds as (batch, seq), and which tokens are not padding."""
-    rows = np.atleast_2d(np.asarray(kinds))
+    rows = np.atleast_2d(array("kinds", kinds))
     if rows.ndim != 2 or (rows.size and (rows.dtype.kind not in "iu" or not np.isin(rows, (TEXT, IMAGE, VIDEO)).all())):
         raise RopeConfigError(
             f"kinds must be whole numbers 0 (text), 1 (image) or 2 (video) of shape (seq,) or (batch, seq), got "
             f"{rows.dtype} {rows.shape}"
         )
-    kept = np.ones(rows.shape, np.bool_) if mask is None else np.atleast_2d(np.asarray(mask)) != 0
+    kept = np.ones(rows.shape, np.bool_) if mask is None else np.atleast_2d(array("mask", mask)) != 0
     if kept.shape != rows.shape:
         raise RopeConfigError(f"mask must have the shape of kinds {rows.shape}, got {kept.shape}")
     return rows.astype(np.int64), kept
@@ -183,22 +193,23 @@ def _rows(kinds: ArrayLike, mask: ArrayLike | None) -> tuple[Integers, NDArray[n
 
 def checked_grids(name: str, grids: ArrayLike, merge: int, frames: int) -> list[tuple[int, int, int]]:
     """Return grids (time, height, width), after a check that they can be merged so."""
-    array = np.asarray(grids)
-    if array.size == 0:
+    sizes = array(name, grids)
+    if sizes.size == 0:
         return []
-    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu" or array.min() <= 0:
-        raise RopeConfigError(f"{name} must be whole numbers > 0 of shape (count, 3), got {array.tolist()!r:.60}")
-    for time, height, width in array.tolist():
+    if sizes.ndim != 2 or sizes.shape[1] != 3 or sizes.dtype.kind not in "iu" or sizes.min() <= 0:
+        raise RopeConfigError(f"{name} must be whole numbers > 0 of shape (count, 3), got {shortened(sizes.tolist())}")
+    for time, height, width in sizes.tolist():
         if height % merge or width % merge or time % frames:
             raise RopeConfigError(
                 f"{name} must have sides that are multiples of merge_size ({merge}) and times that are multiples of "
                 f"temporal_merge_size ({frames}), got {[time, height, width]}"
             )
-    return [(time, height, width) for time, height, width in array.tolist()]
+    return [(time, height, width) for time, height, width in sizes.tolist()]
 
 
-def whole_number(name: str, value: object, least: int) -> int:
-    """Return value, after a check that it is a whole number >= least."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise RopeConfigError(f"{name} must be a whole number >= {least}, got {value!r}")
+def whole_number(name: str, value: object, least: int | None = None) -> int:
+    """Return value, after a check that it is a whole number, and one >= least."""
+    if not is_whole(value) or (least is not None and value < least):
+        bound = "" if least is None else f" >= {least}"
+        raise RopeConfigError(f"{name} must be a whole number{bound}, got {shortened(value)}")
     return int(value)

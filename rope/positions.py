@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.multimodal_positions import multimodal_positions, whole_number
+from tightrope.rope.rules import array, one_of, require
 from tightrope.rope.tower_positions import centre_positions, grid_positions
 
 __all__ = [
@@ -45,6 +46,7 @@ def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = No
     Raises:
         RopeConfigError: Lengths are not whole numbers >= 0, or a row is longer than width.
     """
+    require(one_of("side", side, ("left", "right")))
     rows = _counts("lengths", lengths)
     if width is not None:
         whole_number("width", width, 0)
@@ -54,9 +56,7 @@ def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = No
     steps = np.arange(columns, dtype=np.int64)
     if side == "left":
         return steps - (columns - rows[:, None])
-    if side == "right":
-        return np.minimum(steps, rows[:, None] - 1)
-    raise RopeConfigError(f"side must be 'left' or 'right', got {side!r}")
+    return np.minimum(steps, rows[:, None] - 1)
 
 
 class Packed(NamedTuple):
@@ -100,6 +100,7 @@ def chunks(length: int, size: int, *, start: int = 0) -> tuple[Int64, ...]:
     """
     whole_number("length", length, 0)
     whole_number("size", size, 1)
+    whole_number("start", start)
     stop = start + length
     return tuple(np.arange(at, min(at + size, stop), dtype=np.int64) for at in range(start, stop, size))
 
@@ -116,6 +117,7 @@ def window(length: int, size: int, *, ring: bool = False) -> Int64:
     """
     whole_number("length", length, 0)
     whole_number("size", size, 1)
+    require(one_of("ring", ring, (True, False)))
     held = np.arange(max(0, length - size), length, dtype=np.int64)
     return np.roll(held, length % size) if ring and length > size else held
 
@@ -134,8 +136,7 @@ def shards(length: int, count: int, *, scheme: Scheme = "contiguous") -> tuple[I
     """
     whole_number("length", length, 0)
     whole_number("count", count, 1)
-    if scheme not in ("contiguous", "zigzag"):
-        raise RopeConfigError(f"scheme must be 'contiguous' or 'zigzag', got {scheme!r}")
+    require(one_of("scheme", scheme, ("contiguous", "zigzag")))
     parts = count if scheme == "contiguous" else 2 * count
     if length % parts:
         raise RopeConfigError(f"length must be a multiple of {parts} for {count} {scheme} shards, got {length}")
@@ -146,9 +147,9 @@ def shards(length: int, count: int, *, scheme: Scheme = "contiguous") -> tuple[I
 
 
 def _counts(name: str, values: ArrayLike) -> Int64:
-    array = np.asarray(values)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
-        raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {array.tolist()}")
-    return array.astype(np.int64)
+    counts = array(name, values)
+    if counts.size == 0:
+        counts = counts.astype(np.int64)
+    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {shortened(counts.tolist())}")
+    return counts.astype(np.int64)

@@ -1,12 +1,14 @@
 """Attention temperature: a factor on the query that grows with its position."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.rules import array, is_whole, number, one_of, positive_integer, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +26,26 @@ class QueryScale:
     form: Literal["log", "power"] = "log"
 
     def __post_init__(self) -> None:
-        if self.form not in ("log", "power"):
-            raise RopeConfigError(f"form must be 'log' or 'power', got {self.form!r}")
-        if isinstance(self.length, bool) or not isinstance(self.length, int) or self.length <= 0:
-            raise RopeConfigError(f"length must be a whole number > 0, got {self.length!r}")
-        if isinstance(self.beta, bool) or not isinstance(self.beta, int | float) or not np.isfinite(self.beta):
-            raise RopeConfigError(f"beta must be a finite number, got {self.beta!r}")
+        require(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        yield from number("beta", self.beta)
+        yield from positive_integer("length", self.length)
+        if not is_whole(self.shift):
+            yield f"shift must be a whole number, got {shortened(self.shift)}"
+        yield from one_of("form", self.form, ("log", "power"))
 
     def __call__(self, positions: ArrayLike) -> NDArray[np.float64]:
         """Return the factor for each position: float64, of the positions' shape."""
-        shifted = np.maximum(np.asarray(positions) + self.shift, 0)
+        shifted = np.maximum(numbers(positions) + self.shift, 0)
         if self.form == "power":
             return np.asarray((1 + shifted / self.length) ** self.beta, np.float64)
         return np.asarray(1 + self.beta * np.log1p(shifted // self.length), np.float64)
+
+
+def numbers(positions: ArrayLike) -> NDArray[Any]:
+    """Return positions as an array, after a check that they are numbers."""
+    found = array("positions", positions)
+    if found.size and found.dtype.kind not in "iuf":
+        raise RopeConfigError(f"positions must be numbers, got {shortened(positions)}")
+    return found

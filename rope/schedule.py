@@ -4,13 +4,13 @@ Rope types that do not follow the length have one table of frequencies. Those th
 backend chooses between them on the device. All others (dynamic NTK, registered types) have a table per length.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
 from tightrope.rope.config import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.rules import instance, one_of, require
 
 Policy = Literal["row", "transformers"]
 Switch = Literal["auto", "short", "long"]
@@ -51,13 +51,12 @@ class FrequencySchedule:
     switch: Switch = "auto"
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
-            for name, value, allowed in (("policy", self.policy, POLICIES), ("switch", self.switch, SWITCHES))
-            if value not in allowed
-        ]
-        if problems:
-            raise RopeConfigError(problems)
+        require(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        yield from instance("config", self.config, RopeConfig, "a RopeConfig, such as model.rope()")
+        yield from one_of("policy", self.policy, POLICIES)
+        yield from one_of("switch", self.switch, SWITCHES)
 
     @cached_property
     def fixed(self) -> Plan | None:

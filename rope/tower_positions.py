@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.multimodal_positions import Integers, checked_grids, whole_number
+from tightrope.rope.rules import array, one_of, require
 
 First = Literal["row", "column"]
 
@@ -39,16 +39,14 @@ def grid_positions(
         RopeConfigError: A grid is not of whole numbers > 0, its sides are not multiples of merge_size, or another
             argument is not allowed.
     """
-    if first not in ("row", "column"):
-        raise RopeConfigError(f"first must be 'row' or 'column', got {first!r}")
-    if isinstance(start, bool) or not isinstance(start, int | np.integer):
-        raise RopeConfigError(f"start must be a whole number, got {start!r}")
-    array = np.asarray(grids)
-    if array.ndim == 2 and array.shape[1] == 2:
-        array = np.insert(array, 0, 1, axis=1)
+    require([*one_of("first", first, ("row", "column")), *one_of("time", time, (True, False))])
+    whole_number("start", start)
+    sizes = array("grids", grids)
+    if sizes.ndim == 2 and sizes.shape[1] == 2:
+        sizes = np.insert(sizes, 0, 1, axis=1)
     merge = whole_number("merge_size", merge_size, 1)
     around = _around(before, after)
-    cells = [_patches(grid, merge, start) for grid in checked_grids("grids", array, merge, 1)]
+    cells = [_patches(grid, merge, start) for grid in checked_grids("grids", sizes, merge, 1)]
     found = np.concatenate([np.zeros((3, 0), np.int64), *(np.pad(cell, around) for cell in cells)], axis=1)
     found = found if first == "row" else found[[0, 2, 1]]
     return (found if time else found[1:])[:, None]

@@ -72,7 +72,7 @@ def test_a_length_that_cannot_be_right_is_refused(seq_len):
 
 
 def test_a_precision_that_does_not_exist_is_refused():
-    with pytest.raises(RopeConfigError, match="precision must be 'exact' or 'float32', got 'half'"):
+    with pytest.raises(RopeConfigError, match="precision must be one of 'exact', 'float32', got 'half'"):
         frequencies(rope(), precision="half")
 
 

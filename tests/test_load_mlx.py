@@ -98,6 +98,12 @@ def test_a_path_that_is_no_folder_is_not_looked_up(path, monkeypatch):
         tightrope.load_mlx(path)
 
 
+@pytest.mark.parametrize("path", [3, None, [], b"models"])
+def test_a_path_of_a_wrong_type_is_refused(path):
+    with pytest.raises(tightrope.RopeConfigError, match="path must be a folder or the name of a repository"):
+        tightrope.load_mlx(path)
+
+
 def test_without_mlx_lm_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlx_lm", None)  # what Python takes for "cannot be imported"
     with pytest.raises(tightrope.BackendUnavailable, match=r'load_mlx needs mlx-lm; pip install "tightrope\[mlx-lm\]"'):

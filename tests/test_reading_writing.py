@@ -179,7 +179,7 @@ def test_what_only_the_family_decides_cannot_be_written(change, field):
 
 def test_an_unknown_spelling_is_refused():
     model = tightrope.read({"model_type": "llama", "head_dim": 64, **SHAPE, "rope_theta": 1e4})
-    with pytest.raises(tightrope.RopeConfigError, match="spelling must be 'v4' or 'v5', got 'v6'"):
+    with pytest.raises(tightrope.RopeConfigError, match="spelling must be one of 'v4', 'v5', got 'v6'"):
         model.to_hf("v6")
 
 

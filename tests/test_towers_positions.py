@@ -83,7 +83,7 @@ def test_centres_are_those_of_transformers():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: grid_positions([[2, 4]], first="height"), "first must be 'row' or 'column', got 'height'"),
+        (lambda: grid_positions([[2, 4]], first="height"), "first must be one of 'row', 'column', got 'height'"),
         (lambda: grid_positions([[2, 4]], start=0.5), "start must be a whole number, got 0.5"),
         (lambda: grid_positions([[2, 4]], before=-1), "before must be a whole number >= 0, got -1"),
         (lambda: grid_positions([[2, 3]], merge_size=2), "multiples of merge_size (2)"),

@@ -18,6 +18,7 @@ from tightrope.rope.reading.scales import softmax_scale
 from tightrope.rope.reading.sheet import Findings, Sheet, shortened
 from tightrope.rope.reading.source import gguf_path, load
 from tightrope.rope.reading.towers import Tower, bare_tower, tower_part
+from tightrope.rope.rules import one_of, require
 
 # Where a model of several parts keeps the part that writes text.
 TEXT_KEYS = (
@@ -53,6 +54,7 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
     Warns:
         RopeWarning: A rope block has a key that no rope type knows.
     """
+    require(one_of("strict", strict, (True, False)))
     gguf = gguf_path(source)
     if gguf is not None and tower is None:
         return read_gguf(gguf)

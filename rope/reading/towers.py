@@ -7,6 +7,7 @@ from typing import Literal
 from tightrope.rope.reading.families import family_name, find_family
 from tightrope.rope.reading.families_towers import TOWERS
 from tightrope.rope.reading.sheet import Sheet, present, shortened
+from tightrope.rope.rules import one_of, require
 
 Tower = Literal["vision", "audio"]
 
@@ -42,9 +43,7 @@ def tower_part(sheet: Sheet, tower: Tower) -> Sheet | None:
 
     None, and a problem, where there is no such tower, or none with rotary positions that is known.
     """
-    if tower not in PLACES:
-        sheet.findings.problem(f"tower must be one of {', '.join(map(repr, PLACES))}, got {tower!r}")
-        return None
+    require(one_of("tower", tower, PLACES))
     path = [sheet]
     while (inner := _inner(path[-1], PLACES[tower])) is not None:
         path.append(inner)

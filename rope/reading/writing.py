@@ -13,6 +13,7 @@ from tightrope.rope.reading.family import Family, LayerRope
 from tightrope.rope.reading.huggingface import read
 from tightrope.rope.reading.layers import FULL
 from tightrope.rope.reading.rewrites import lists_a_layer
+from tightrope.rope.rules import one_of, require
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
 
@@ -29,8 +30,7 @@ def to_hf(model: ModelRope, spelling: Spelling = "v5") -> dict[str, object]:
     Raises:
         RopeConfigError: The spelling has no words for some of it; the message says for what.
     """
-    if spelling not in SPELLINGS:
-        raise RopeConfigError(f"spelling must be 'v4' or 'v5', got {spelling!r}")
+    require(one_of("spelling", spelling, SPELLINGS))
     family = find_family(model.model_type) or UNKNOWN_FAMILY
     fragment = {"model_type": model.model_type, **_shape(model, family), **rope_keys(model, family, spelling)}
     _require_same(model, fragment, spelling)

@@ -13,14 +13,14 @@ A rope type is one module of this package:
 The field declarations say how a parameter is read, checked and written; `check` holds the rules between fields.
 """
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
+from tightrope.rope.rules import instance, is_number, require
 
 if TYPE_CHECKING:
     from tightrope.rope.config import RopeConfig
@@ -59,17 +59,10 @@ class Rule:
 
     def _has_kind(self, value: object) -> bool:
         if self.kind == "numbers":
-            return isinstance(value, tuple) and all(_is_number(item) for item in value)
+            return isinstance(value, tuple) and all(is_number(item) for item in value)
         if self.kind == "flag":
             return isinstance(value, bool)
-        return _is_number(value) and (self.kind == "number" or float(value).is_integer())
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    # bool is an int to Python; in a configuration it is a mistake.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max  # false for nan, and for an integer that no float can hold
+        return is_number(value) and (self.kind == "number" or float(value).is_integer())
 
 
 def number(default: Any = MISSING, *, at_least: float | None = None, above: float | None = None) -> Any:
@@ -157,6 +150,7 @@ class Scaling(ABC):
         Raises:
             RopeConfigError: with every missing key and every broken rule.
         """
+        require(instance("block", block, Mapping, "a mapping such as {'factor': 4.0}"))
         known = {item.name: item for item in cls.parameters()}
         problems = [
             f"{name} is required by rope_type {cls.rope_type!r} and missing"
@@ -204,10 +198,13 @@ def rope_type(name: str) -> Callable[[type[_SomeScaling]], type[_SomeScaling]]:
     """Register a `Scaling` under its name, so that configurations may ask for it.
 
     Raises:
-        RopeConfigError: The name is taken by another class.
+        RopeConfigError: The name is taken by another class, or what is registered is no `Scaling`.
     """
+    require(instance("rope_type", name, str, "a string: the name that configurations give it"))
 
     def register(cls: type[_SomeScaling]) -> type[_SomeScaling]:
+        if not (isinstance(cls, type) and issubclass(cls, Scaling)):
+            raise RopeConfigError(f"rope_type {name!r} must be a subclass of tightrope.Scaling, got {shortened(cls)}")
         holder = _REGISTRY.get(name)
         # A class defined again by the same code (a notebook cell run twice) replaces itself.
         if holder is not None and (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -234,3 +231,17 @@ def find_type(name: str) -> type[Scaling]:
         return _REGISTRY[name]
     hint = suggestion(name, _REGISTRY) or f"; known: {', '.join(rope_types())}"
     raise RopeConfigError(f"unknown rope_type {name!r}{hint}")
+
+
+def scaling_from(block: Mapping[str, object]) -> Scaling:
+    """Return the rope type that a rope block of a configuration asks for.
+
+    Raises:
+        RopeConfigError: There is no such type, or it has no parameter of that name, or another rule is broken.
+    """
+    name = block.get("rope_type", block.get("type", "default"))
+    cls = find_type(str(name))
+    known = {"rope_type", "type", *(item.name for item in cls.parameters())}
+    unknown = sorted(str(key) for key in block if key not in known)
+    require(f"unknown key {key!r} for rope_type {name!r}{suggestion(key, known)}" for key in unknown)
+    return cls.from_block(block)
