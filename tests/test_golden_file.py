@@ -66,6 +66,16 @@ def tell(change):
     return edit
 
 
+def told(story):
+    """Return the file with another story, digest and all."""
+
+    def rewritten(content):
+        digest = file._digest(story, safetensors.load(content))
+        return edited(content, lambda header: header["__metadata__"].update(story=story, sha256=digest))
+
+    return rewritten
+
+
 REFUSED = {
     "empty": (lambda content: b"", "is no safetensors file"),
     "another format": (lambda content: b"\x89PNG\r\n\x1a\n" + bytes(100), "is no safetensors file"),
@@ -86,6 +96,10 @@ REFUSED = {
     ),
     "newer": (lambda content: edited(content, put("version", "2")), r"has format 2, this Tightrope reads up to 1"),
     "no version": (lambda content: edited(content, put("version", "-1")), "has no format version: .* says '-1'"),
+    "an endless version": (lambda content: edited(content, put("version", "9" * 5000)), "has no format version: .*…$"),
+    "a story that is no JSON": (told("once upon a time"), "its story is not JSON"),
+    "a story that is no object": (told("[]"), "its story is not an object"),
+    "a story with gaps": (told("{}"), "its story must hold source, configuration, "),
     "no story": (lambda content: edited(content, lambda header: header["__metadata__"].pop("story")), "has no story"),
     "edited story": (lambda content: edited(content, tell(lambda story: story.update(backend="mlx:gpu"))), "sha256"),
     "edited data": (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "does not match its sha256"),
@@ -95,6 +109,10 @@ REFUSED = {
     ),
     "a negative size": (
         lambda content: edited(content, lambda header: first(header).update(shape=[-1, -3])),
+        "has a dtype or a shape that no golden file has",
+    ),
+    "an endless shape": (
+        lambda content: edited(content, lambda header: first(header).update(shape=[1 << 20] * 200_000)),
         "has a dtype or a shape that no golden file has",
     ),
     "a size beyond the file": (

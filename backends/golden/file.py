@@ -5,6 +5,8 @@ The digest finds what was damaged or edited; it is no signature: whoever rewrite
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.files import write_atomically
 from tightrope.rope.optional import require
 
@@ -25,6 +27,8 @@ MAX_FILE: Final = 256 << 20
 MAX_HEADER: Final = 4 << 20
 _PREFIX: Final = 8  # bytes that say how long the header is
 _WIDTHS: Final = {"F64": 8, "U64": 8, "F32": 4, "F16": 2, "U16": 2}
+_MOST_AXES: Final = 4
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +84,13 @@ def load(path: Path) -> tuple[Story, Arrays]:
         content = _read(path)
         told, digest = _metadata(content)
         arrays = _arrays(content)
+        if _digest(told, arrays) != digest:
+            raise _Refused("does not match its sha256: it was damaged or edited; write it again")
+        return _story(told), arrays
     except OSError as error:
         raise RopeConfigError(f"cannot be read: {error.strerror or error}", source=str(path)) from error
     except _Refused as error:
         raise RopeConfigError(str(error), source=str(path)) from error
-    if _digest(told, arrays) != digest:
-        raise RopeConfigError("does not match its sha256: it was damaged or edited; write it again", source=str(path))
-    return _story(told, path), arrays
 
 
 class _Refused(Exception):  # noqa: N818  # never leaves this module
@@ -109,7 +113,7 @@ def _metadata(content: bytes) -> tuple[str, str]:
         raise _Refused("is no safetensors file: its first 8 bytes do not give the length of a header")
     if end > len(content):
         raise _Refused(f"is cut off: {len(content):,} bytes, but its header alone ends at {end:,}")
-    header = _object(content[_PREFIX:end])
+    header = _object(content[_PREFIX:end], "is no safetensors file: its header")
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise _Refused("is a safetensors file, but not one that `tightrope golden write` wrote")
@@ -121,19 +125,19 @@ def _metadata(content: bytes) -> tuple[str, str]:
     return story, digest
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def _object(text: bytes | str, which: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _Refused("is no safetensors file: its header is not JSON") from error
+        raise _Refused(f"{which} is not JSON") from error
     if not isinstance(value, dict):
-        raise _Refused("is no safetensors file: its header is not an object")
+        raise _Refused(f"{which} is not an object")
     return value
 
 
 def _require_version(version: object) -> None:
-    if not isinstance(version, str) or not version.isdecimal():
-        raise _Refused(f"has no format version: its header says {version!r}")
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise _Refused(f"has no format version: its header says {shortened(version)}")
     if int(version) > VERSION:
         raise _Refused(
             f"has format {version}, this Tightrope reads up to {VERSION}; upgrade it: pip install -U tightrope"
@@ -146,20 +150,15 @@ def _require_sizes(header: dict[str, Any], available: int) -> None:
     for name, entry in header.items():
         if not isinstance(entry, dict) or entry.get("dtype") not in _WIDTHS or not _is_shape(entry.get("shape")):
             raise _Refused(f"array {name!r} has a dtype or a shape that no golden file has")
-        expected += _WIDTHS[entry["dtype"]] * _count(entry["shape"])
+        expected += _WIDTHS[entry["dtype"]] * math.prod(entry["shape"])
     if expected != available:
         raise _Refused(f"is cut off or padded: its arrays need {expected:,} bytes, it has {available:,}")
 
 
 def _is_shape(value: object) -> bool:
-    return isinstance(value, list) and all(type(size) is int and 0 <= size <= MAX_FILE for size in value)
-
-
-def _count(shape: list[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+    if not isinstance(value, list) or len(value) > _MOST_AXES:
+        return False
+    return all(type(size) is int and 0 <= size <= MAX_FILE for size in value)
 
 
 def _arrays(content: bytes) -> Arrays:
@@ -181,9 +180,9 @@ def _digest(told: str, arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _story(told: str, path: Path) -> Story:
-    story = _object(told.encode())
+def _story(told: str) -> Story:
+    story = _object(told, "its story")
     expected = {item.name: dict if item.name == "configuration" else str for item in fields(Story)}
     if set(story) != set(expected) or any(not isinstance(story[name], kind) for name, kind in expected.items()):
-        raise RopeConfigError(f"its story must hold {', '.join(expected)}", source=str(path))
+        raise _Refused(f"its story must hold {', '.join(expected)}")
     return Story(**story)
