@@ -65,6 +65,11 @@ def test_a_context_that_no_model_has_is_not_recorded(golden_subject, tmp_path):
     assert not (tmp_path / "a.safetensors").exists()
 
 
+def test_a_model_without_rope_is_not_recorded(golden_subject, tmp_path):
+    with pytest.raises(tightrope.RopeConfigError, match="has no rotary positions"):
+        golden.write(tmp_path / "a.safetensors", tightrope.ModelRope(ropes={}, layers=[None]), golden_subject)
+
+
 def test_every_real_configuration_can_be_recorded(shared_config, golden_subject, tmp_path):
     try:
         found = tightrope.read(shared_config)

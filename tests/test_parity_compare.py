@@ -63,10 +63,6 @@ def test_every_kind_is_compared_with_exact_arithmetic_and_between_backends(rope)
     assert {(*kind, right) for kind in kinds for right in ("exact", "b:cpu")} <= found
 
 
-def keep(*parts):
-    return parts
-
-
 def with_nan(y, x):
     y = y.copy()
     y[..., 0] = np.nan

@@ -2,24 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.backends.golden import draws
 from tightrope.backends.parity.cases import Call
-from tightrope.backends.parity.figures import EPS, TURN
+from tightrope.backends.parity.figures import EPS, TURN, angle_norm, pair_norm
 from tightrope.backends.parity.subjects import OnDevice, Tensors
-from tightrope.backends.parity.tolerances import between, from_exact
+from tightrope.backends.parity.tolerances import Kind, between, from_exact
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
-from tightrope.rope.reference import DType, pair_slices
+from tightrope.rope.reference import DType
 from tightrope.rope.schedule import POLICIES, Policy
 
 Array = NDArray[Any]
-Kind = Literal["frequencies", "angles", "trajectory", "rotation", "gradient"]
 
 DTYPES: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float16")
 _FAR: Final = 1 << 20
@@ -60,13 +59,13 @@ class Entry:
         return tuple(f"{rope}/{self.kind}/{self.numbers}/{self.call}/{part}" for part in self.parts)
 
 
-def require_modest(model: ModelRope) -> None:
-    """Refuse sizes that no model has, before anything of that size is made.
+def require_recordable(model: ModelRope) -> None:
+    """Refuse a model without rope, and sizes that no model has, before anything of that size is made.
 
     Raises:
-        RopeConfigError: A width or a length is too large for a golden file.
+        RopeConfigError: There is nothing to record, or a width or a length is too large for a golden file.
     """
-    problems = []
+    problems = [] if model.ropes else ["there is nothing to record: this model has no rotary positions"]
     for key, rope in model.ropes.items():
         if rope.head_dim > _WIDEST:
             problems.append(f"head_dim of rope {key!r} must be <= {_WIDEST} for a golden file, got {rope.head_dim}")
@@ -140,7 +139,7 @@ def _angles(rope: RopeConfig, call: Call, scaled: bool) -> Entry:
     return Entry(
         "angles", "exact", call.name, ("cos", "sin"),
         run=lambda subject: subject.cos_sin(rope, call, "exact"),
-        norm=_angle_norm, eps=EPS["float32"], allowed=_twice("angles", scaled=scaled),
+        norm=angle_norm, eps=EPS["float32"], allowed=_twice("angles", scaled=scaled),
     )  # fmt: skip
 
 
@@ -154,7 +153,7 @@ def _trajectory(rope: RopeConfig, policy: Policy, scaled: bool) -> Entry:
 
     return Entry(
         "trajectory", policy, "prefill, decode, reset", ("cos", "sin"),
-        run, norm=_angle_norm, eps=EPS["float32"], allowed=_twice("angles", scaled=scaled),
+        run, norm=angle_norm, eps=EPS["float32"], allowed=_twice("trajectory", scaled=scaled),
     )  # fmt: skip
 
 
@@ -176,14 +175,14 @@ def _step(subject: OnDevice, module: Any, positions: NDArray[np.int64]) -> tuple
 
 def _rotation(rope: RopeConfig, call: Call, dtype: DType, scaled: bool) -> Iterator[Entry]:
     tensors = _tensors(rope, call, dtype)
-    runs: dict[Literal["rotation", "gradient"], Callable[[OnDevice], tuple[Array, ...]]] = {
+    runs: dict[Kind, Callable[[OnDevice], tuple[Array, ...]]] = {
         "rotation": lambda subject: subject.rotate(rope, call, tensors),
         "gradient": lambda subject: subject.gradient(rope, call, tensors),
     }
     for kind, run in runs.items():
         yield Entry(
             kind, dtype, call.name, ("q", "k"), run,
-            norm=lambda arrays: tuple(_pair_norm(rope, y) for y in arrays),
+            norm=lambda arrays: tuple(pair_norm(rope, y) for y in arrays),
             eps=EPS[dtype], allowed=_twice(kind, dtype=dtype, scaled=scaled),
         )  # fmt: skip
 
@@ -197,17 +196,5 @@ def _tensors(rope: RopeConfig, call: Call, dtype: DType) -> Tensors:
     return Tensors(**drawn, dtype=dtype)
 
 
-def _angle_norm(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-    return (np.hypot(*arrays),) * 2
-
-
-def _pair_norm(rope: RopeConfig, y: Array) -> Array:
-    """Return, for every channel of y, the norm of its pair; 0 outside the rotation."""
-    norm = np.zeros_like(y)
-    first, second = pair_slices(y.shape[-1], rope.pairs, rope.layout, rope.side)
-    norm[..., first] = norm[..., second] = np.hypot(y[..., first], y[..., second])
-    return norm
-
-
-def _twice(kind: Literal["angles", "rotation", "gradient"], **how: Any) -> float:
+def _twice(kind: Kind, **how: Any) -> float:
     return between(from_exact(kind, **how), from_exact(kind, **how))

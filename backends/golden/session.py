@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tightrope.backends.golden import file
 from tightrope.backends.golden.file import Arrays, Story
-from tightrope.backends.golden.plan import Entry, entries, require_modest
+from tightrope.backends.golden.plan import Entry, entries, require_recordable
 from tightrope.backends.parity.figures import Figure, compare, worst
 from tightrope.backends.parity.subjects import OnDevice
 from tightrope.rope.config import ModelRope, RopeConfig
@@ -98,10 +98,10 @@ def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "
 
     Raises:
         ExtraMissing: The package safetensors is not installed.
-        RopeConfigError: No config.json can say what the model is, so no other machine could read it; or it is larger
-            than any model is.
+        RopeConfigError: No config.json can say what the model is, so no other machine could read it; it has no rope;
+            or it is larger than any model is.
     """
-    require_modest(model)
+    require_recordable(model)
     arrays = {
         name: array
         for key, rope in model.ropes.items()
@@ -178,7 +178,7 @@ def _figure(key: str, entry: Entry, subject: OnDevice, arrays: Arrays) -> Figure
 
 def _require_plan(model: ModelRope, arrays: Arrays, source: str) -> None:
     """Check that the file holds exactly what its format records for its configuration."""
-    require_modest(model)
+    require_recordable(model)
     expected = {name for key, rope in model.ropes.items() for entry in entries(rope) for name in entry.names(key)}
     missing, foreign = sorted(expected - set(arrays)), sorted(set(arrays) - expected)
     problems = [f"array {name!r} is missing" for name in missing[:3]]

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from tightrope.backends.parity import cases, probes
 from tightrope.backends.parity.cases import Call
-from tightrope.backends.parity.figures import EPS, TURN
+from tightrope.backends.parity.figures import EPS, TURN, angle_norm, pair_norm
 from tightrope.backends.parity.subjects import Subject, Tensors
 from tightrope.backends.parity.tolerances import Kind, from_exact
 from tightrope.backends.parity.trajectory import trajectories
 from tightrope.rope.config import RopeConfig
 from tightrope.rope.frequencies import Precision, frequencies
-from tightrope.rope.reference import DType, pair_slices, round_to
+from tightrope.rope.reference import DType, round_to
 from tightrope.rope.schedule import Policy
 
 Array = NDArray[Any]
@@ -92,7 +92,7 @@ def _angle_check(call: Call, precision: Precision, scaled: bool) -> Check:
     return Check(
         "angles", precision, call,
         run=lambda subject, rope: subject.cos_sin(rope, call, precision),
-        norm=lambda exact: (np.hypot(*exact),) * 2,
+        norm=angle_norm,
         eps=EPS["float32"], tolerance=from_exact("angles", precision=precision, scaled=scaled),
         defined=precision == "exact",
     )  # fmt: skip
@@ -102,7 +102,7 @@ def _trajectory_check(calls: Sequence[Call], policy: Policy, scaled: bool) -> Ch
     return Check(
         "trajectory", policy, calls[-1],
         run=lambda subject, rope: subject.trajectory(rope, calls, policy),
-        norm=lambda exact: (np.hypot(*exact),) * 2,
+        norm=angle_norm,
         eps=EPS["float32"], tolerance=from_exact("trajectory", scaled=scaled), defined=True,
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ def _rotation_checks(rope: RopeConfig, call: Call, dtype: DType, scaled: bool) -
     for kind, run in runs.items():
         yield Check(
             kind, dtype, call, run,
-            norm=lambda exact: tuple(_pair_norm(rope, y) for y in exact),
+            norm=lambda exact: tuple(pair_norm(rope, y) for y in exact),
             eps=EPS[dtype], tolerance=from_exact(kind, dtype=dtype, scaled=scaled), defined=True,
         )  # fmt: skip
 
@@ -129,11 +129,3 @@ def draw_tensors(rope: RopeConfig, call: Call, dtype: DType) -> Tensors:
     shapes = ((batch, _Q_HEADS, seq, rope.head_dim), (batch, _K_HEADS, seq, k_width)) * 2
     q, k, q_cotangent, k_cotangent = (round_to(rng.standard_normal(shape), dtype) for shape in shapes)
     return Tensors(q, k, q_cotangent, k_cotangent, dtype)
-
-
-def _pair_norm(rope: RopeConfig, y: Array) -> Array:
-    """Return, for every channel of y, the norm of its pair; 0 outside the rotation."""
-    norm = np.zeros_like(y)
-    first, second = pair_slices(y.shape[-1], rope.pairs, rope.layout, rope.side)
-    norm[..., first] = norm[..., second] = np.hypot(y[..., first], y[..., second])
-    return norm

@@ -11,6 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.rope.config import RopeConfig
+from tightrope.rope.reference import pair_slices
+
 EPS: Final = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 TURN: Final = 2 * np.pi / 2.0**64
@@ -32,6 +35,19 @@ class Figure:
     ulps: float
     identical: bool
     values: int
+
+
+def angle_norm(parts: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
+    """Return the norm of the pair (cos, sin): the attention factor, for each of the two."""
+    return (np.hypot(*parts),) * 2
+
+
+def pair_norm(rope: RopeConfig, y: NDArray[Any]) -> NDArray[Any]:
+    """Return, for every channel of y, the norm of its pair; 0 outside the rotation."""
+    norm = np.zeros_like(y)
+    first, second = pair_slices(y.shape[-1], rope.pairs, rope.layout, rope.side)
+    norm[..., first] = norm[..., second] = np.hypot(y[..., first], y[..., second])
+    return norm
 
 
 def compare(left: NDArray[Any], right: NDArray[Any], norm: NDArray[Any], eps: float) -> Figure:
