@@ -119,6 +119,23 @@ def test_a_rotary_module_that_is_called_otherwise(llama, monkeypatch):
         tightrope.patch(llama)
 
 
+def test_layers_that_share_out_several_rotary_modules_among_themselves():
+    from transformers import AutoConfig, AutoModel
+
+    scaled = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
+    fields = {**tiny_models.SIZES, "head_dim": 16, "rope_parameters": scaled, "rope_scaling_layers": [1]}
+    model = AutoModel.from_config(AutoConfig.for_model("molmo2_text", **fields))
+    before = parts(model)
+    words = (
+        "rotary_emb (Molmo2RotaryEmbedding) is not asked for a layer_type: which of the ropes 'scaled', 'unscaled' it "
+        "gives to which layer is in the model's own code, and cannot be told. Leave this model unpatched, or rotate in "
+        "its attention by RotaryEmbedding(tightrope.read(config)).for_layer(layer). Nothing was changed"
+    )
+    with pytest.raises(tightrope.RopeConfigError, match=re.escape(words)):
+        tightrope.patch(model)
+    assert parts(model) == before
+
+
 @pytest.mark.usefixtures("untouched")
 def test_options_that_do_not_exist(llama):
     with pytest.raises(tightrope.RopeConfigError, match="policy must be one of"):

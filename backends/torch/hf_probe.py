@@ -33,8 +33,9 @@ def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: b
         verify: Raise where it turns otherwise than the configuration says.
 
     Raises:
-        RopeConfigError: Its output has no known form; or, with verify, other values.
+        RopeConfigError: Its output has no known form or is one of several ropes; or, with verify, other values.
     """
+    _require_told_apart(module, model, path)
     remark = ""
     if any(buffer.is_meta for buffer in module.buffers()):
         with torch.device("cpu"):
@@ -54,9 +55,25 @@ def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: b
     return form, remark
 
 
+def _asks(module: torch.nn.Module) -> bool:
+    """Tell whether a rotary module is told the layer type for which it is called."""
+    return "layer_type" in inspect.signature(type(module).forward).parameters
+
+
+def _require_told_apart(module: torch.nn.Module, model: ModelRope, path: str) -> None:
+    """Raise where a module has one of several ropes, and only the model's own code knows which (Molmo 2)."""
+    if len(model.ropes) > 1 and not _asks(module):
+        keys = ", ".join(map(repr, model.ropes))
+        raise RopeConfigError(
+            f"{path} ({type(module).__name__}) is not asked for a layer_type: which of the ropes {keys} it gives to "
+            "which layer is in the model's own code, and cannot be told. Leave this model unpatched, or rotate in its "
+            "attention by RotaryEmbedding(tightrope.read(config)).for_layer(layer). Nothing was changed"
+        )
+
+
 def _layer_types(module: torch.nn.Module, model: ModelRope) -> list[str | None]:
     """Return what to pass as layer_type: every rope that the module has, where it asks for one."""
-    if "layer_type" not in inspect.signature(type(module).forward).parameters:
+    if not _asks(module):
         return [None]
     own = getattr(module, "rope_type", None)
     return [key for key in model.ropes if key in own] if isinstance(own, dict) else list(model.ropes)
