@@ -7,6 +7,7 @@ import pytest
 
 import tightrope
 from tightrope.backends import timing
+from tightrope.commands.bench import bench
 from timing_examples import ROWS, jobs, rope
 
 
@@ -108,6 +109,11 @@ def test_a_plan_takes_every_layout_width_and_order_and_angles_once():
     in_place = [form[1:] for form in forms if form[0] == "in place"]
     assert sorted(in_place) == sorted(product(["half", "interleaved"], [64, 32], ["bhsd", "bshd"]))
     assert len(forms) == len(in_place) + 1
+
+
+def test_the_command_offers_every_task():
+    (option,) = [one for one in bench.params if one.name == "tasks"]
+    assert tuple(option.type.choices) == timing.TASKS
 
 
 def test_a_model_without_rope_is_refused():

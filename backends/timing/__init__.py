@@ -4,12 +4,11 @@ A machine's speed drifts while it is measured. So everything that is compared ta
 reported is the median over the rounds, and ratios are formed inside a round before their median is taken.
 """
 
-from tightrope.backends.timing.jobs import Job, plan
+from tightrope.backends.timing.jobs import plan
 from tightrope.backends.timing.rows import Row, as_dicts, lines
 from tightrope.backends.timing.turns import absent, interleaved, moved, run
-from tightrope.backends.timing.work import OURS, TASKS, YARDSTICK, Contender, Contenders, Task, Work
+from tightrope.backends.timing.work import OURS, TASKS, YARDSTICK
 
 __all__ = [
-    "OURS", "TASKS", "YARDSTICK", "Contender", "Contenders", "Job", "Row", "Task", "Work", "absent", "as_dicts",
-    "interleaved", "lines", "moved", "plan", "run",
+    "OURS", "TASKS", "YARDSTICK", "Row", "absent", "as_dicts", "interleaved", "lines", "moved", "plan", "run",
 ]  # fmt: skip
