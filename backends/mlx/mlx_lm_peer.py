@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tightrope.backends.audit.peers import PeerLacks, PeerRefuses
 from tightrope.backends.mlx.mlx_lm import plan
 from tightrope.backends.mlx.mlx_places import rope_modules
-from tightrope.backends.patching import Options
+from tightrope.backends.patching import Options, Plan
 from tightrope.rope.config import ModelRope
 from tightrope.rope.errors import RopeConfigError
 
@@ -68,11 +68,16 @@ class Built:
 
     def mends(self) -> str:
         """See `tightrope.backends.audit.peers.Built.mends`."""
-        try:
-            plan(self.model, self.rope, Options())
-        except RopeConfigError as error:
-            return str(error)
-        return ""
+        return why_not(plan, self.model, self.rope)
+
+
+def why_not(plan: Callable[[nn.Module, object, Options], Plan], model: nn.Module, rope: ModelRope) -> str:
+    """Return why `tightrope.patch` cannot take over in a model; empty where it can."""
+    try:
+        plan(model, rope, Options())
+    except RopeConfigError as error:
+        return str(error)
+    return ""
 
 
 def build(config: dict[str, Any], model: ModelRope) -> Built:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.backends.audit.peers import PeerLacks, PeerRefuses
-from tightrope.backends.mlx.mlx_lm_peer import REFUSALS, completed_until_built
+from tightrope.backends.mlx.mlx_lm_peer import REFUSALS, completed_until_built, why_not
 from tightrope.backends.mlx.mlx_places import rope_modules
 from tightrope.backends.mlx.mlx_vlm import plan, text_layers
-from tightrope.backends.patching import Options
 from tightrope.rope.config import ModelRope
 from tightrope.rope.errors import RopeConfigError
 
@@ -45,11 +44,7 @@ class Built:
 
     def mends(self) -> str:
         """See `tightrope.backends.audit.peers.Built.mends`."""
-        try:
-            plan(self.model, self.rope, Options())
-        except RopeConfigError as error:
-            return str(error)
-        return ""
+        return why_not(plan, self.model, self.rope)
 
 
 def _turned(rope: Any, x: mx.array, offset: int) -> mx.array:
