@@ -31,7 +31,7 @@ def rotate_pair(
     """
     xs = (q,) if k is None else (q, k)
     if in_place:
-        _check_apart(xs)
+        _check_apart(q, k)
     kernel = native.serving(xs, angles) or gpu.serving(xs, angles)
     how = How(layout, side, order, transpose)
     if kernel is not None:
@@ -74,9 +74,9 @@ def _note_change(xs: tuple[torch.Tensor, ...]) -> None:
     torch.autograd.graph.increment_version(xs)
 
 
-def _check_apart(xs: tuple[torch.Tensor, ...]) -> None:
-    for name, x in zip("qk", xs, strict=False):
-        if native.overlaps(x):
+def _check_apart(q: torch.Tensor, k: torch.Tensor | None) -> None:
+    for name, x in (("q", q), ("k", k)):
+        if x is not None and native.overlaps(x):
             raise RopeConfigError(
                 f"{name} cannot be rotated in place: its elements share memory (shape {tuple(x.shape)}, strides "
                 f"{x.stride()}); rotate before expand, or a copy"
@@ -101,7 +101,7 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
     if differentiable and (table.cos.requires_grad or table.sin.requires_grad):
         return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
     if operators.serve(*xs, table.cos):
-        ys = tuple(operators.rotate(x, table.cos, table.sin, **how._asdict()) for x in xs)
+        ys = tuple(operators.rotate(x, table.cos, table.sin, *how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     if differentiable and not _watched():
         return Rotation.apply(how, table.cos, table.sin, *xs)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
