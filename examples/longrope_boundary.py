@@ -1,11 +1,11 @@
 """A key cache that crosses LongRoPE's original length: three ways to go on, and what each costs in attention scores.
 
-    python examples/longrope_boundary.py [torch | mlx]
+    python longrope_boundary.py [torch | mlx]
 
-The same keys, before rotation, in float32. The cache was filled while the sequence was short, so its keys were turned
-by the short factors; one token later the long factors hold. A forward call of transformers leaves the cached keys as
-they are (`generate` of the Phi families alone drops the cache there and prefills once more); `rerotate` moves them. The
-scores of the next query against the whole cache are compared with exact ones, in float64.
+The same keys, before rotation, in float32. The cache holds as many as the original length, so they were turned by the
+short factors; one token later the long factors hold. A forward call of transformers leaves the cached keys as they are
+(`generate` of the Phi families alone drops the cache there and prefills once more); `rerotate` moves them. The scores
+of the next query against the whole cache are compared with exact ones, in float64.
 """
 
 import sys
@@ -17,7 +17,6 @@ import tightrope
 from tightrope.rope import reference
 
 ORIGINAL = 4096
-CACHED = ORIGINAL - 256
 PAIRS = 48
 
 ROPE = tightrope.RopeConfig(
@@ -41,7 +40,7 @@ def caches(backend: Any, keys: np.ndarray) -> dict[str, np.ndarray]:
     """Return the cache after the boundary, by what was done about it."""
     device = backend.devices()[0]
     module = backend.RotaryEmbedding(ROPE)
-    at = np.arange(CACHED)
+    at = np.arange(ORIGINAL)
 
     def cached(**arguments: Any) -> Any:
         return module(backend.asarray(keys, "float32", device), positions=at, **arguments)
@@ -58,7 +57,7 @@ def caches(backend: Any, keys: np.ndarray) -> dict[str, np.ndarray]:
 def errors(name: str) -> dict[str, float]:
     """Return the largest error of a score for each way, in units of the standard deviation of the scores."""
     rng = np.random.default_rng(0)
-    keys = rng.standard_normal((1, 1, CACHED, ROPE.head_dim)).astype(np.float32)
+    keys = rng.standard_normal((1, 1, ORIGINAL, ROPE.head_dim)).astype(np.float32)
     query = rng.standard_normal((1, 1, 1, ROPE.head_dim)).astype(np.float32)
 
     def exact(x: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -66,7 +65,7 @@ def errors(name: str) -> dict[str, float]:
         return reference.rotate(x, cos[:, None], sin[:, None], layout="half")
 
     turned = exact(query, np.array([ORIGINAL]))
-    true = scores(turned, exact(keys, np.arange(CACHED)))
+    true = scores(turned, exact(keys, np.arange(ORIGINAL)))
     found = caches(tightrope.load_backend(name), keys)
     return {way: float(np.abs(scores(turned, cache) - true).max() / true.std()) for way, cache in found.items()}
 
@@ -74,9 +73,9 @@ def errors(name: str) -> dict[str, float]:
 def main() -> None:
     """Print the errors."""
     name = sys.argv[1] if len(sys.argv) > 1 else tightrope.backends.available()[0]
-    print(f"LongRoPE, original length {ORIGINAL:,}, {CACHED:,} keys cached before it, {name}")
+    print(f"LongRoPE, {ORIGINAL:,} keys cached, which is its original length, then one token more, {name}")
     for way, error in errors(name).items():
-        print(f"  {way:<36} largest error of a score {error:.1e} standard deviations")
+        print(f"  {way:<38}  largest error of a score {error:.1e} standard deviations")
 
 
 if __name__ == "__main__":
