@@ -32,15 +32,18 @@ def model(device: str, dtype: torch.dtype) -> Any:
     return LlamaForCausalLM(config).to(device, dtype).eval()
 
 
+def now(device: str) -> float:
+    """Return seconds, once the device has done what it was given."""
+    if device != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
 def timed(call: Callable[[], object], device: str) -> float:
-    """Return seconds."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+    """Return the seconds that a call takes."""
+    start = now(device)
     call()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now(device) - start
 
 
 class Rotation:
@@ -54,16 +57,16 @@ class Rotation:
         """Return the function with its time counted."""
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start = now(self.device)
             result = function(*args, **kwargs)
-            self.seconds += time.perf_counter() - start
+            self.seconds += now(self.device) - start
             return result
 
         return counted
 
 
 def share(llama: Any, call: Callable[[], object], device: str) -> float:
-    """Return the part of a call's time that its rotation takes (on the CPU, where calls wait for their result)."""
+    """Return the part of a call's time that its rotation takes; a GPU is waited for before and after each rotation."""
     rotation = Rotation(device)
     scope = llama.model.layers[0].self_attn.forward.__globals__
     apply, rotary = scope["apply_rotary_pos_emb"], llama.model.rotary_emb
