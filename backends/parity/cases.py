@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.backends.ops import Order
 from tightrope.rope.config import RopeConfig
 
-Order = Literal["bhsd", "bshd", "thd"]
 Positions = NDArray[np.int64]
 
 FAR: Final = 1 << 20

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.backends.parity.cases import Call, Order
+from tightrope.backends.ops import Order
+from tightrope.backends.parity.cases import Call
 from tightrope.backends.protocol import Backend
 from tightrope.rope import reference
 from tightrope.rope.config import RopeConfig

@@ -15,7 +15,7 @@ Kind = Literal["frequencies", "angles", "rotation", "gradient", "trajectory"]
 
 # Of cos and sin, absolute. Exact: over all 2³² phases the shared polynomial is off by at most 7.6e-8, a framework's own
 # cos and sin of the folded angle by 9.1e-8; 1e-7 is what is promised.
-# float32: the reference has the same float32 angle; a framework's cos and sin are good to 1 ulp of a float32 below 1.
+# float32: the reference has the same float32 angle; 2⁻²³ is 2 ulp of a float32 below 1, for a framework's cos and sin.
 _ANGLE: Final[dict[Precision, float]] = {"exact": 1e-7, "float32": EPS["float32"]}
 
 # Rounding the attention factor to float32, and rounding its product with cos: ½ ulp each.
