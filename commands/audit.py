@@ -33,15 +33,15 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
 
     The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or
     downloads and compared with exact arithmetic on what the configuration says. MODEL_OR_CONFIG is a config.json, a
-    folder that has one, or a folder of *.json. v5 is how transformers 5 saves a model. Exit status 1 if one of them is
-    wrong beyond rounding, or a configuration cannot be right.
+    folder that has one, a folder of *.json, or - for standard input. v5 is how transformers 5 saves a model. Exit
+    status 1 if one of them is wrong beyond rounding, or a configuration cannot be right.
     """
     from tightrope.backends import audit as library
     from tightrope.rope.reading.validating import find_sources
 
     found = list(find_sources(sources))
     audits = [
-        library.audit(source, against, name=name_of(str(source)), spelling=spelling)
+        library.audit(source, against, name=name_of(source), spelling=spelling)
         for _, source in out.track(found, "auditing")
     ]
     if len(audits) == 1:

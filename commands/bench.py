@@ -4,7 +4,16 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_option
+from tightrope.commands.common import (
+    Source,
+    backends_option,
+    choose,
+    examples,
+    name_of,
+    read_model,
+    rope_option,
+    source_argument,
+)
 from tightrope.commands.output import Output, output_options, plot_option
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -22,7 +31,7 @@ _POSITIVE = click.IntRange(min=1)
         "tightrope bench path/to/config.json --plot bench.png",
     ),
 )
-@click.argument("source", required=False)
+@source_argument(required=False)
 @backends_option
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Of q and k; may be repeated.")
 @click.option("--seq", "lengths", multiple=True, type=_POSITIVE, help="Tokens; may be repeated.")
@@ -43,7 +52,7 @@ _POSITIVE = click.IntRange(min=1)
 @plot_option("Draw bars: .png, .svg, .pdf.")
 @output_options
 def bench(
-    source: str | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
+    source: Source | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
     orders: tuple[Any, ...], layouts: tuple[Any, ...], rotary_dims: tuple[int, ...], heads: int, kv_heads: int,
     rounds: int, compiled: bool, block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
     out: Output,
@@ -55,7 +64,8 @@ def bench(
 
     All take turns, round by round; the figures are medians. "× copy" is the time over that of a copy of the same
     tensors, "bandwidth / copy" the bytes that must move over time, as a share of the copy's, and "memory" what a call
-    holds at its peak beyond its arguments. SOURCE is a config.json or a folder that has one; none: Llama 3.
+    holds at its peak beyond its arguments. SOURCE is a config.json, a folder that has one, or - for
+    standard input; none: Llama 3.
     """
     from tightrope import viewing
     from tightrope.backends import parity, timing

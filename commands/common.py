@@ -5,18 +5,22 @@ import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
 from tightrope import backends
 from tightrope.rope.errors import RopeWarning
+from tightrope.rope.reading.source import Loaded, kept
 
 if TYPE_CHECKING:
     from tightrope.backends.parity import OnDevice
     from tightrope.commands.output import Output
     from tightrope.rope.config import ModelRope
     from tightrope.rope.reading.towers import Tower
+
+Source: TypeAlias = str | Loaded
+"""A configuration that a command was given."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -82,8 +86,20 @@ def read_model(
     return model if block is None else model.replace(layer_type, scaling=block)
 
 
-def name_of(source: str) -> str:
+def as_source(ctx: click.Context, option: click.Parameter, value: str | None) -> Source | None:
+    """Return a path as it was given; what can be read but once, read: commands ask for it more than once."""
+    return None if value is None else kept(value)
+
+
+def source_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
+    """Return the argument SOURCE: `source`."""
+    return click.argument("source", required=required, callback=as_source)
+
+
+def name_of(source: Source | Path) -> str:
     """Return the short name of a configuration: its file's, or its folder's where the file is called config.json."""
+    if isinstance(source, Loaded):
+        return source.name
     path = Path(source).resolve()
     return path.parent.name if path.name == "config.json" else path.stem if path.is_file() else path.name
 

@@ -5,7 +5,16 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
+from tightrope.commands.common import (
+    Source,
+    backends_option,
+    choose,
+    examples,
+    name_of,
+    read_model,
+    rope_options,
+    source_argument,
+)
 from tightrope.commands.output import Output, file_errors, file_option, output_options
 
 
@@ -21,18 +30,18 @@ def golden() -> None:
         "tightrope golden write path/to/model -o llama.safetensors --backends torch:cuda:0",
     ),
 )
-@click.argument("source")
+@source_argument()
 @file_option(required=True, help="What to write.")
 @backends_option
 @rope_options
 @output_options
 def write_file(
-    source: str, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
+    source: Source, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
 ) -> None:
     """Record the bits that this machine computes for a configuration.
 
     Frequencies, angles, trajectories through a growing sequence, rotations and gradients in three dtypes, and what
-    computed them. SOURCE is a config.json or a folder that has one.
+    computed them. SOURCE is a config.json, a folder that has one, or - for standard input.
     """
     from tightrope.backends import golden as library
 

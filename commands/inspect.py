@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tightrope.commands.common import examples, name_of, read_model, rope_options
+from tightrope.commands.common import Source, as_source, examples, name_of, read_model, rope_options, source_argument
 from tightrope.commands.output import Output, output_options, plot_option
 
 if TYPE_CHECKING:
@@ -19,25 +19,31 @@ if TYPE_CHECKING:
         "tightrope inspect path/to/a.json --compare path/to/b.json --plot both.png",
     )
 )
-@click.argument("source")
+@source_argument()
 @rope_options
 @click.option("--tower", type=click.Choice(["vision", "audio"]), help="Of a model of several parts, not the text.")
 @plot_option("Draw it: .png, .svg or .pdf.")
-@click.option("--compare", "other", metavar="SOURCE", help="Draw a second configuration over it; needs --plot.")
+@click.option(
+    "--compare",
+    "other",
+    callback=as_source,
+    metavar="SOURCE",
+    help="Draw a second configuration over it; needs --plot.",
+)
 @output_options
 def inspect(
-    source: str,
+    source: Source,
     block: dict[str, Any] | None,
     layer_type: str | None,
     tower: "Tower | None",
     picture: str | None,
-    other: str | None,
+    other: Source | None,
     out: Output,
 ) -> None:
     """Print what a configuration means.
 
-    SOURCE is a config.json, a folder that has one, a GGUF file, or the name of a model on the Hugging Face hub. --json
-    has every frequency, too.
+    SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
+    standard input. --json has every frequency, too.
     """
     from tightrope import viewing
     from tightrope.viewing.facts import facts
@@ -46,7 +52,7 @@ def inspect(
     if other and not picture:
         raise click.UsageError("--compare needs --plot")
     model = read_model(source, block, layer_type, tower)
-    print_facts(out.console, model, source)
+    print_facts(out.console, model, str(source))
     out.write_json(facts(model))
     if picture and other:
         names = _told_apart(source, other, replaced=block is not None)
@@ -56,8 +62,8 @@ def inspect(
         out.draw(lambda: viewing.draw(model, name_of(source)), picture)
 
 
-def _told_apart(source: str, other: str, *, replaced: bool) -> tuple[str, str]:
+def _told_apart(source: Source, other: Source, *, replaced: bool) -> tuple[str, str]:
     """Return names for two configurations: short ones where they differ."""
     mark = " with --rope" if replaced else ""
     left, right = name_of(source) + mark, name_of(other)
-    return (left, right) if left != right else (source, other)
+    return (left, right) if left != right else (str(source), str(other))

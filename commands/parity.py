@@ -32,7 +32,8 @@ def parity(
     """Prove that the backends rotate alike.
 
     Every backend is compared with exact arithmetic and with the others: frequencies, angles, rotation and gradient.
-    CONFIG is a config.json, a folder that has one, or a folder of *.json; none: a built-in gallery of models.
+    CONFIG is a config.json, a folder that has one, a folder of *.json, or - for standard input; none: a built-in
+    gallery of models.
     """
     from tightrope.backends import parity as library
     from tightrope.rope.reading.validating import find_sources

@@ -4,7 +4,16 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import backends_option, choose, examples, name_of, read_model, rope_options
+from tightrope.commands.common import (
+    Source,
+    backends_option,
+    choose,
+    examples,
+    name_of,
+    read_model,
+    rope_options,
+    source_argument,
+)
 from tightrope.commands.output import Output, output_options, plot_option
 
 
@@ -15,19 +24,20 @@ from tightrope.commands.output import Output, output_options, plot_option
         "tightrope precision path/to/config.json --plot error.png",
     )
 )
-@click.argument("source", required=False)
+@source_argument(required=False)
 @backends_option
 @rope_options
 @plot_option("Draw it, with the libraries that are installed: .png, .svg or .pdf.")
 @output_options
 def precision(
-    source: str | None, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
+    source: Source | None, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
     out: Output,
 ) -> None:  # fmt: skip
     """Print how far cos and sin are off, by position and precision.
 
     "exact" has phases without rounding; "float32" is transformers' arithmetic, which loses the phase as positions grow.
-    SOURCE is a config.json or a folder that has one; none: Llama 3's base, 500,000, on 128 channels.
+    SOURCE is a config.json, a folder that has one, or - for standard input; none: Llama 3's base, 500,000, on 128
+    channels.
     """
     from tightrope import viewing
     from tightrope.backends import parity as library
@@ -36,7 +46,7 @@ def precision(
 
     model = read_model(source or library.LLAMA_3, block, layer_type)
     if not model.ropes:
-        raise RopeConfigError("this model has no rotary positions", source=source)
+        raise RopeConfigError("this model has no rotary positions", source=None if source is None else str(source))
     subjects, _ = choose(out, wanted)
     found = {
         key: library.precision_figures(rope, subjects)

@@ -4,7 +4,15 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import backends_option, examples, name_of, read_model, rope_options
+from tightrope.commands.common import (
+    Source,
+    backends_option,
+    examples,
+    name_of,
+    read_model,
+    rope_options,
+    source_argument,
+)
 from tightrope.commands.output import Output, file_option, output_options, write
 
 
@@ -15,18 +23,19 @@ from tightrope.commands.output import Output, file_option, output_options, write
         'tightrope report path/to/model -o extended.html --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
     ),
 )
-@click.argument("source")
+@source_argument()
 @file_option(required=True, help="What to write.")
 @backends_option
 @rope_options
 @output_options
 def report(
-    source: str, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
+    source: Source, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
 ) -> None:
     """Write a page about a configuration: one HTML file that needs no network.
 
     Frequencies and wavelengths to hover over, a slider for the sequence length, what parity and audit find here, and
-    the notes of the reader. SOURCE is a config.json or a folder that has one.
+    the notes of the reader. SOURCE is a config.json, a folder that has one, or - for
+    standard input.
     """
     from tightrope.viewing import report as library
     from tightrope.viewing.accuracy import config_of

@@ -18,8 +18,8 @@ from tightrope.commands.output import Output, output_options
 def validate(sources: tuple[str, ...], strict: bool, out: Output) -> None:
     """Print what is wrong with configurations, a problem a line.
 
-    SOURCE is a config.json, a folder that has one, a folder of *.json, or a GGUF file. Exit status 1 if there is any
-    problem.
+    SOURCE is a config.json, a folder that has one, a folder of *.json, a GGUF file, or - for standard input. Exit
+    status 1 if there is any problem.
     """
     from tightrope.rope.reading.validating import find_sources, problems
 

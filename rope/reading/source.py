@@ -2,9 +2,11 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.gguf_header import MAGIC
@@ -16,19 +18,55 @@ MAX_BYTES = 16 * 2**20
 # What a model folder holds: Hugging Face's and MLX's have the first, Meta's and Mistral's own the second.
 FILE_NAMES = ("config.json", "params.json")
 
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration that was read before, and the name by which messages call it."""
+
+    values: Mapping[str, Any]
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def kept(source: str) -> str | Loaded:
+    """Return a path as it is; what can be read but once (`-`: standard input, a pipe), read.
+
+    Raises:
+        RopeConfigError: It is not one JSON object.
+    """
+    path = Path(source)
+    try:
+        once = source == STANDARD_INPUT or (path.exists() and not path.is_dir() and not path.is_file())
+    except (OSError, ValueError):  # ValueError: a NUL character in the name
+        return source
+    if not once:
+        return source
+    if source != STANDARD_INPUT:
+        return Loaded(_parse(path), source)
+    name = "standard input"
+    if sys.stdin is None:
+        raise RopeConfigError("is closed; pipe a config.json into it, or give its path", source=name)
+    return Loaded(_parsed(sys.stdin.buffer, name), name)
+
 
 def load(source: object) -> tuple[dict[str, Any], str | None]:
     """Return the configuration as a JSON object, and its name for messages (None for a dict).
 
     Args:
         source: A path of a JSON file or of a folder that holds config.json, a mapping, an object with `to_dict()`
-            such as a transformers configuration, or the name of a model on the Hugging Face hub.
+            such as a transformers configuration, the name of a model on the Hugging Face hub, or what `kept` returned.
 
     Raises:
         RopeConfigError: There is nothing to read, or it is not one JSON object.
     """
     if isinstance(source, Mapping):
         return _with_string_keys(source), None
+    if isinstance(source, Loaded):
+        return dict(source.values), source.name
     if isinstance(source, str | os.PathLike):
         if gguf_path(source) is not None:
             raise RopeConfigError("is a GGUF file; give a config.json here, or its folder", source=os.fspath(source))
@@ -95,7 +133,7 @@ def _file(path: Path) -> Path:
     try:
         if path.is_dir():
             path = next((path / name for name in FILE_NAMES if (path / name).is_file()), path / FILE_NAMES[0])
-        if not path.is_file():
+        if not path.exists():
             raise RopeConfigError(f"no such file; give the path of {_instead(path)}", source=str(path))
         size = path.stat().st_size
     except RopeConfigError:
@@ -103,11 +141,14 @@ def _file(path: Path) -> Path:
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise RopeConfigError(f"cannot be opened: {error}", source=str(path)) from error
     if size > MAX_BYTES:
-        raise RopeConfigError(
-            f"{size:,} bytes is no configuration (limit {MAX_BYTES:,}); give the config.json beside it",
-            source=str(path),
-        )
+        raise _too_large(f"{size:,}", str(path))
     return path
+
+
+def _too_large(size: str, name: str) -> RopeConfigError:
+    return RopeConfigError(
+        f"{size} bytes is no configuration (limit {MAX_BYTES:,}); give the config.json beside it", source=name
+    )
 
 
 def _instead(path: Path) -> str:
@@ -118,14 +159,26 @@ def _instead(path: Path) -> str:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_bytes().decode("utf-8-sig"))
+        with path.open("rb") as file:
+            return _parsed(file, str(path))
     except OSError as error:
         raise RopeConfigError(f"cannot be read: {error}", source=str(path)) from error
+
+
+def _parsed(file: IO[bytes], name: str) -> dict[str, Any]:
+    """Return the JSON object in a file; of a pipe, which has no size, no more than the limit is read."""
+    content = file.read(MAX_BYTES + 1)
+    if content.startswith(MAGIC):
+        raise RopeConfigError("is a GGUF file, which is not read from a pipe; give its path", source=name)
+    if len(content) > MAX_BYTES:
+        raise _too_large(f"more than {MAX_BYTES:,}", name)
+    try:
+        config = json.loads(content.decode("utf-8-sig"))
     # ValueError: bad JSON, bad UTF-8, an integer of thousands of digits; RecursionError: a thousand nested brackets.
     except (ValueError, RecursionError) as error:
-        raise RopeConfigError(f"is not JSON: {error}", source=str(path)) from error
+        raise RopeConfigError(f"is not JSON: {error}", source=name) from error
     if not isinstance(config, dict):
-        raise RopeConfigError(f"must hold a JSON object, got {_json_name(config)}", source=str(path))
+        raise RopeConfigError(f"must hold a JSON object, got {_json_name(config)}", source=name)
     return config
 
 

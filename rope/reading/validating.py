@@ -6,16 +6,22 @@ from pathlib import Path
 
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.huggingface import read
-from tightrope.rope.reading.source import FILE_NAMES
+from tightrope.rope.reading.source import FILE_NAMES, Loaded, kept
 
 
-def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path]]:
+def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path | Loaded]]:
     """Yield name and path of each configuration: a file, a folder with a config.json, or every *.json of a folder.
 
+    What can be read but once, `-` for standard input or a pipe, is read here.
+
     Raises:
-        RopeConfigError: A folder has none.
+        RopeConfigError: A folder has none, or a pipe no JSON object.
     """
-    for path in map(Path, paths):
+    for source in map(kept, paths):
+        if isinstance(source, Loaded):
+            yield source.name, source
+            continue
+        path = Path(source)
         if not path.is_dir() or any((path / name).is_file() for name in FILE_NAMES):
             yield (path.stem if path.suffix == ".json" and path.stem != "config" else str(path)), path
             continue
@@ -25,7 +31,7 @@ def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path]]:
         yield from ((file.stem, file) for file in found)
 
 
-def problems(source: Path, *, strict: bool = False) -> list[str]:
+def problems(source: Path | Loaded, *, strict: bool = False) -> list[str]:
     """Return what is wrong with a configuration, each problem with its file: none where it can be read.
 
     Args:
