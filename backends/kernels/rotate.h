@@ -44,15 +44,16 @@ INLINE void rotate_run(Dtype dtype, Layout layout, Row row, Loop by, int64_t pai
     }
 }
 
-/* A function for each dtype and layout, which for the commonest width (head_dim 128) knows it. It takes pointers, for a struct that
- * was just stored in parts waits to be loaded whole. */
+/* A function for each dtype and layout, which for the commonest widths (head_dim 64 and 128) knows them. It takes pointers, for a
+ * struct that was just stored in parts waits to be loaded whole. */
 typedef void RotateRun(const Row *row, const Loop *by, int64_t pairs, uint32_t sign, int64_t ahead);
 #define ROTATE_RUN(name, dtype, layout) \
     static __attribute__((noinline)) void name(const Row *row, const Loop *by, int64_t pairs, uint32_t sign, int64_t ahead) { \
-        if (pairs == 64) \
-            rotate_run(dtype, layout, *row, *by, 64, sign, ahead); \
-        else \
-            rotate_run(dtype, layout, *row, *by, pairs, sign, ahead); \
+        switch (pairs) { \
+        case 32: rotate_run(dtype, layout, *row, *by, 32, sign, ahead); break; \
+        case 64: rotate_run(dtype, layout, *row, *by, 64, sign, ahead); break; \
+        default: rotate_run(dtype, layout, *row, *by, pairs, sign, ahead); \
+        } \
     }
 ROTATE_RUN(rotate_f32_half, FLOAT32, HALF)
 ROTATE_RUN(rotate_f32_interleaved, FLOAT32, INTERLEAVED)
