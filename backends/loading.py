@@ -11,7 +11,7 @@ from tightrope.rope.config import ModelRope
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
 from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
-from tightrope.rope.reading.hub import is_hub_id
+from tightrope.rope.reading.hub import is_hub_id, not_fetched
 from tightrope.rope.reading.writing import rope_keys
 
 # What mlx-lm's own download takes of a repository.
@@ -67,12 +67,8 @@ def _folder(path: str | os.PathLike[str]) -> Path:
         return Path(snapshot_download(path, allow_patterns=_FILES))
     # As with a configuration alone: whatever the network, the hub or its client raise.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise RopeConfigError(
-            f"no such folder here, and it cannot be fetched from the Hugging Face hub ({type(error).__name__}: "
-            f"{reason}); go online, or give the path of a folder with config.json and safetensors",
-            source=path,
-        ) from error
+        here, files = "no such folder here, and it", "a folder with config.json and safetensors"
+        raise not_fetched(path, error, here=here, path=files) from error
 
 
 def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -> tuple[Any, Any]:

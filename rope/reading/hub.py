@@ -32,12 +32,25 @@ def fetch_config(name: str) -> Path:
         return Path(_fetched(hub, name))
     # Whatever the network, the hub or its client raise: each has its own classes, changing with the version.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise RopeConfigError(
-            f"no such file or folder here, and its config.json cannot be fetched from the Hugging Face hub "
-            f"({type(error).__name__}: {reason}); go online, or give the path of a config.json",
-            source=name,
-        ) from error
+        here, path = "no such file or folder here, and its config.json", "a config.json"
+        raise not_fetched(name, error, here=here, path=path) from error
+
+
+def not_fetched(name: str, error: Exception, *, here: str, path: str) -> RopeConfigError:
+    """Return the error for a model that the hub does not give.
+
+    Args:
+        name: Of the model.
+        error: What the hub's client raised; its first line is said.
+        here: What is missing on this machine and wanted of the hub, the start of a sentence.
+        path: What the path that helps must lead to.
+    """
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return RopeConfigError(
+        f"{here} cannot be fetched from the Hugging Face hub ({type(error).__name__}: {reason}); go online, or give "
+        f"the path of {path}",
+        source=name,
+    )
 
 
 def _fetched(hub: ModuleType, name: str) -> str:
