@@ -44,7 +44,7 @@ INLINE void rotate_run(Dtype dtype, Layout layout, Row row, Loop by, int64_t pai
     }
 }
 
-/* A function for each dtype and layout, which for the commonest widths (head_dim 64 and 128) knows them. It takes pointers, for a
+/* A function for each dtype and layout, which knows the commonest widths: head_dim 64, 128 and 256. It takes pointers, for a
  * struct that was just stored in parts waits to be loaded whole. */
 typedef void RotateRun(const Row *row, const Loop *by, int64_t pairs, uint32_t sign, int64_t ahead);
 #define ROTATE_RUN(name, dtype, layout) \
@@ -52,6 +52,7 @@ typedef void RotateRun(const Row *row, const Loop *by, int64_t pairs, uint32_t s
         switch (pairs) { \
         case 32: rotate_run(dtype, layout, *row, *by, 32, sign, ahead); break; \
         case 64: rotate_run(dtype, layout, *row, *by, 64, sign, ahead); break; \
+        case 128: rotate_run(dtype, layout, *row, *by, 128, sign, ahead); break; \
         default: rotate_run(dtype, layout, *row, *by, pairs, sign, ahead); \
         } \
     }

@@ -1,5 +1,7 @@
 """What the C kernel must get right besides the shared cases, and how it is called with them."""
 
+from itertools import product
+
 import numpy as np
 
 from kernels.cases import Case
@@ -15,8 +17,11 @@ MORE = [
     Case(seq=40, strides="channels", dtype="bfloat16", transpose=True, in_place=True),
     Case(pairs=21, transpose=True),
     Case(pairs=21, transpose=True, layout="interleaved", source="table", dtype="float16"),
+    # Widths that the row loop knows, and one that it does not, of as many vectors.
+    *(Case(pairs=pairs, q_width=2 * pairs, k_width=2 * pairs, dtype="bfloat16", layout=layout, strides="bhsd")
+      for pairs, layout in product((32, 64, 96, 128), ("half", "interleaved"))),
     Case(seq=0),
-]
+]  # fmt: skip
 
 
 def problem(kernel, case):
