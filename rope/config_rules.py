@@ -21,6 +21,9 @@ ALL_LAYOUTS: tuple[Layout, ...] = (*LAYOUTS, "halves")
 SIDES: tuple[Side, ...] = ("head", "tail")
 AXIAL_TYPES = ("default", "linear")
 
+# Published heads have up to 576 channels; from some millions on, the frequencies alone would seem to hang.
+WIDEST = 2**20
+
 
 def rope_problems(rope: "RopeConfig") -> Iterator[str]:
     """Yield what is wrong with the fields of one rope, but for what its rope type asks of them."""
@@ -52,6 +55,8 @@ def _type_problems(rope: "RopeConfig") -> Iterator[str]:
 
 
 def _width_problems(rope: "RopeConfig") -> Iterator[str]:
+    if rope.head_dim > WIDEST:
+        yield f"head_dim must be <= {WIDEST:,}, got {rope.head_dim:,}"
     if rope.rotary_dim % 2:
         yield f"rotary_dim must be even, got {rope.rotary_dim}"
     if rope.rotary_dim > rope.head_dim:

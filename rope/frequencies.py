@@ -83,7 +83,9 @@ def _effective_length(config: RopeConfig, seq_len: int | None) -> int | None:
 @lru_cache(maxsize=256)
 def _frequencies(config: RopeConfig, seq_len: int | None, precision: Precision) -> Frequencies:
     try:
-        inv_freq, attention_factor = _by_pair(config, _ARITHMETICS[precision], seq_len)
+        # What is not finite in the end is refused; numpy's warnings on the way would say it twice.
+        with np.errstate(over="ignore", invalid="ignore"):
+            inv_freq, attention_factor = _by_pair(config, _ARITHMETICS[precision], seq_len)
     except (OverflowError, DecimalException) as error:
         raise _not_finite(config) from error
     inv_freq = _checked(inv_freq, config) * config.direction

@@ -33,6 +33,7 @@ def test_copies_are_equal(twin):
 BAD = [
     ({"head_dim": 0}, "head_dim must be a whole number > 0, got 0"),
     ({"head_dim": 12.5}, "head_dim must be a whole number > 0, got 12.5"),
+    ({"head_dim": 2**40}, "head_dim must be <= 1,048,576, got 1,099,511,627,776"),
     ({"head_dim": True}, "head_dim must be a whole number > 0, got True"),
     ({"rotary_dim": 63}, "rotary_dim must be even, got 63"),
     ({"rotary_dim": 130}, "rotary_dim must be <= head_dim (128), got 130"),

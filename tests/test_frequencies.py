@@ -80,3 +80,9 @@ def test_a_base_that_overflows_is_refused():
     tiny = rope(base=1e-300, scaling={"rope_type": "linear", "factor": 1.0}, frequency_dim=1)
     with pytest.raises(RopeConfigError, match="not finite"):
         frequencies(tiny)
+
+
+def test_a_factor_beyond_float32_is_refused_without_numpy_s_warnings():
+    huge = rope(scaling={"rope_type": "dynamic", "factor": 1e300})
+    with pytest.raises(RopeConfigError, match="not finite"):
+        frequencies(huge, 10_000, precision="float32")

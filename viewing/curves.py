@@ -53,7 +53,8 @@ class Curve:
 def _divide(left: Float64, right: Float64) -> Float64:
     """Return left / right, inf where right is 0."""
     out = np.full(right.shape, np.inf)
-    np.divide(left, right, out=out, where=right > 0)
+    with np.errstate(over="ignore"):  # a wavelength beyond float64 is infinite, too
+        np.divide(left, right, out=out, where=right > 0)
     return out
 
 
