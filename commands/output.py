@@ -112,7 +112,7 @@ def _picture(ctx: click.Context, option: click.Parameter, value: str | None) -> 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --json and --quiet to a command, which gets both as `out`, an `Output`."""
 
-    @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help=JSON)
+    @click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE", help=JSON)
     @click.option("-q", "--quiet", is_flag=True, help=QUIET)
     @wraps(command)
     def with_output(*args: Any, json_file: str | None, quiet: bool, **options: Any) -> Any:

@@ -23,7 +23,9 @@ _DTYPES = ("float32", "bfloat16", "float16")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Of q and k; may be repeated.")
 @click.option("--max-position", type=click.IntRange(min=16), metavar="TOKENS", help="Longest context to compare at.")
 @rope_options
-@click.option("--junit", "junit_file", type=click.Path(), metavar="FILE", help="Write a JUnit report there.")
+@click.option(
+    "--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write a JUnit report there."
+)
 @output_options
 def parity(
     configs: tuple[str, ...], wanted: list[str], dtypes: tuple[Any, ...], max_position: int | None,

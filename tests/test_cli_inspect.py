@@ -70,6 +70,11 @@ def test_inspect_of_a_pair_that_does_not_turn_is_valid_json(tmp_path):
     assert known["ropes"]["default"]["tables"][0]["wavelengths"][-1] is None
 
 
+def test_inspect_of_frequencies_next_to_nothing_warns_of_no_overflow(tmp_path):
+    result = inspect(tmp_path, {**LLAMA, "rope_scaling": {"rope_type": "linear", "factor": 1e308}})
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_inspect_shows_another_rope_in_place_of_its_own(tmp_path):
     assert "rope_type linear" in inspect(tmp_path, LLAMA, "--rope", '{"rope_type": "linear", "factor": 2.0}').stdout
 
@@ -110,6 +115,12 @@ def test_validate_prints_every_problem_of_every_file_and_exits_1(tmp_path):
     assert ran.exit_code == 1
     files = [line.partition(": ")[0] for line in ran.stdout.splitlines()]
     assert files == [str(first), str(first), str(second)]
+
+
+def test_validate_passes_over_a_folder_that_is_called_like_a_file(tmp_path):
+    (tmp_path / "old.json").mkdir()
+    result = run("validate", tmp_path)
+    assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}: no *.json in this folder\n")
 
 
 def test_validate_strict_takes_unknown_keys_for_problems(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import tightrope
+from cli_files import LLAMA, write
 from tightrope.cli import main
 
 COMMANDS = sorted(main.commands)
@@ -71,6 +72,13 @@ def test_naming_a_rope_needs_another_in_its_place(words):
     ran = run(*words.split(), "--layer-type", "full_attention")
     assert ran.exit_code == 2
     assert "--layer-type needs --rope" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [["inspect", "--json"], ["validate", "--json"], ["parity", "--junit"]], ids=" ".join)
+def test_a_folder_in_place_of_a_file_is_told_before_any_work(tmp_path, words):
+    result = run(*words, str(tmp_path), str(write(tmp_path / "config.json", LLAMA)))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is a directory" in result.stderr
 
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path):

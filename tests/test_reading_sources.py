@@ -108,6 +108,10 @@ class TestFiles:
     def test_that_are_not_there(self, tmp_path):
         self.refused(tmp_path / "nowhere.json", "no such file; give the path of a config.json or of its folder")
 
+    def test_that_are_on_the_web(self):
+        address = "https://huggingface.co/org/name/raw/main/config.json"
+        self.refused(address, "is an address, not a path; give 'org/name' of a model on the Hugging Face hub")
+
     def test_in_a_folder_without_one(self, tmp_path):
         with pytest.raises(tightrope.RopeConfigError, match=r"config\.json: no such file"):
             tightrope.read(tmp_path)

@@ -106,6 +106,11 @@ def _begins_as_gguf(path: Path) -> bool:
 def _local(source: str | os.PathLike[str]) -> Path:
     """Return the path; a model of the hub is fetched where there is no such path."""
     path = Path(os.fspath(source))
+    if isinstance(source, str) and source.startswith(("https://", "http://")):
+        raise RopeConfigError(
+            "is an address, not a path; give 'org/name' of a model on the Hugging Face hub, or fetch the file yourself",
+            source=source,
+        )
     if isinstance(source, str) and is_hub_id(source) and not path.exists():
         return fetch_config(source)
     return path

@@ -25,7 +25,7 @@ def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path | Loaded]]:
         if not path.is_dir() or any((path / name).is_file() for name in FILE_NAMES):
             yield (path.stem if path.suffix == ".json" and path.stem != "config" else str(path)), path
             continue
-        found = sorted(path.glob("*.json"))
+        found = sorted(file for file in path.glob("*.json") if file.is_file())
         if not found:
             raise RopeConfigError("no *.json in this folder", source=str(path))
         yield from ((file.stem, file) for file in found)
