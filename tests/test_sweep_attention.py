@@ -13,9 +13,8 @@ pytest.importorskip("transformers")
 import tightrope
 from sweep.attention import logits_factor, temperature
 from sweep.discovery import modeling_modules
-from sweep.running import cases
+from sweep.running import DRIVEN, cases
 from sweep.spelling import spellings
-from test_sweep_families import DRIVEN
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers warns about its own defaults
 

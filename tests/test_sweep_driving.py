@@ -8,15 +8,12 @@ import pytest
 pytest.importorskip("transformers")
 
 import tightrope
-from sweep.discovery import rotary_families
 from sweep.layering import difference, expected_layers
-from sweep.running import traced
-from sweep.settings import NOT_ROTATED
+from sweep.running import DRIVEN, traced
 from sweep.spelling import without_lists
 from sweep.tracing import NotRunnableError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers warns about its own defaults
-DRIVEN = [family for family in rotary_families() if family not in NOT_ROTATED]
 
 
 def runs(family):

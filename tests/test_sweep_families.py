@@ -11,7 +11,7 @@ import tightrope
 from known_differences import KNOWN_DIFFERENCES, TRANSFORMERS
 from sweep.discovery import rotary_families
 from sweep.refusing import configurations
-from sweep.running import cases, verdicts
+from sweep.running import DRIVEN, cases, verdicts
 from sweep.settings import BEFORE_PROJECTION, NEVER_APPLIED, NOT_A_ROTATION, NOT_ROTATED
 
 pytestmark = [
@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # transformers warns about its own defaults
 ]
 FAMILIES = rotary_families()
-DRIVEN = [family for family in FAMILIES if family not in NOT_ROTATED]
 # musicflamingo's audio features turn before the projection; its text part is Qwen2 and is read as that.
 REFUSED = [family for family in (*NOT_A_ROTATION, *BEFORE_PROJECTION) if family != "musicflamingo"]
 LEDGER = [entry for entry in KNOWN_DIFFERENCES if entry.library == TRANSFORMERS]

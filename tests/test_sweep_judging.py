@@ -10,9 +10,8 @@ pytest.importorskip("transformers")
 import tightrope
 from sweep.agreement import by_reference
 from sweep.judging import Judge
-from sweep.running import BACKENDS, cases, judge
+from sweep.running import BACKENDS, DRIVEN, cases, judge
 from sweep.spelling import spellings
-from test_sweep_families import DRIVEN
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers warns about its own defaults
 

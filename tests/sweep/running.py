@@ -10,9 +10,11 @@ from sweep.cases import Case
 from sweep.collecting import sweep
 from sweep.discovery import rotary_families
 from sweep.judging import Judge, Verdict
+from sweep.settings import NOT_ROTATED
 from sweep.tracing import NotRunnableError, Trace, trace
 
 BACKENDS = ("torch", "mlx")
+DRIVEN = [family for family in rotary_families() if family not in NOT_ROTATED]
 
 
 @cache
