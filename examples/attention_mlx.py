@@ -39,7 +39,7 @@ class Attention(nn.Module):
         q, k = self.rope(q, k, offset=past)
         if cache is not None:
             if cache:
-                k, v = mx.concatenate((cache[0], k), 2), mx.concatenate((cache[1], v), 2)
+                k, v = mx.concatenate([cache[0], k], 2), mx.concatenate([cache[1], v], 2)
             cache[:] = [k, v]
         mask = "causal" if past == 0 and seq > 1 else None
         mixed = mx.fast.scaled_dot_product_attention(q, k, v, scale=self.head_dim**-0.5, mask=mask)

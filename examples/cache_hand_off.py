@@ -89,7 +89,7 @@ def _in_order(layer: Any, array: Any) -> Any:
         return array[:, :, : layer.offset]
     held = min(layer.offset, array.shape[2])
     end = layer._idx if layer._idx < held else held
-    return mx.concatenate((array[:, :, end:held], array[:, :, :end]), axis=2)
+    return mx.concatenate([array[:, :, end:held], array[:, :, :end]], axis=2)
 
 
 def _filled(layer: Any, array: Any, tokens: list[int]) -> Any:

@@ -26,7 +26,7 @@ def model(device: str, dtype: torch.dtype) -> Any:
     """Return a small Llama: four query heads to a key head, as its larger relatives have them."""
     config = LlamaConfig(
         hidden_size=512, intermediate_size=1408, num_hidden_layers=16, num_attention_heads=8, num_key_value_heads=2,
-        head_dim=64, vocab_size=4096, rope_theta=500_000.0,
+        head_dim=64, vocab_size=4096, rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
     )  # fmt: skip
     torch.manual_seed(0)
     return LlamaForCausalLM(config).to(device, dtype).eval()
