@@ -45,6 +45,8 @@ def write_file(
     """
     from tightrope.backends import golden as library
 
+    if path == "-":
+        raise click.UsageError("-o must name a file: what is recorded is no text")
     if len(wanted) > 1:
         raise click.UsageError("a file holds one backend: name one with --backends")
     model = read_model(source, block, layer_type)

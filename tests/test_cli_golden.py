@@ -81,3 +81,10 @@ def test_one_file_holds_one_backend(config, tmp_path):
     ran = run("write", config, "-o", tmp_path / "a.safetensors", "--backends", "torch,mlx")
     assert ran.exit_code == 2
     assert "a file holds one backend" in ran.output
+
+
+def test_what_is_recorded_is_not_for_standard_output(config, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where a file called "-" would be
+    ran = run("write", config, "-o", "-")
+    assert ran.exit_code == 2
+    assert "-o must name a file: what is recorded is no text" in ran.stderr
