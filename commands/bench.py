@@ -1,5 +1,8 @@
 """`tightrope bench`."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -77,8 +80,21 @@ def bench(
         layouts=layouts, rotary_dims=rotary_dims, heads=heads, kv_heads=kv_heads, layer_type=layer_type,
         compiled=compiled,
     )  # fmt: skip
-    rows = [row for job in out.track(jobs, "timing") for row in timing.run(job, rounds)]
+    with _memory_errors():
+        rows = [row for job in out.track(jobs, "timing") for row in timing.run(job, rounds)]
     out.console.print("\n".join([*timing.lines(rows), *timing.absent(jobs)]))
     out.write_json(timing.as_dicts(rows))
     if picture:
         out.draw(lambda: viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Make tensors that do not fit into memory one line and exit status 1."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # Frameworks have classes of their own or none, but all speak of memory or of allocating it.
+        if not isinstance(error, MemoryError) and not re.search("memory|alloc", str(error), re.IGNORECASE):
+            raise
+        raise click.ClickException("there is not enough memory for these tensors; lower --seq or --heads") from error

@@ -46,6 +46,23 @@ def test_bench_times_the_form_that_was_asked_for():
 
 
 @pytest.mark.backend("torch")
+def test_bench_of_more_than_memory_holds_is_one_line():
+    # 800 TB of positions: more than a process can address.
+    ran = run("bench", *SMALL, "--seq", 10**14)
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert ran.stderr == "Error: there is not enough memory for these tensors; lower --seq or --heads\n"
+
+
+@pytest.mark.backend("torch")
+def test_bench_hides_no_other_error(monkeypatch):
+    def broken(job, rounds):
+        raise RuntimeError("the kernel is broken")
+
+    monkeypatch.setattr(timing, "run", broken)
+    assert str(run("bench", *SMALL).exception) == "the kernel is broken"
+
+
+@pytest.mark.backend("torch")
 def test_bench_says_who_is_missing(monkeypatch):
     monkeypatch.setattr(timing, "absent", lambda jobs: [f"{jobs[0].backend}: somebody is not installed"])
     assert run("bench", *SMALL).stdout.splitlines()[-1] == "torch: somebody is not installed"
