@@ -84,6 +84,15 @@ def golden_path(tmp_path):
 
 
 @pytest.fixture
+def native():
+    """The module that calls the C kernel."""
+    module = pytest.importorskip("tightrope.backends.torch.native")
+    if module.kernel is None:
+        pytest.skip("the C kernel was not built, or none of its instruction sets runs here")
+    return module
+
+
+@pytest.fixture
 def llama():
     """A tiny transformers model of one's own, to be patched."""
     import hf_models

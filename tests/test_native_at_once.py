@@ -13,15 +13,6 @@ ROPE = tightrope.RopeConfig(head_dim=32, rotary_dim=24, base=1e4, layout="half",
 
 
 @pytest.fixture
-def native():
-    from tightrope.backends.torch import native
-
-    if native.kernel is None:
-        pytest.skip("the C kernel was not built, or none of its instruction sets runs here")
-    return native
-
-
-@pytest.fixture
 def rotary(native):
     from tightrope.backends.torch import RotaryEmbedding
 
