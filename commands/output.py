@@ -165,4 +165,6 @@ def file_errors(path: str) -> Iterator[None]:
 
 def as_json(value: Any) -> bytes:
     """Return value as indented JSON, with a line feed at its end; an infinity is null."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    # The name of a file need not be UTF-8: its bytes are surrogates, and these escapes are JSON's, too.
+    return text.encode("utf-8", "backslashreplace") + b"\n"

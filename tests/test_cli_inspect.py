@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -134,3 +136,10 @@ def test_validate_strict_takes_unknown_keys_for_problems(tmp_path):
 
 def test_validate_needs_a_source():
     assert run("validate").exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
+def test_validate_json_has_a_name_that_is_no_unicode(tmp_path):
+    source = str(write(tmp_path / os.fsdecode(b"bad\xff.json"), "[]"))
+    found = json.loads(run("validate", source, "--json", "-").stdout)
+    assert list(found) == [source]
