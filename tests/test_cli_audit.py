@@ -68,6 +68,16 @@ def test_a_peer_that_does_not_exist_is_exit_status_2(run, config):
     assert "'vllm' is none of right, wrong" in result.output
 
 
+def test_nothing_to_audit_is_exit_status_1_and_says_what_to_install(run, config, monkeypatch):
+    monkeypatch.setattr("tightrope.backends.audit.run.installed", tuple)
+    result = run(config)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        'Error: there is no library to audit; pip install "tightrope[transformers]" or "tightrope[mlx-lm]" or '
+        '"tightrope[mlx-vlm]"\n'
+    )
+
+
 def test_json_has_every_figure(run, config, tmp_path):
     run(config, "--json", tmp_path / "audit.json")
     (audited,) = json.loads((tmp_path / "audit.json").read_text())

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from tightrope.backends.audit.causes import SPELLING, UNKNOWN, explain
 from tightrope.backends.audit.figures import compare, turn
-from tightrope.backends.audit.peers import Built, Peer, PeerLacks, PeerRefuses, installed, load
+from tightrope.backends.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
 from tightrope.backends.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
 from tightrope.backends.reports import in_words
 from tightrope.rope.config import ModelRope, Spelling
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 from tightrope.rope.reading import read
 from tightrope.rope.reading.converting import convert
 from tightrope.rope.reading.source import load as load_source
@@ -30,9 +30,13 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
 
     Raises:
         RopeConfigError: There is no peer of that name.
-        BackendUnavailable: A peer that was named is not installed.
+        BackendUnavailable: A peer that was named is not installed, or none was named and none is.
     """
-    peers = [(peer_name, *load(peer_name)) for peer_name in against or installed()]
+    names = against or installed()
+    if not names:
+        extras = " or ".join(f'"tightrope[{peer_name}]"' for peer_name in PEERS)
+        raise BackendUnavailable(f"there is no library to audit; pip install {extras}")
+    peers = [(peer_name, *load(peer_name)) for peer_name in names]
     try:
         config, found = load_source(source)
         model = read(config)
