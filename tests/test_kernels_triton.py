@@ -4,8 +4,10 @@ Before a release: TIGHTROPE_TARGETS=all pytest tests/test_kernels_triton.py test
 """
 
 from functools import cache
+from importlib.metadata import version
 
 import pytest
+from packaging.version import Version
 
 from kernels import tools
 from kernels.cases import CASES
@@ -32,6 +34,8 @@ def triton_runs(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("host", ["interpreter", *tools.targets()])
 def test_triton_gives_the_bits_of_the_definition(triton_runs, host, name):
+    if host == "interpreter" and Version(version("triton")) < Version("3.9"):
+        pytest.skip("the interpreter of Triton before 3.9 rounds an fma twice")
     outcomes = triton_runs("cases", host)
     assert name in outcomes, f"the run ended before this case: {outcomes.get('error')}"
     assert outcomes[name] is None

@@ -34,7 +34,7 @@ def rotate_qk(
     else:
         c, s = _given(cos, cos_strides, sin, sin_strides, row, step, PAIRS, LANES)
     if TRANSPOSE:
-        s = -s
+        s = _negative(s)
     q_blocks: tl.constexpr = (Q_HEADS + Q_BLOCK - 1) // Q_BLOCK
     if block < q_blocks:
         _rotate_heads(
@@ -172,7 +172,13 @@ def _rotate_neighbours(
 
 @triton.jit
 def _rotate_pair(x1, x2, c, s):
-    return tl.fma(x1, c, -(x2 * s)), tl.fma(x1, s, x2 * c)
+    return tl.fma(x1, c, _negative(x2 * s)), tl.fma(x1, s, x2 * c)
+
+
+@triton.jit
+def _negative(x):
+    """Return −x. Of a minus Triton 3.6 makes 0 − x, which loses the sign of a zero; of this product, a negation."""
+    return x * -1.0
 
 
 @triton.jit

@@ -31,7 +31,7 @@ def table(text):
 
 
 TRITON = table("""
-    sign: tl.fma(x1, c, -(x2 * s)) → tl.fma(x1, c, x2 * s)
+    sign: _negative(x2 * s) → x2 * s
     not fused: tl.fma(x1, s, x2 * c) → x1 * s + x2 * c
     quadrant of cos: (quadrant + 1) & 2) → quadrant & 2)
     quadrants not rounded: (phase + 0x20000000) >> 30 → phase >> 30
@@ -44,7 +44,7 @@ TRITON = table("""
     axis ignored: at + axis * strides[0] → at + axis * 0
     row and step exchanged: row * strides[1] + step → step * strides[1] + row
     sin with a stride of cos: row * sin_strides[0] → row * cos_strides[0]
-    not transposed: s = -s → s = s
+    not transposed: s = _negative(s) → s = s
     mask of heads dropped: (head < HEADS) → (head < HEADS + BLOCK)
     mask of pairs dropped: exists & (pair < PAIRS) → exists & (pair < LANES)
     mask of channels dropped: exists & (channel < 2 * PAIRS) → exists & (channel < 2 * LANES)

@@ -33,7 +33,7 @@ _original = CompiledKernel._init_handles
 def _init_handles(self):
     """Also tell the launcher its kernel."""
     _original(self)
-    self._run.kernel = self
+    (vars(self).get("_run") or vars(self)["run"]).kernel = self  # "run" before Triton 3.5
 
 
 class _Utils:

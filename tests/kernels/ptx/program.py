@@ -107,7 +107,8 @@ def _instruction(statement):
     if not match:
         raise UnsupportedError(statement)
     negated, guard, opcode, operands = match.groups()
-    return Instruction(guard, bool(negated), tuple(opcode.split(".")), _operands(operands), statement)
+    opcode = tuple(opcode.replace("::cta", "").split("."))  # shared memory is a block's own, said or not
+    return Instruction(guard, bool(negated), opcode, _operands(operands), statement)
 
 
 def _operands(text):
