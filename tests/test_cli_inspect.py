@@ -125,6 +125,11 @@ def test_validate_passes_over_a_folder_that_is_called_like_a_file(tmp_path):
     assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}: no *.json in this folder\n")
 
 
+def test_validate_takes_an_empty_path_for_no_folder():
+    result = run("validate", "")
+    assert (result.exit_code, result.stderr) == (1, "Error: source must not be empty; give . for this folder\n")
+
+
 def test_validate_strict_takes_unknown_keys_for_problems(tmp_path):
     block = {"rope_type": "linear", "factor": 2.0, "facter": 3.0}
     file = write(tmp_path / "a.json", {**LLAMA, "rope_scaling": block})

@@ -143,6 +143,13 @@ def test_a_source_of_another_kind_is_refused(source):
         tightrope.read(source)
 
 
+def test_a_path_that_is_empty_is_not_this_folder(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps(config(rope_theta=5e5)), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(tightrope.RopeConfigError, match=r"source must not be empty; give \. for this folder"):
+        tightrope.read("")
+
+
 def test_keys_must_be_strings():
     with pytest.raises(tightrope.RopeConfigError, match="keys must be strings, got 1"):
         tightrope.read({1: 2})

@@ -36,8 +36,9 @@ def kept(source: str) -> str | Loaded:
     """Return a path as it is; what can be read but once (`-`: standard input, a pipe), read.
 
     Raises:
-        RopeConfigError: It is not one JSON object.
+        RopeConfigError: It is not one JSON object, or the path is empty.
     """
+    _require_named(source)
     path = Path(source)
     try:
         once = source == STANDARD_INPUT or (path.exists() and not path.is_dir() and not path.is_file())
@@ -103,8 +104,15 @@ def _begins_as_gguf(path: Path) -> bool:
         return False
 
 
+def _require_named(source: str | os.PathLike[str]) -> None:
+    """Raise for an empty path: a shell's variable that was never set; to pathlib it is the current folder."""
+    if source == "":
+        raise RopeConfigError("source must not be empty; give . for this folder")
+
+
 def _local(source: str | os.PathLike[str]) -> Path:
     """Return the path; a model of the hub is fetched where there is no such path."""
+    _require_named(source)
     path = Path(os.fspath(source))
     if isinstance(source, str) and source.startswith(("https://", "http://")):
         raise RopeConfigError(
