@@ -94,7 +94,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # Frameworks have classes of their own or none, but all speak of memory or of allocating it.
-        if not isinstance(error, MemoryError) and not re.search("memory|alloc", str(error), re.IGNORECASE):
+        # Frameworks have classes of their own or none, but all speak of running out of it or of allocating it.
+        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate", str(error), re.IGNORECASE):
             raise
         raise click.ClickException("there is not enough memory for these tensors; lower --seq or --heads") from error

@@ -54,6 +54,15 @@ def test_bench_of_more_than_memory_holds_is_one_line():
 
 
 @pytest.mark.backend("torch")
+def test_bench_does_not_take_another_failure_for_a_lack_of_memory(monkeypatch):
+    def failed(job, rounds):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(timing, "run", failed)
+    assert isinstance(run("bench", *SMALL).exception, RuntimeError)
+
+
+@pytest.mark.backend("torch")
 def test_bench_hides_no_other_error(monkeypatch):
     def broken(job, rounds):
         raise RuntimeError("the kernel is broken")
