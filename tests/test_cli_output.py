@@ -73,7 +73,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(selftest, "run", lambda tell: tell("kernels") or report_of_numpy)
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Check("backends", "numpy", "ok", "works")])
     monkeypatch.setattr(timing, "plan", lambda *given, **more: [])
-    monkeypatch.setattr("tightrope.backends.audit.run.installed", lambda: ())
+    agreeing = Audit("config", (PeerAudit("a library 1.0", "agrees", "turns it as it says"),))
+    monkeypatch.setattr("tightrope.backends.audit.audit", lambda *given, **more: agreeing)
     monkeypatch.setattr(report, "findings", lambda config, wanted: {"parity": lambda: None})
 
     def invoke(name, *arguments, env=None):
