@@ -1,7 +1,7 @@
 """The shared kernel text as MLX's Metal kernel, for Apple GPUs."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import mlx.core as mx
 
@@ -13,7 +13,7 @@ TYPES: Final = {mx.float32: "float", mx.bfloat16: "bfloat", mx.float16: "half"}
 
 def compiled(name: str, inputs: list[str], outputs: list[str], body: str) -> Callable[..., list[mx.array]]:
     """Return a Metal kernel; MLX writes its signature from what the body names."""
-    kernel: Callable[..., list[mx.array]] = mx.fast.metal_kernel(  # type: ignore[assignment]  # MLX says object
+    made: object = mx.fast.metal_kernel(
         name=name,
         input_names=inputs,
         output_names=outputs,
@@ -21,4 +21,4 @@ def compiled(name: str, inputs: list[str], outputs: list[str], body: str) -> Cal
         header=METAL_PRELUDE + functions(),
         ensure_row_contiguous=False,  # a transposed q is read where it is
     )
-    return kernel
+    return cast(Callable[..., list[mx.array]], made)

@@ -39,7 +39,7 @@ def rebound(function: Any, replacements: dict[str, Callable[..., Any]]) -> types
         return None
     closure = tuple(types.CellType(inside) if cell.cell_contents is inner else cell for cell in cells)
     copy = _copied(function, function.__globals__, closure)
-    copy.__wrapped__ = inside  # type: ignore[attr-defined]  # as functools.wraps does
+    vars(copy)["__wrapped__"] = inside  # as functools.wraps does
     return copy
 
 

@@ -1,5 +1,6 @@
 """Which code rotates, and the gradient. A kernel is entered here and nowhere else."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -104,7 +105,8 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
         ys = tuple(operators.rotate(x, table.cos, table.sin, *how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     if differentiable and not _watched():
-        return Rotation.apply(how, table.cos, table.sin, *xs)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
+        turned: tuple[torch.Tensor, ...] = _apply(how, table.cos, table.sin, *xs)
+        return turned
     return _computed(xs, table.cos, table.sin, how, in_place=in_place)
 
 
@@ -128,7 +130,10 @@ class Rotation(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients rotated back."""
         back = ctx.how._replace(transpose=not ctx.how.transpose)
-        return None, None, None, *Rotation.apply(back, *ctx.saved_tensors, *gradients)  # type: ignore[no-untyped-call]  # as above
+        return None, None, None, *_apply(back, *ctx.saved_tensors, *gradients)
+
+
+_apply: Callable[..., Any] = Rotation.apply  # which torch leaves untyped
 
 
 def _computed(
