@@ -27,7 +27,7 @@ DTYPES: Final = frozenset({_FLOAT32, torch.bfloat16, torch.float16})
 _NUMBERS: Final = {_FLOAT32: 0, torch.bfloat16: 1, torch.float16: 2, torch.int32: 3, torch.int64: 4}
 _OTHER: Final = 5
 _DESCRIBED: Final = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
-"""Whether tensors describe themselves to C. Where they do not (before PyTorch 2.10), it is told: 7 µs in place of 4 for a token."""
+"""Whether tensors describe themselves to C; before PyTorch 2.10 it is told: a token takes 7 µs in place of 4."""
 
 _VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 _LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
