@@ -1,12 +1,12 @@
 """Tightrope: rotary position embeddings, done once, the same on every machine."""
 
 from tightrope.backends import load as load_backend
-from tightrope.backends.loading import load_mlx
 from tightrope.backends.patching import patch, patched, unpatch
+from tightrope.backends.patching.loading import load_mlx
 from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.config.mrope import MRope
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.frequencies import Frequencies, frequencies
-from tightrope.rope.mrope import MRope
 from tightrope.rope.reading import read
 from tightrope.rope.scaling import Scaling, rope_type
 

@@ -3,7 +3,7 @@
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
-KERNELS = "backends/kernels"
+KERNELS = "backends/kernels/cpu"
 # Each compiles to nothing on another architecture; among the others the processor chooses at run time.
 VARIANTS = ("avx512bf16", "avx512", "avx2", "neon")
 

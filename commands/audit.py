@@ -9,7 +9,7 @@ from tightrope.commands.output import Output, output_options
 
 
 def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str]:
-    from tightrope.backends.audit import PEERS
+    from tightrope.verify.audit import PEERS
 
     wanted = [one.strip() for one in value.split(",")] if value else []
     for one in wanted:
@@ -36,8 +36,9 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
     folder that has one, a folder of *.json, or - for standard input. v5 is how transformers 5 saves a model. Exit
     status 1 if one of them is wrong beyond rounding, or a configuration cannot be right.
     """
-    from tightrope.backends import audit as library
-    from tightrope.rope.reading.validating import find_sources
+    from tightrope.rope.reading.validate import find_sources
+    from tightrope.verify import audit as library
+    from tightrope.viewing.terminal import audit as shown
 
     found = list(find_sources(sources))
     audits = [
@@ -45,9 +46,9 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
         for _, source in out.track(found, "auditing")
     ]
     if len(audits) == 1:
-        library.print_audit(out.console, audits[0])
+        shown.print_audit(out.console, audits[0])
     else:
-        library.print_list(out.console, audits)
+        shown.print_list(out.console, audits)
     out.write_json([one.to_dict() for one in audits])
     wrong, unreadable = [one.name for one in audits if one.wrong], [one.name for one in audits if one.unreadable]
     failures = [f"a library rotates these otherwise than they say: {', '.join(wrong)}"] if wrong else []

@@ -71,7 +71,7 @@ def bench(
     standard input; none: Llama 3.
     """
     from tightrope import viewing
-    from tightrope.backends import parity, timing
+    from tightrope.verify import parity, timing
 
     subjects, _ = choose(out, wanted)
     jobs = timing.plan(

@@ -14,10 +14,10 @@ from tightrope.rope.errors import RopeWarning
 from tightrope.rope.reading.source import Loaded, kept
 
 if TYPE_CHECKING:
-    from tightrope.backends.parity import OnDevice
     from tightrope.commands.output import Output
-    from tightrope.rope.config import ModelRope
-    from tightrope.rope.reading.towers import Tower
+    from tightrope.rope.config.model import ModelRope
+    from tightrope.rope.reading.huggingface.towers import Tower
+    from tightrope.verify.parity import OnDevice
 
 Source: TypeAlias = str | Loaded
 """A configuration that a command was given."""
@@ -106,7 +106,7 @@ def name_of(source: Source | Path) -> str:
 
 def choose(out: "Output", wanted: list[str]) -> "tuple[list[OnDevice], list[str]]":
     """Return the backends that take part, and why others do not; frameworks are slow to import."""
-    from tightrope.backends import parity
+    from tightrope.verify import parity
 
     with out.busy("loading backends"):
         return parity.choose(wanted)

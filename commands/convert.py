@@ -29,7 +29,7 @@ def convert(
     is. SOURCE is a config.json, a folder that has one, or - for standard input. FILE is written whole or not at all,
     and may be SOURCE itself. --json has the keys that changed.
     """
-    from tightrope.rope.reading import converting
+    from tightrope.rope.reading import convert as converting
     from tightrope.rope.reading.source import load
 
     before, _ = load(source)

@@ -17,8 +17,8 @@ def doctor(out: Output) -> None:
     Python, packages, backends with their devices and the code that rotates there, the C kernel. Exit status 1 where
     something is wrong or no backend works.
     """
-    from tightrope.backends import doctor as library
-    from tightrope.viewing.checks import print_checks
+    from tightrope.verify import doctor as library
+    from tightrope.viewing.terminal.doctor import print_checks
 
     with out.busy("looking at this machine"):
         checks = library.examine()

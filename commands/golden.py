@@ -43,7 +43,7 @@ def write_file(
     Frequencies, angles, trajectories through a growing sequence, rotations and gradients in three dtypes, and what
     computed them. SOURCE is a config.json, a folder that has one, or - for standard input.
     """
-    from tightrope.backends import golden as library
+    from tightrope.verify import golden as library
 
     if path == "-":
         raise click.UsageError("-o must name a file: what is recorded is no text")
@@ -73,14 +73,15 @@ def check_files(files: tuple[str, ...], wanted: list[str], out: Output) -> None:
     Bit for bit first; where bits differ, in ulps of the pair's norm. Exit status 1 where that is more than rounding
     explains, or a file is damaged.
     """
-    from tightrope.backends import golden as library
+    from tightrope.verify import golden as library
+    from tightrope.viewing.terminal import golden as shown
 
     subjects, _ = choose(out, wanted)
     reports = {}
     for path in out.track(files, "checking"):
         reports[path] = library.check(path, subjects)
-        library.print_report(out.console, reports[path])
-        out.console.print(f"{path}: {library.verdict(reports[path])}")
+        shown.print_report(out.console, reports[path])
+        out.console.print(f"{path}: {shown.verdict(reports[path])}")
     out.write_json({path: report.to_dict() for path, report in reports.items()})
-    failed = [f"{path}: {library.verdict(report)}" for path, report in reports.items() if not report.agrees]
+    failed = [f"{path}: {shown.verdict(report)}" for path, report in reports.items() if not report.agrees]
     out.finish(passed=not failed, failure="; ".join(failed))

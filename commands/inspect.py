@@ -8,7 +8,7 @@ from tightrope.commands.common import Source, as_source, examples, name_of, read
 from tightrope.commands.output import Output, output_options, plot_option
 
 if TYPE_CHECKING:
-    from tightrope.rope.reading.towers import Tower
+    from tightrope.rope.reading.huggingface.towers import Tower
 
 
 @click.command(
@@ -47,7 +47,7 @@ def inspect(
     """
     from tightrope import viewing
     from tightrope.viewing.facts import facts
-    from tightrope.viewing.tables import print_facts
+    from tightrope.viewing.terminal.inspect import print_facts
 
     if other and not picture:
         raise click.UsageError("--compare needs --plot")

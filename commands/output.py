@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.files import write_atomically
-from tightrope.rope.plain import plain
+from tightrope.rope.support.files import write_atomically
+from tightrope.rope.support.json_values import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -37,22 +37,23 @@ def parity(
     CONFIG is a config.json, a folder that has one, a folder of *.json, or - for standard input; none: a built-in
     gallery of models.
     """
-    from tightrope.backends import parity as library
-    from tightrope.rope.reading.validating import find_sources
+    from tightrope.rope.reading.validate import find_sources
+    from tightrope.verify import parity as library
+    from tightrope.viewing.terminal import parity as shown
 
     if block and not configs:
         raise click.UsageError("--rope needs a CONFIG")
     started = time.monotonic()
     subjects, absent = choose(out, wanted)
     sources = list(find_sources(configs) if configs else library.GALLERY.items())
-    library.print_backends(out.console, subjects, absent)
+    shown.print_backends(out.console, subjects, absent)
     options: dict[str, Any] = {"block": block, "layer_type": layer_type, "max_position": max_position}
     models = []
     for name, source in out.track(sources, "comparing"):
         models.append(library.compare_source(name, source, subjects, dtypes=dtypes or _DTYPES, **options))
-        library.print_model(out.console, models[-1], [one.name for one in subjects])
+        shown.print_model(out.console, models[-1], [one.name for one in subjects])
     report = library.summarise(subjects, absent, models)
-    library.print_summary(out.console, report, time.monotonic() - started)
+    shown.print_summary(out.console, report, time.monotonic() - started)
     out.write_json(report.to_dict())
     if junit_file:
         write(junit_file, library.junit(models))

@@ -40,20 +40,22 @@ def precision(
     channels.
     """
     from tightrope import viewing
-    from tightrope.backends import parity as library
     from tightrope.rope.errors import RopeConfigError
-    from tightrope.viewing.accuracy import config_of, error_curves
+    from tightrope.rope.reading.convert import config_of
+    from tightrope.verify import parity as library
+    from tightrope.verify.accuracy import positions
+    from tightrope.verify.accuracy.curves import error_curves
 
     model = read_model(source or library.LLAMA_3, block, layer_type)
     if not model.ropes:
         raise RopeConfigError("this model has no rotary positions", source=None if source is None else str(source))
     subjects, _ = choose(out, wanted)
     found = {
-        key: library.precision_figures(rope, subjects)
+        key: positions.precision_figures(rope, subjects)
         for key, rope in out.track(list(model.ropes.items()), "measuring")
     }
     for key, figures in found.items():
-        out.console.print("\n".join([*([key] if len(found) > 1 else []), *library.precision_table(figures)]))
+        out.console.print("\n".join([*([key] if len(found) > 1 else []), *positions.precision_table(figures)]))
     out.write_json(found)
     if picture:
         config = config_of(source or library.LLAMA_3, block, layer_type)

@@ -37,8 +37,8 @@ def report(
     the notes of the reader. SOURCE is a config.json, a folder that has one, or - for
     standard input.
     """
+    from tightrope.rope.reading.convert import config_of
     from tightrope.viewing import report as library
-    from tightrope.viewing.accuracy import config_of
 
     model = read_model(source, block, layer_type)
     config = config_of(source, block, layer_type)

@@ -18,7 +18,7 @@ def selftest(path: str | None, out: Output) -> None:
     Kernels must give its bits; framework operations may be off by rounding. The report is Markdown, to send to
     somebody; it says what was not run. Exit status 1 where a check fails or nothing could be run.
     """
-    from tightrope.backends import selftest as library
+    from tightrope.verify.selftest import session as library
 
     with out.busy("testing") as say:
         report = library.run(lambda device: say(f"testing {device}"))

@@ -21,7 +21,7 @@ def validate(sources: tuple[str, ...], strict: bool, out: Output) -> None:
     SOURCE is a config.json, a folder that has one, a folder of *.json, a GGUF file, or - for standard input. Exit
     status 1 if there is any problem.
     """
-    from tightrope.rope.reading.validating import find_sources, problems
+    from tightrope.rope.reading.validate import find_sources, problems
 
     found = {}
     for _, source in out.track(list(find_sources(sources)), "reading"):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.rope.arithmetic import EXACT, FLOAT32, Arithmetic, FloatArray
-from tightrope.rope.config import RopeConfig
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.phase import turns
-from tightrope.rope.rules import is_whole, number, one_of, require
+from tightrope.rope.support.validation import is_whole, number, one_of, require
 
 Precision = Literal["exact", "float32"]
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tightrope.rope.config import Layout, RopeConfig, Side
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, Precision, frequencies
 from tightrope.rope.phase import phase

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
-from tightrope.rope.config import RopeConfig
-from tightrope.rope.rules import instance, one_of, require
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.support.validation import instance, one_of, require
 
 Policy = Literal["row", "transformers"]
 Switch = Literal["auto", "short", "long"]

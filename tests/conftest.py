@@ -16,9 +16,9 @@ import pytest
 import golden_files
 import report_files
 import tightrope
+from paths import ROOT
 
 BACKENDS = ("torch", "mlx")
-ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("TIGHTROPE_SHARED", ROOT.parent / "shared"))
 SHARED_CONFIGS = sorted((SHARED / "configs").glob("*.json"))
 NO_CONFIGS = f"no real configurations in {SHARED / 'configs'}"
@@ -49,7 +49,7 @@ def kernel_where_wanted(request):
     given = getattr(getattr(request.node, "callspec", None), "params", {}).get("backend", "")
     with pytest.MonkeyPatch.context() as patch:
         if given == "torch operations":
-            patch.setattr("tightrope.backends.torch.native.kernel", None)
+            patch.setattr("tightrope.backends.torch.kernels.cpu.kernel", None)
         yield
 
 
@@ -86,7 +86,7 @@ def golden_path(tmp_path):
 @pytest.fixture
 def native():
     """The module that calls the C kernel."""
-    module = pytest.importorskip("tightrope.backends.torch.native")
+    module = pytest.importorskip("tightrope.backends.torch.kernels.cpu")
     if module.kernel is None:
         pytest.skip("the C kernel was not built, or none of its instruction sets runs here")
     return module

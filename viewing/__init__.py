@@ -8,15 +8,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tightrope.rope.config import ModelRope
+from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.files import write_atomically
-from tightrope.rope.optional import require
+from tightrope.rope.support.extras import require
+from tightrope.rope.support.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tightrope.backends.timing import Row
+    from tightrope.verify.timing import Row
 
 FORMATS: Final = ("png", "svg", "pdf")
 DPI: Final = 150
@@ -67,7 +67,7 @@ def draw_errors(model: ModelRope, errors: Mapping[str, Mapping[str, Sequence[flo
 
 
 def draw_speed(rows: "Sequence[Row]", title: str) -> "Figure":
-    """Return a matplotlib figure with a bar for each contender of `tightrope.backends.timing`, a panel for each work.
+    """Return a matplotlib figure with a bar for each contender of `tightrope.verify.timing`, a panel for each work.
 
     Raises:
         ExtraMissing: matplotlib is not installed.
@@ -76,7 +76,7 @@ def draw_speed(rows: "Sequence[Row]", title: str) -> "Figure":
     if not rows:
         raise RopeConfigError("there is nothing to draw: no backend has this task")
     require("matplotlib", extra="plot", purpose="pictures")
-    from tightrope.viewing import speed
+    from tightrope.viewing.pictures import speed
 
     figure: Figure = speed.speed_picture(rows, title)
     return figure
@@ -107,6 +107,6 @@ def format_of(path: str | Path) -> str:
 
 def _pictures() -> Any:
     require("matplotlib", extra="plot", purpose="pictures")
-    from tightrope.viewing import pictures
+    from tightrope.viewing.pictures import ropes as pictures
 
     return pictures

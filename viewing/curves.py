@@ -6,15 +6,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
 from tightrope.rope.scaling.default import Default
 
 Float64 = NDArray[np.float64]
-
-ERROR_POSITIONS: Final = tuple((1 << power) - 1 for power in range(4, 25))
-"""Where errors of cos and sin are measured: up to 16 M."""
 
 _UNKNOWN_LENGTH: Final = 4096
 _STAGES: Final = (1, 2, 4)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from tightrope.rope.config import ModelRope, RopeConfig
-from tightrope.rope.mrope import MRope
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.mrope import MRope
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.viewing.curves import Curve, context_lengths, curves, layers_in_words
 
 

@@ -11,14 +11,15 @@ from typing import Any, Final
 import mlx.core as mx
 import mlx.nn as nn
 
-from tightrope.backends.mlx import host
-from tightrope.backends.mlx.mlx_lm import kept_config
-from tightrope.backends.mlx.mlx_places import UNTOUCHED, Place, plan_layers, serve_rope
+from tightrope.backends.mlx import interop as host
+from tightrope.backends.mlx.mlx_lm.handler import kept_config
+from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, Place, plan_layers, serve_rope
 from tightrope.backends.mlx.module import RotaryEmbedding
-from tightrope.backends.ops import Order
-from tightrope.backends.patching import Options, Plan, Swap, own_config
-from tightrope.backends.reports import PartReport, in_words
-from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.backends.patching.models import Options, Plan, Swap, own_config
+from tightrope.backends.patching.report import PartReport, in_words
+from tightrope.backends.shared.ops import Order
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 
 __all__ = ["MLXRotary", "plan"]

@@ -5,18 +5,19 @@ from typing import Any, ClassVar
 import mlx.core as mx
 import mlx.nn as nn
 
-from tightrope.backends.given import rotate_given
-from tightrope.backends.lengths import Lengths
 from tightrope.backends.mlx.ops import MlxOps
-from tightrope.backends.ops import Ops, Order
-from tightrope.backends.rotary import Rotary
-from tightrope.rope.config import Layout, Side
+from tightrope.backends.shared.arguments import Lengths
+from tightrope.backends.shared.ops import Ops, Order
+from tightrope.backends.shared.rotary import Rotary
+from tightrope.backends.shared.rotation import rotate_given
+from tightrope.rope.config.terms import Layout, Side
 
 
 class RotaryEmbedding(Rotary, nn.Module):
     """Rotates queries and keys by their positions; a MLX module without parameters.
 
-    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see `tightrope.backends.ropes.HasRopes`;
+    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see
+    `tightrope.backends.shared.ropes.HasRopes`;
     a call has the arguments of `rotated`.
     """
 
@@ -36,6 +37,6 @@ def rotate(
     q: mx.array, k: mx.array | None = None, *, cos: mx.array, sin: mx.array, layout: Layout,
     side: Side = "head", order: Order = "bhsd", transpose: bool = False,
 ) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.given.rotate_given` for arguments."""
+    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`."""
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

@@ -9,9 +9,9 @@ from typing import Final
 
 import mlx.core as mx
 
-from tightrope.backends.kernels.angles import rotated_start
-from tightrope.backends.mlx.kernel import Call
-from tightrope.rope.config import Layout
+from tightrope.backends.mlx.kernels.launch import Call
+from tightrope.backends.shared.angles import rotated_start
+from tightrope.rope.config.terms import Layout
 
 # Unsigned integers twice as wide as an element: two members of a pair that lie side by side.
 _BOTH_MEMBERS: Final = {2: mx.uint32, 4: mx.uint64}
@@ -22,7 +22,7 @@ def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
 
     Args:
         call: How; its angles are cos and sin.
-        arrays: See `tightrope.backends.mlx.kernel.launch`; any float dtypes.
+        arrays: See `tightrope.backends.mlx.kernels.launch.launch`; any float dtypes.
     """
     cos, sin = (mx.expand_dims(part, 3 - call.seq_axis) for part in arrays[call.heads :])
     cos, sin = _by_member(cos, -sin if call.transpose else sin, call.layout)

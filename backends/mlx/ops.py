@@ -8,16 +8,18 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.backends import trig
-from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.mlx import fused, kernel, rotate
-from tightrope.backends.ops import UNREADABLE, Tables, Values
-from tightrope.backends.rates import host_rates
+from tightrope.backends.mlx import derivatives as fused
+from tightrope.backends.mlx import dispatch as rotate
+from tightrope.backends.mlx.kernels import launch as kernel
+from tightrope.backends.shared import trig
+from tightrope.backends.shared.angles import Phase, Table
+from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
+from tightrope.backends.shared.tables import host_rates
 from tightrope.rope.errors import RopeConfigError
 
 
 class MlxOps:
-    """See `tightrope.backends.ops.Ops`. Memory is shared by all devices, so arrays have no place."""
+    """See `tightrope.backends.shared.ops.Ops`. Memory is shared by all devices, so arrays have no place."""
 
     framework: Final = "mlx"
     in_place: Final = False

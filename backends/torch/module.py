@@ -4,20 +4,21 @@ from typing import Any, ClassVar
 
 import torch
 
-from tightrope.backends.given import Angles, rotate_given
-from tightrope.backends.kernels.angles import Table
-from tightrope.backends.lengths import Lengths
-from tightrope.backends.ops import Ops, Order
-from tightrope.backends.rotary import Rotary
+from tightrope.backends.shared.angles import Table
+from tightrope.backends.shared.arguments import Lengths
+from tightrope.backends.shared.ops import Ops, Order
+from tightrope.backends.shared.rotary import Rotary
+from tightrope.backends.shared.rotation import Angles, rotate_given
+from tightrope.backends.torch.dispatch import rotate_at_once
 from tightrope.backends.torch.ops import TorchOps
-from tightrope.backends.torch.rotate import rotate_at_once
-from tightrope.rope.config import Layout, Side
+from tightrope.rope.config.terms import Layout, Side
 
 
 class RotaryEmbedding(Rotary, torch.nn.Module):
     """Rotates queries and keys by their positions; a torch module without parameters and buffers.
 
-    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see `tightrope.backends.ropes.HasRopes`;
+    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see
+    `tightrope.backends.shared.ropes.HasRopes`;
     a call has the arguments of `rotated`.
     """
 
@@ -69,7 +70,7 @@ def rotate(
     q: torch.Tensor, k: torch.Tensor | None = None, *, cos: torch.Tensor, sin: torch.Tensor, layout: Layout,
     side: Side = "head", order: Order = "bhsd", transpose: bool = False,
 ) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.given.rotate_given` for arguments."""
+    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`."""
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     done = rotate_at_once(q, k, Table(cos=cos, sin=sin), pairs=-1, **how)
     return done if done is not None else rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

@@ -8,12 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch._subclasses.fake_tensor import FakeTensor
 
-from tightrope.backends import trig
-from tightrope.backends.kernels.angles import Phase, Table
-from tightrope.backends.ops import UNREADABLE, Tables, Values
-from tightrope.backends.torch import gpu, growing, native, operators
-from tightrope.backends.torch.placing import place_values
-from tightrope.backends.torch.rotate import rotate_pair
+from tightrope.backends.shared import trig
+from tightrope.backends.shared.angles import Phase, Table
+from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
+from tightrope.backends.torch import custom_ops as growing
+from tightrope.backends.torch import custom_ops as operators
+from tightrope.backends.torch.constants import place_values
+from tightrope.backends.torch.dispatch import rotate_pair
+from tightrope.backends.torch.kernels import cpu as native
+from tightrope.backends.torch.kernels import gpu
 from tightrope.rope.errors import RopeConfigError
 
 _INTEGERS: Final = frozenset(
@@ -22,7 +25,7 @@ _INTEGERS: Final = frozenset(
 
 
 class TorchOps:
-    """See `tightrope.backends.ops.Ops`."""
+    """See `tightrope.backends.shared.ops.Ops`."""
 
     framework: Final = "torch"
     in_place: Final = True

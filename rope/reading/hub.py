@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tightrope.rope.errors import ExtraMissing, RopeConfigError
-from tightrope.rope.optional import require
+from tightrope.rope.support.extras import require
 
 # The hub's own rule for "organisation/name"; no file of a checkout ends like that by accident.
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.reading.gguf_header import MAGIC
+from tightrope.rope.reading.gguf.header import MAGIC
 from tightrope.rope.reading.hub import fetch_config, is_hub_id
 
 # The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.

@@ -16,14 +16,11 @@ The field declarations say how a parameter is read, checked and written; `check`
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
-from tightrope.rope.rules import instance, is_number, require
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.support.validation import instance, is_number, require
 
 Kind = Literal["number", "integer", "flag", "numbers"]
 
@@ -89,6 +86,36 @@ def _parameter(rule: Rule, default: Any) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
+class Rope(Protocol):
+    """What a rope type may ask of the rope that it scales; `RopeConfig` has all of it."""
+
+    @property
+    def base(self) -> float:
+        """The base of the geometric progression."""
+
+    @property
+    def pairs(self) -> int:
+        """Rotated pairs of channels."""
+
+    @property
+    def exponent_dim(self) -> int:
+        """The d in base ** (-2 i / d)."""
+
+    @property
+    def max_position_embeddings(self) -> int | None:
+        """The context length that the configuration declares, in tokens."""
+
+    @property
+    def original_length(self) -> int | None:
+        """The length the model was first trained for."""
+
+    def require_original_length(self) -> int:
+        """Return `original_length`, for formulas whose `check` has shown that there is one."""
+
+    def length_ratio(self) -> float:
+        """Return max_position_embeddings / original_length."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scaling(ABC):
     """The parameters of one rope type. Immutable and hashable."""
@@ -107,29 +134,29 @@ class Scaling(ABC):
             raise RopeConfigError(found)
 
     @abstractmethod
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         """Return (inv_freq, attention_factor) in the given arithmetic.
 
         seq_len is None unless `follows_length`; then it is what `effective_length` returned.
         """
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         """Yield what is wrong between these parameters, or between them and the rest of the rope."""
         yield from ()
 
-    def remarks(self, rope: "RopeConfig") -> Iterator[str]:
+    def remarks(self, rope: Rope) -> Iterator[str]:
         """Yield what is allowed but worth a person's look."""
         yield from ()
 
-    def effective_length(self, rope: "RopeConfig", seq_len: int) -> int | None:
+    def effective_length(self, rope: Rope, seq_len: int) -> int | None:
         """Return one representative of all lengths with the frequencies of seq_len (the key of every cache)."""
         return seq_len if self.follows_length else None
 
-    def switch_length(self, rope: "RopeConfig") -> int | None:
+    def switch_length(self, rope: Rope) -> int | None:
         """Return L where there are two tables, one up to length L and one beyond it; None otherwise."""
         return None
 
-    def blend_zone(self, rope: "RopeConfig") -> tuple[float, float] | None:
+    def blend_zone(self, rope: Rope) -> tuple[float, float] | None:
         """Return the pair indices between which frequencies pass from kept to divided; None without such a zone."""
         return None
 

@@ -1,13 +1,9 @@
 """`default`: the frequencies of RoFormer, unscaled."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Scaling, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, rope_type
 
 
 @rope_type("default")
@@ -15,5 +11,5 @@ if TYPE_CHECKING:
 class Default(Scaling):
     """inv_freq[i] = base ** (-2 i / rotary_dim)        (RoFormer, arXiv:2104.09864; θ_i in the paper)."""
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs), 1.0

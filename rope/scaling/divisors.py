@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Scaling, numbers, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, numbers, rope_type
 
 
 @rope_type("divisors")
@@ -23,10 +19,10 @@ class Divisors(Scaling):
 
     divisor: tuple[float, ...] = numbers(above=0)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         if len(self.divisor) != rope.pairs:
             yield f"divisor must have one entry per rotated pair ({rope.pairs}), got {len(self.divisor)}"
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         divisor = np.array(self.divisor, arithmetic.dtype)
         return arithmetic.divided_powers(rope.base, rope.exponent_dim, rope.pairs, divisor), 1.0

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Scaling, integer, number, rope_type
+from tightrope.rope.scaling.base import Rope, Scaling, integer, number, rope_type
 from tightrope.rope.scaling.ntk import check_dim, grown_base
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
 
 
 @rope_type("dynamic")
@@ -26,15 +23,15 @@ class Dynamic(Scaling):
     factor: float = number(at_least=1)
     original_max_position_embeddings: int | None = integer(None, at_least=1)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         yield from check_dim(rope, self.rope_type)
         if rope.original_length is None:
             yield "rope_type 'dynamic' needs max_position_embeddings, the length from which it grows"
 
-    def effective_length(self, rope: "RopeConfig", seq_len: int) -> int | None:
+    def effective_length(self, rope: Rope, seq_len: int) -> int | None:
         return max(seq_len, rope.require_original_length())
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         original = rope.require_original_length()
         length = arithmetic.length(max(seq_len or 0, original))
         growth = self.factor * length / original - (self.factor - 1)

@@ -1,13 +1,9 @@
 """`linear`: position interpolation."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Scaling, number, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, number, rope_type
 
 
 @rope_type("linear")
@@ -17,5 +13,5 @@ class Linear(Scaling):
 
     factor: float = number(at_least=1)
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs) / self.factor, 1.0

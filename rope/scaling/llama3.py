@@ -3,15 +3,11 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
-from tightrope.rope.scaling.base import Scaling, integer, number, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, integer, number, rope_type
 
 
 @rope_type("llama3")
@@ -29,30 +25,30 @@ class Llama3(Scaling):
     high_freq_factor: float = number(above=0)
     original_max_position_embeddings: int | None = integer(None, at_least=1)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         if self.high_freq_factor < self.low_freq_factor:
             low, high = self.low_freq_factor, self.high_freq_factor
             yield f"high_freq_factor must be >= low_freq_factor ({low:g}), got {high:g}"
         if rope.original_length is None:
             yield "rope_type 'llama3' needs original_max_position_embeddings or max_position_embeddings"
 
-    def remarks(self, rope: "RopeConfig") -> Iterator[str]:
+    def remarks(self, rope: Rope) -> Iterator[str]:
         if self.high_freq_factor == self.low_freq_factor:
             yield "high_freq_factor equals low_freq_factor: no blend; pairs are divided or kept"
 
-    def blend_zone(self, rope: "RopeConfig") -> tuple[float, float] | None:
+    def blend_zone(self, rope: Rope) -> tuple[float, float] | None:
         if rope.base <= 1:  # wavelengths do not rise with the pair
             return None
         return self._pair(rope, self.high_freq_factor), self._pair(rope, self.low_freq_factor)
 
     @staticmethod
-    def _pair(rope: "RopeConfig", rotations: float) -> float:
+    def _pair(rope: Rope, rotations: float) -> float:
         """Return the index, not rounded, of the pair that turns this often within the original length."""
         wavelength = rope.require_original_length() / rotations
         index = rope.exponent_dim * ln(wavelength / (2 * math.pi)) / (2 * ln(rope.base))
         return min(max(index, 0.0), rope.pairs - 1.0)
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         kept = arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs)
         original = rope.require_original_length()
         # Reciprocal, then product: so torch divides a number by a tensor, and float32 has to follow it.

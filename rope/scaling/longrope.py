@@ -3,15 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
-from tightrope.rope.scaling.base import Scaling, integer, number, numbers, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, integer, number, numbers, rope_type
 
 
 @rope_type("longrope")
@@ -34,7 +31,7 @@ class LongRope(Scaling):
     short_mscale: float | None = number(None, above=0)
     long_mscale: float | None = number(None, above=0)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         for name, divisors in (("short_factor", self.short_factor), ("long_factor", self.long_factor)):
             if len(divisors) != rope.pairs:
                 yield f"{name} must have one entry per rotated pair ({rope.pairs}), got {len(divisors)}"
@@ -48,14 +45,14 @@ class LongRope(Scaling):
     def _states_attention_factor(self) -> bool:
         return self.attention_factor is not None or self.short_mscale is not None
 
-    def switch_length(self, rope: "RopeConfig") -> int | None:
+    def switch_length(self, rope: Rope) -> int | None:
         return rope.require_original_length()
 
-    def effective_length(self, rope: "RopeConfig", seq_len: int) -> int | None:
+    def effective_length(self, rope: Rope, seq_len: int) -> int | None:
         original = rope.require_original_length()
         return original if seq_len <= original else original + 1
 
-    def resolved_attention_factor(self, rope: "RopeConfig", *, is_long: bool) -> float:
+    def resolved_attention_factor(self, rope: Rope, *, is_long: bool) -> float:
         """Return the factor on cos and sin."""
         if self.short_mscale is not None and self.long_mscale is not None:
             return float(self.long_mscale if is_long else self.short_mscale)
@@ -64,7 +61,7 @@ class LongRope(Scaling):
         factor = self.factor if self.factor is not None else rope.length_ratio()
         return math.sqrt(1 + ln(factor) / ln(rope.require_original_length())) if factor > 1 else 1.0
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         is_long = (seq_len or 0) > rope.require_original_length()
         divisor = np.array(self.long_factor if is_long else self.short_factor, arithmetic.dtype)
         inv_freq = arithmetic.divided_powers(rope.base, rope.exponent_dim, rope.pairs, divisor)

@@ -2,22 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Scaling, number, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, number, rope_type
 
 
-def grown_base(rope: "RopeConfig", arithmetic: Arithmetic, growth: float) -> float:
+def grown_base(rope: Rope, arithmetic: Arithmetic, growth: float) -> float:
     """Return base · growth ** (d / (d − 2)): the slowest pair turns `growth` times slower, the fastest as before."""
     dim = rope.exponent_dim
     return rope.base * arithmetic.power(growth, dim / (dim - 2))
 
 
-def check_dim(rope: "RopeConfig", name: str) -> Iterator[str]:
+def check_dim(rope: Rope, name: str) -> Iterator[str]:
     """Yield a problem where the exponent d / (d − 2) has no value."""
     if rope.exponent_dim <= 2:
         yield f"rotary_dim must be > 2 for rope_type {name!r}, got {rope.exponent_dim}"
@@ -33,8 +29,8 @@ class Ntk(Scaling):
 
     factor: float = number(at_least=1)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         yield from check_dim(rope, self.rope_type)
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         return arithmetic.powers(grown_base(rope, arithmetic, self.factor), rope.exponent_dim, rope.pairs), 1.0

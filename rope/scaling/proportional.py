@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Scaling, number, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, number, rope_type
 
 
 @rope_type("proportional")
@@ -25,11 +21,11 @@ class Proportional(Scaling):
     factor: float = number(1.0, at_least=1)
     partial_rotary_factor: float = number(1.0, at_least=0)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         if self.partial_rotary_factor > 1:
             yield f"partial_rotary_factor must be <= 1, got {self.partial_rotary_factor:g}"
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         turning = int(self.partial_rotary_factor * rope.exponent_dim // 2)
         inv_freq = np.zeros(rope.pairs, arithmetic.dtype)
         inv_freq[:turning] = arithmetic.powers(rope.base, rope.exponent_dim, turning) / self.factor

@@ -3,15 +3,11 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
-from tightrope.rope.scaling.base import Scaling, flag, integer, number, rope_type
-
-if TYPE_CHECKING:
-    from tightrope.rope.config import RopeConfig
+from tightrope.rope.scaling.base import Rope, Scaling, flag, integer, number, rope_type
 
 # transformers and DeepSeek widen an empty ramp by this much, so that it divides by something.
 _RAMP_EPSILON = 0.001
@@ -42,7 +38,7 @@ class Yarn(Scaling):
     mscale_all_dim: float | None = number(None, at_least=0)
     truncate: bool = flag(True)
 
-    def check(self, rope: "RopeConfig") -> Iterator[str]:
+    def check(self, rope: Rope) -> Iterator[str]:
         if self.beta_fast < self.beta_slow:
             yield f"beta_fast must be >= beta_slow ({self.beta_slow:g}), got {self.beta_fast:g}"
         if rope.base <= 1:
@@ -59,11 +55,11 @@ class Yarn(Scaling):
                 f"({rope.original_length}) where factor is left to their ratio"
             )
 
-    def resolved_factor(self, rope: "RopeConfig") -> float:
+    def resolved_factor(self, rope: Rope) -> float:
         """Return factor, or the ratio of the two lengths where it is absent."""
         return self.factor if self.factor is not None else rope.length_ratio()
 
-    def resolved_attention_factor(self, rope: "RopeConfig") -> float:
+    def resolved_attention_factor(self, rope: Rope) -> float:
         """Return the factor on cos and sin."""
         if self.attention_factor is not None:
             return float(self.attention_factor)
@@ -72,23 +68,23 @@ class Yarn(Scaling):
             return attention_gain(factor, self.mscale) / attention_gain(factor, self.mscale_all_dim)
         return attention_gain(factor)
 
-    def frequencies(self, rope: "RopeConfig", arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
+    def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         kept = arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs)
         interpolated = arithmetic.divided_powers(rope.base, rope.exponent_dim, rope.pairs, self.resolved_factor(rope))
         # Twice "1 −": transformers' order of operations, whose float32 bits differ from those of the ramp itself.
         extrapolation = 1 - self._ramp(rope, len(kept), arithmetic)
         return interpolated * (1 - extrapolation) + kept * extrapolation, self.resolved_attention_factor(rope)
 
-    def _ramp(self, rope: "RopeConfig", pairs: int, arithmetic: Arithmetic) -> FloatArray:
+    def _ramp(self, rope: Rope, pairs: int, arithmetic: Arithmetic) -> FloatArray:
         low, high = self.correction_range(rope)
         if low == high:
             high += _RAMP_EPSILON
         return np.clip((np.arange(pairs, dtype=arithmetic.dtype) - low) / (high - low), 0, 1)
 
-    def blend_zone(self, rope: "RopeConfig") -> tuple[float, float]:
+    def blend_zone(self, rope: Rope) -> tuple[float, float]:
         return self.correction_range(rope)
 
-    def correction_range(self, rope: "RopeConfig") -> tuple[float, float]:
+    def correction_range(self, rope: Rope) -> tuple[float, float]:
         """Return the pair indices between which the blend runs."""
         low, high = self._dimension(rope, self.beta_fast), self._dimension(rope, self.beta_slow)
         if self.truncate:
@@ -96,6 +92,6 @@ class Yarn(Scaling):
         return max(low, 0), min(high, rope.exponent_dim - 1)
 
     @staticmethod
-    def _dimension(rope: "RopeConfig", rotations: float) -> float:
+    def _dimension(rope: Rope, rotations: float) -> float:
         length = rope.require_original_length()
         return rope.exponent_dim * ln(length / (rotations * 2 * math.pi)) / (2 * ln(rope.base))

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from tightrope.backends.audit import Audit
-from tightrope.backends.parity import Comparison, ModelReport, Report
-from tightrope.rope.config import ModelRope, RopeConfig
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.verify.audit import Audit
+from tightrope.verify.parity import Comparison, ModelReport, Report
 from tightrope.viewing.curves import Curve, channels_of_pair, context_lengths, curve, rope_in_words, unscaled
 from tightrope.viewing.facts import layers_line
 

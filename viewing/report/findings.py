@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tightrope.backends.audit import Audit, audit, installed
-from tightrope.backends.parity import Report, choose, compare_source, summarise
 from tightrope.rope.errors import BackendUnavailable
+from tightrope.verify.audit import Audit, audit, installed
+from tightrope.verify.parity import Report, choose, compare_source, summarise
 
 
 def find_parity(config: Mapping[str, Any], wanted: Sequence[str] = ()) -> Report | None:

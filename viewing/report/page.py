@@ -7,7 +7,7 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-from tightrope.rope.optional import require
+from tightrope.rope.support.extras import require
 
 _HERE: Final = "tightrope.viewing.report"
 

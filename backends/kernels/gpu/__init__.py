@@ -1,0 +1,1 @@
+"""The kernel text that Metal and CUDA share."""

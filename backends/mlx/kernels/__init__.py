@@ -1,0 +1,1 @@
+"""The kernels as MLX reaches them: Metal, CUDA."""

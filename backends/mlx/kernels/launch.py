@@ -1,0 +1,119 @@
+"""Launch the shared kernel text on MLX arrays, in whatever language this machine's GPU is programmed."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Final
+
+import mlx.core as mx
+
+from tightrope.backends.kernels.gpu.source import AngleKernel, Kernel, Tensor
+from tightrope.backends.mlx.kernels import cuda, metal
+from tightrope.rope.config.terms import Layout, Side
+
+_DTYPES: Final = frozenset({mx.float32, mx.bfloat16, mx.float16})
+
+_VARIABLE: Final = "TIGHTROPE_GPU_KERNEL"
+_THREADS_PER_GROUP: Final = 256
+
+# Outputs are fresh and whole, in the order of axes of their input.
+_OUT_STRIDES: Final = """\
+  const int64_t {x}_out_strides[4] = {{
+      int64_t({x}_shape[1]) * {x}_shape[2] * {x}_shape[3], int64_t({x}_shape[2]) * {x}_shape[3], {x}_shape[3], 1}};
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What a launch is told besides its arrays.
+
+    Attributes:
+        heads: How many of the arrays are rotated: 1 (q) or 2 (q and k).
+        angles: The names of the others, see `tightrope.backends.kernels.gpu.source.angle_tensors`.
+        layout: Which channels form a pair.
+        side: Which end of the width is rotated.
+        transpose: Rotate back.
+        seq_axis: Which axis of q and k counts tokens, 1 or 2.
+    """
+
+    heads: int
+    angles: tuple[str, ...]
+    layout: Layout
+    side: Side
+    transpose: bool
+    seq_axis: int
+
+
+def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
+    """Return q, and k where there is one, rotated.
+
+    Args:
+        call: How.
+        arrays: q and k, (batch, seq, heads, width) or (batch, heads, seq, width), of one dtype: float32, bfloat16 or
+            float16; then the angles, whose batch is that of q. Any strides.
+    """
+    xs, angles = arrays[: call.heads], dict(zip(call.angles, arrays[call.heads :], strict=True))
+    pairs = (angles["cos"] if "cos" in angles else angles["turns"]).shape[-1]
+    described = [Tensor(heads=x.shape[3 - call.seq_axis], width=x.shape[3]) for x in xs]
+    kernel = Kernel(
+        dtype=language().TYPES[xs[0].dtype], q=described[0], k=described[1] if call.heads > 1 else None, pairs=pairs,
+        angles=call.angles, layout=call.layout, side=call.side, transpose=call.transpose, seq_axis=call.seq_axis,
+    )  # fmt: skip
+    names = ("q", "k")[: call.heads]
+    return _compiled(language(), kernel, names, tuple(array.dtype for array in arrays))(
+        inputs=list(arrays),
+        output_shapes=[x.shape for x in xs],
+        output_dtypes=[x.dtype for x in xs],
+        grid=(xs[0].shape[0] * xs[0].shape[call.seq_axis] * pairs, kernel.blocks, 1),
+        threadgroup=(_THREADS_PER_GROUP, 1, 1),
+    )
+
+
+def launch_angles(names: tuple[str, ...], arrays: Sequence[mx.array]) -> list[mx.array]:
+    """Return cos and sin of a phase, float32 (batch, seq, pairs), attention factor in.
+
+    Args:
+        names: The names of its arrays, see `tightrope.backends.kernels.gpu.source.angle_tensors`.
+        arrays: These arrays.
+    """
+    given = dict(zip(names, arrays, strict=True))
+    shape = (*given["positions"].shape[1:], given["turns"].shape[-1])
+    kernel = AngleKernel(pairs=shape[-1], angles=names)
+    return _compiled(language(), kernel, (), tuple(array.dtype for array in arrays))(
+        inputs=list(arrays),
+        output_shapes=[shape, shape],
+        output_dtypes=[mx.float32, mx.float32],
+        grid=(shape[0] * shape[1] * shape[2], 1, 1),
+        threadgroup=(_THREADS_PER_GROUP, 1, 1),
+    )
+
+
+def serves(*xs: mx.array | None) -> bool:
+    """Say whether a kernel may rotate these arrays: here and now on a GPU, and of one dtype that it computes in."""
+    if mx.default_device().type != mx.gpu or os.environ.get(_VARIABLE) == "none":
+        return False
+    dtypes = {x.dtype for x in xs if x is not None}
+    return len(dtypes) <= 1 and dtypes.issubset(_DTYPES)
+
+
+def language() -> ModuleType:
+    """Return the module of the language that this machine's GPU is programmed in."""
+    return cuda if mx.cuda.is_available() else metal
+
+
+@cache
+def _compiled(
+    language: ModuleType, kernel: Kernel | AngleKernel, names: tuple[str, ...], dtypes: tuple[mx.Dtype, ...]
+) -> Callable[..., list[mx.array]]:
+    """Return the kernel that rotates the arrays of these names, or that writes cos and sin where there are none."""
+    body = "".join(_OUT_STRIDES.format(x=name) for name in names) + kernel.body()
+    # MLX keeps compiled code by its name alone, so a name stands for one text and one signature.
+    digest = hashlib.sha256(f"{body}{dtypes}".encode()).hexdigest()[:16]
+    outputs = [f"{name}_out" for name in names or ("cos", "sin")]
+    compiled: Callable[..., list[mx.array]] = language.compiled(
+        f"tightrope_rotate_{digest}", [*names, *kernel.angles], outputs, body
+    )
+    return compiled

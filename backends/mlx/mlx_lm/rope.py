@@ -1,0 +1,83 @@
+"""`MLXRope`: a rope with the call of mlx-lm's, `rope(x, offset)`, that turns as the model's configuration says."""
+
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from tightrope.backends.mlx.module import RotaryEmbedding, rotate
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import frequencies
+
+
+class MLXRope(nn.Module):
+    """A rope for mlx-lm's attention. It has no parameters and keeps no state from call to call.
+
+    Args:
+        model: What `tightrope.read` returned, or a single `RopeConfig`.
+        layer: The layer of the model that it turns; needed where the model has several ropes.
+        precision: See `RotaryEmbedding`.
+        policy: See `RotaryEmbedding`.
+        switch: See `RotaryEmbedding`.
+    """
+
+    def __init__(self, model: ModelRope | RopeConfig, layer: int | None = None, **rotary: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in mlx
+        whole = RotaryEmbedding(model, **rotary)
+        rope: Any = whole if layer is None else whole.for_layer(layer)
+        if rope is None:
+            raise RopeConfigError(f"layer {layer} has no position embedding, so there is no rope for it")
+        # An underscore: mlx counts every other module and array of a module among its parameters.
+        self._rope = rope
+        self._config: RopeConfig = rope.model.rope(rope.layer_type)
+
+    @property
+    def config(self) -> RopeConfig:
+        """The rope that it turns by."""
+        return self._config
+
+    def __call__(
+        self, x: mx.array, offset: int | mx.array = 0, scale: float = 1.0, inverse: bool = False,
+        *, positions: mx.array | None = None,
+    ) -> mx.array:  # fmt: skip
+        """Return x rotated, of its own dtype.
+
+        Args:
+            x: (batch, heads, seq, width) or (batch, seq, width).
+            offset: The position of the first token: an int, or an integer array (), (1,) or (batch,), also negative.
+            scale: Multiplies the positions; a whole number.
+            inverse: Undo the rotation, attention factor and all.
+            positions: (batch, seq), or (axes, batch, seq) for M-RoPE, in place of offset.
+        """
+        if x.ndim == 3:
+            return self(x[:, None], offset, scale, inverse, positions=positions)[:, 0]
+        if scale != 1 or inverse:
+            return self._general(x, offset, scale, inverse, positions)
+        if positions is not None:
+            turned: mx.array = self._rope(x, positions=positions)
+        else:
+            turned = self._rope(x, offset=offset)
+        return turned
+
+    def _general(
+        self, x: mx.array, offset: int | mx.array, scale: float, inverse: bool, positions: mx.array | None
+    ) -> mx.array:
+        if not float(scale).is_integer():
+            raise RopeConfigError(f"scale must be a whole number, so that positions stay whole, got {scale!r}")
+        if positions is None:
+            positions = mx.reshape(mx.array(offset), (-1, 1)) + mx.arange(x.shape[-2])
+        cos, sin = self._rope.cos_sin(positions * int(scale))
+        if inverse:
+            # cos and sin hold the attention factor g, so (g R)⁻¹ = (g R)ᵀ / g².
+            gain = frequencies(self._config, self._config.original_length).attention_factor ** 2
+            cos, sin = cos / gain, sin / gain
+        turned: mx.array = rotate(
+            x, cos=cos, sin=sin, layout=self._config.layout, side=self._config.side, transpose=inverse
+        )
+        return turned
+
+    def _extra_repr(self) -> str:
+        rope = self._config
+        return f"{rope.scaling.rope_type}, base={rope.base:g}, rotary_dim={rope.rotary_dim}, {rope.layout}"

@@ -1,0 +1,116 @@
+"""mlx-lm's `load`, with the rotation read by Tightrope before the model is built."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tightrope.backends.patching.models import patch
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
+from tightrope.rope.reading import read
+from tightrope.rope.reading.families.lookup import UNKNOWN_FAMILY, find_family
+from tightrope.rope.reading.hub import is_hub_id, not_fetched
+from tightrope.rope.reading.write import rope_keys
+
+# What mlx-lm's own download takes of a repository.
+_FILES = [
+    "*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "tiktoken.model", "*.txt", "*.jsonl",
+    "*.jinja",
+]  # fmt: skip
+_TEXT_KEYS = ("text_config", "llm_config", "language_config")
+
+
+def load_mlx(
+    path: str | os.PathLike[str], *, precision: Any = "exact", policy: Any = "row", switch: Any = "auto", **load: Any
+) -> tuple[Any, Any]:
+    """Return (model, tokenizer) as `mlx_lm.load` does, with the rotation that config.json declares.
+
+    The configuration is read in any spelling and given to mlx-lm in the one that it knows, so that models which it
+    refuses, or builds with another base, load right; then every rope is Tightrope's (`tightrope.patch`).
+
+    Args:
+        path: A folder with config.json and safetensors, or the name of a repository of the Hugging Face hub.
+        precision: See `RotaryEmbedding`.
+        policy: See `RotaryEmbedding`.
+        switch: See `RotaryEmbedding`.
+        load: Further arguments of `mlx_lm.load`.
+
+    Raises:
+        BackendUnavailable: mlx-lm is not installed.
+        RopeConfigError: There is no such model, here or on the hub; its configuration cannot be right; or it cannot be
+            patched.
+    """
+    try:
+        import mlx_lm
+    except ImportError as error:
+        raise BackendUnavailable(f'load_mlx needs mlx-lm; pip install "tightrope[mlx-lm]" ({error})') from error
+    folder = _folder(path)
+    rope = read(folder)
+    model, tokenizer = _load(mlx_lm.load, folder, rope, load)
+    patch(model, rope, precision=precision, policy=policy, switch=switch)
+    return model, tokenizer
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model: a path on this machine, or what the hub's client fetches or kept of that name."""
+    if not isinstance(path, str | os.PathLike):
+        raise RopeConfigError(f"path must be a folder or the name of a repository, got {shortened(path)}")
+    if Path(path).is_dir():
+        return Path(path)
+    if not (isinstance(path, str) and is_hub_id(path)):
+        raise RopeConfigError("no such folder", source=str(path))
+    from huggingface_hub import snapshot_download  # comes with mlx-lm
+
+    try:
+        return Path(snapshot_download(path, allow_patterns=_FILES))
+    # As with a configuration alone: whatever the network, the hub or its client raise.
+    except Exception as error:
+        here, files = "no such folder here, and it", "a folder with config.json and safetensors"
+        raise not_fetched(path, error, here=here, path=files) from error
+
+
+def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what mlx-lm loads from the first spelling that it takes.
+
+    Its own ropes are replaced in any case, so a spelling that it builds anything from will do.
+    """
+    given = arguments.pop("model_config", None) or {}
+    refusals: list[Exception] = []
+    for keys in spellings(rope):
+        overlay = {**within_text_part(json.loads((folder / "config.json").read_text("utf-8")), keys), **given}
+        try:
+            model, tokenizer, *_ = load(str(folder), model_config=overlay, **arguments)
+        except (KeyError, TypeError, AttributeError, AssertionError, ValueError) as error:
+            refusals.append(error)
+        else:
+            return model, tokenizer
+    first = refusals[0]
+    raise RopeConfigError(
+        f"mlx-lm cannot load {folder} in any spelling of its rope; the first one gave {type(first).__name__}: {first}"
+    ) from first
+
+
+def spellings(rope: ModelRope) -> Iterator[dict[str, object]]:
+    """Yield the keys of a configuration that say how a model rotates, in the ways that mlx-lm may take."""
+    family = find_family(rope.model_type) or UNKNOWN_FAMILY
+    newer = rope_keys(rope, family, "v5")
+    try:
+        older = rope_keys(rope, family, "v4")
+    except RopeConfigError:  # several ropes that the older spelling has no words for
+        older = {}
+    yield {**newer, **older}
+    base = {key: value for key, value in older.items() if key != "rope_scaling"}
+    yield {**newer, **base, "rope_scaling": None}
+    # deepseek_v2 and minicpm3 cannot be built without one; a factor of 1 scales nothing.
+    length = next(iter(rope.ropes.values())).max_position_embeddings or 4096
+    yield {**newer, **base, "rope_scaling": {"type": "yarn", "factor": 1.0, "original_max_position_embeddings": length}}
+
+
+def within_text_part(config: Mapping[str, Any], keys: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys where mlx-lm looks for them: in the text part of a model that has several."""
+    for part in _TEXT_KEYS:
+        if isinstance(config.get(part), Mapping):
+            return {part: {**config[part], **keys}}
+    return dict(keys)

@@ -1,0 +1,1 @@
+"""What the backends share: everything about a rotary module that does not depend on the framework."""

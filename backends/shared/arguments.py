@@ -1,0 +1,167 @@
+"""What a caller gives, checked: words, tensors, and that they fit one another."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeGuard, get_args
+
+import numpy as np
+
+from tightrope.backends.shared.ops import Array, Ops, Order
+from tightrope.rope.config.terms import ALL_LAYOUTS, SIDES
+from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.frequencies import Precision
+
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+
+
+def check_order(order: str) -> None:
+    """Raise where order is not one of `ORDERS`."""
+    _check_choice("order", order, ORDERS)
+
+
+def check_precision(precision: str) -> None:
+    """Raise where precision is not one of `PRECISIONS`."""
+    _check_choice("precision", precision, PRECISIONS)
+
+
+def check_form(layout: str, side: str, order: str) -> None:
+    """Raise where a word is not one of those allowed."""
+    _check_choice("layout", layout, ALL_LAYOUTS)
+    _check_choice("side", side, SIDES)
+    check_order(order)
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise RopeConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {shortened(value)}")
+
+
+def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:
+    """Raise where x cannot be the q or k of a rotation of that many pairs."""
+    if not ops.is_array(x):
+        raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {type(x).__name__}")
+    if not ops.is_float(x):
+        raise RopeConfigError(f"{name} must be of a float dtype, got {x.dtype}; convert it before the rotation")
+    shape = x.shape
+    if len(shape) != len(order):
+        raise RopeConfigError(f"{name} must have {len(order)} axes for order {order!r}, got shape {tuple(shape)}")
+    if shape[-1] < 2 * pairs:
+        raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {shape[-1]}")
+
+
+def batch_and_seq(x: Array, order: Order) -> tuple[int, int]:
+    """Return (batch, seq) of q or k; packed tokens are one row."""
+    shape = x.shape
+    if order == "thd":
+        return 1, shape[0]
+    return shape[0], shape[2] if order == "bhsd" else shape[1]
+
+
+def check_fit(name: str, x: Array, angles: tuple[int, int], order: Order) -> None:
+    """Raise where angles for (batch, seq) do not fit q or k."""
+    batch, seq = batch_and_seq(x, order)
+    if order == "thd":
+        fits = 1 in angles and angles[0] * angles[1] == seq
+    else:
+        fits = angles[0] in (1, batch) and angles[1] == seq
+    if not fits:
+        raise RopeConfigError(
+            f"{name} has (batch, seq) = ({batch}, {seq}) in order {order!r}, "
+            f"but the positions or angles have ({angles[0]}, {angles[1]})"
+        )
+
+
+def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> None:
+    """Raise where cos and sin cannot be angles, of that many pairs where it is known."""
+    for name, part in (("cos", cos), ("sin", sin)):
+        if not (ops.is_array(part) and ops.is_float(part)):
+            raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {getattr(part, 'dtype', part)!r}")
+    shape = cos.shape
+    if len(shape) != 3 or shape != sin.shape:
+        raise RopeConfigError(
+            f"cos and sin must both be (batch, seq, pairs), got shapes {tuple(shape)} and {tuple(sin.shape)}"
+        )
+    if pairs is not None and shape[-1] != pairs:
+        raise RopeConfigError(f"cos and sin must have one entry per rotated pair ({pairs}), got {shape[-1]}")
+
+
+def check_integers(ops: Ops, name: str, values: Array) -> None:
+    """Raise where an array of the framework is not of integers."""
+    if not ops.is_integer(values):
+        raise RopeConfigError(f"{name} must be of an integer dtype, got {values.dtype}")
+
+
+Lengths = int | Sequence[int] | Array
+"""Tokens in context (largest position + 1): one number for all rows, or one per row."""
+
+
+RowLengths = list[int] | Array
+"""The same in one form: on the host or on a device, one number or one per row."""
+
+
+def find_lengths(ops: Ops, seq_len: Lengths | None) -> RowLengths | None:
+    """Return the lengths as a list on the host, or as an array (rows,) of the framework; None where not given.
+
+    Raises:
+        RopeConfigError: They are not whole numbers >= 0, or not one or one per row.
+    """
+    if seq_len is None:
+        return None
+    if ops.is_array(seq_len):
+        return _on_device(ops, seq_len)
+    numbers: list[int] = [seq_len] if _is_int(seq_len) else _on_host(seq_len)
+    if not numbers or min(numbers) < 0:
+        raise _wrong(seq_len)
+    return numbers
+
+
+def check_lengths(lengths: RowLengths, rows: int, ends: list[int] | None) -> None:
+    """Raise where lengths are not one or one per row, or where a row is longer than its length.
+
+    Args:
+        lengths: What `find_lengths` returned.
+        rows: How many rows there are.
+        ends: The largest position + 1 of each row, or of all, where it is known.
+    """
+    if count(lengths) not in (1, rows):
+        raise RopeConfigError(f"seq_len must be one number or one per row ({rows}), got {count(lengths)} numbers")
+    if ends is None or not isinstance(lengths, list):
+        return
+    given, needed = np.broadcast_arrays(lengths, ends)
+    if (given < needed).any():
+        row = int(np.argmax(given < needed))
+        raise RopeConfigError(f"seq_len must be > the largest position ({needed[row] - 1}), got {given[row]}")
+
+
+def several(lengths: RowLengths | None) -> bool:
+    """Say whether there is a length for each row, not one for all."""
+    return lengths is not None and count(lengths) > 1
+
+
+def count(lengths: RowLengths) -> int:
+    """Return for how many rows there are lengths."""
+    return len(lengths) if isinstance(lengths, list) else lengths.shape[0]
+
+
+def _on_device(ops: Ops, seq_len: Array) -> Array:
+    check_integers(ops, "seq_len", seq_len)
+    if len(seq_len.shape) > 1:
+        raise RopeConfigError(f"seq_len must be one number or one per row (batch,), got shape {tuple(seq_len.shape)}")
+    return seq_len.reshape(-1)
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _on_host(seq_len: Any) -> list[int]:
+    numbers = seq_len.tolist() if hasattr(seq_len, "tolist") else seq_len
+    numbers = numbers if isinstance(numbers, Sequence) else [numbers]
+    # A set of types, not a loop: a step asks for hundreds of rows.
+    if set(map(type, numbers)) != {int}:
+        raise _wrong(seq_len)
+    return list(numbers)
+
+
+def _wrong(seq_len: Lengths) -> RopeConfigError:
+    return RopeConfigError(f"seq_len must be whole numbers >= 0, one or one per row, got {seq_len!r}")

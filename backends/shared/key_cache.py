@@ -1,0 +1,77 @@
+"""Moving keys that were rotated before: to other frequencies, to other positions."""
+
+from tightrope.backends.shared.angles import Phase, Table
+from tightrope.backends.shared.arguments import Lengths, batch_and_seq, find_lengths
+from tightrope.backends.shared.ops import Array, Order
+from tightrope.backends.shared.positions import find_positions, positions_from
+from tightrope.backends.shared.rope_angles import Turning
+from tightrope.backends.shared.ropes import HasRopes
+from tightrope.backends.shared.rotation import rotate_by
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import Frequencies
+
+
+class MovesKeys(HasRopes):
+    """Turns keys of a cache on, exactly in phase."""
+
+    def rerotate(
+        self, k: Array, positions: Array, old: Frequencies, new: Frequencies,
+        *, layer_type: str | None = None, order: Order = "bhsd",
+    ) -> Array:  # fmt: skip
+        """Return keys that were rotated at positions by old frequencies as new ones would have rotated them.
+
+        k′ = R(new) R(old)⁻¹ k, in place where the framework writes in place. The phase is exact: the difference of the
+        frequencies is taken in 64 bits; the key itself is rounded once more. Precision "float32" moves between the
+        float32 angles.
+
+        Args:
+            k: Rotated keys, see `rotated`.
+            positions: See `rotated`.
+            old: What `tightrope.frequencies` returned for the length at which k was rotated.
+            new: The same for the length that holds now; attention factors change by new / old.
+            layer_type: Which rope; needed where there are several.
+            order: See `rotated`.
+        """
+        turning = self._turning("k", k, layer_type, order)
+        check_frequencies(turning.config, old, new)
+        found = find_positions(self.ops, turning.config, positions, None, batch_and_seq(k, order)[1], k)
+        return self._moved(k, turning, turning.moved(found, old, new, k), order)
+
+    def shift(
+        self, k: Array, delta: int | Array, *, seq_len: Lengths | None = None,
+        layer_type: str | None = None, order: Order = "bhsd",
+    ) -> Array:  # fmt: skip
+        """Return rotated keys as if they stood delta positions further on; see `rerotate`.
+
+        k′ = R(delta) k; no position is needed, and the attention factor stays.
+
+        Args:
+            k: Rotated keys, see `rotated`.
+            delta: Positions to move by, negative to move back: an int, or one per row (batch,).
+            seq_len: Tokens in context when the keys were rotated; needed where the frequencies follow it.
+            layer_type: Which rope; needed where there are several.
+            order: See `rotated`.
+        """
+        turning = self._turning("k", k, layer_type, order)
+        _, seq = batch_and_seq(k, order)
+        by = positions_from(self.ops, "delta", delta, 1, k).values
+        return self._moved(k, turning, turning.shifted(by, seq, find_lengths(self.ops, seq_len), k), order)
+
+    def _moved(self, k: Array, turning: Turning, source: Phase | Table, order: Order) -> Array:
+        how = {"in_place": True} if self.ops.in_place else {}
+        rope = turning.config
+        return rotate_by(
+            self.ops, k, None, source, layout=rope.layout, side=rope.side, order=order, transpose=False, **how
+        )
+
+
+def check_frequencies(config: RopeConfig, old: Frequencies, new: Frequencies) -> None:
+    """Raise where old and new are not frequencies of this rope in one precision."""
+    for name, freqs in (("old", old), ("new", new)):
+        if not isinstance(freqs, Frequencies):
+            raise RopeConfigError(f"{name} must be what tightrope.frequencies returned, got {type(freqs).__name__}")
+        if freqs.inv_freq.shape != (config.pairs,):
+            raise RopeConfigError(f"{name} must hold {config.pairs} frequencies, got {freqs.inv_freq.shape[0]}")
+    if old.inv_freq.dtype != new.inv_freq.dtype:
+        raise RopeConfigError(f"old and new must be of one precision, got {old.inv_freq.dtype}, {new.inv_freq.dtype}")

@@ -1,0 +1,172 @@
+"""One rope at work: which of its frequencies hold for which row, and the angles of given positions."""
+
+from dataclasses import replace
+from threading import Lock
+from typing import Any, Final
+
+from tightrope.backends.shared.angles import Phase, Table
+from tightrope.backends.shared.arguments import RowLengths, check_lengths
+from tightrope.backends.shared.ops import Array, Ops
+from tightrope.backends.shared.positions import Positions
+from tightrope.backends.shared.tables import Rates, RateTables, TableLengths
+from tightrope.backends.shared.trig import difference_table, product_table
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import Frequencies, Precision
+from tightrope.rope.schedule import FrequencySchedule
+
+_HISTORY: Final = (
+    "policy 'transformers' keeps a history, which a compiled graph cannot: compute angles outside the graph and pass "
+    "them in, or choose policy 'row'"
+)
+
+_EVERY_LENGTH: Final[TableLengths] = (None,)
+
+
+class Turning:
+    """A rope with its schedule, the schedule's state, and the tables it has placed on devices.
+
+    A copy, also through pickle, has the state and makes its own tables.
+    """
+
+    def __init__(self, ops: Ops, schedule: FrequencySchedule, precision: Precision, state: int | None = None) -> None:
+        self.config = schedule.config
+        self.schedule = schedule
+        self._ops = ops
+        self._precision = precision
+        self._state = schedule.start if state is None else state
+        self._advancing = Lock()
+        self._tables = RateTables(ops, schedule.config, precision, _known(schedule))
+        # Coordinates are no integers: their angles cannot be exact, and are float32 whatever the precision.
+        self._fractions = self._tables
+        if schedule.config.fractional:
+            self._fractions = RateTables(ops, schedule.config, "float32", [_EVERY_LENGTH])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Turning, (self._ops, self.schedule, self._precision, self._state)
+
+    def source(self, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Phase | Table:
+        """Return the angles at positions: a phase where they are exact, else a table.
+
+        Args:
+            positions: See `Positions`.
+            lengths: Tokens in context; None: by the positions.
+            like: An array on whose device the angles are wanted.
+        """
+        if self._ops.is_float(positions.values):
+            return self._products(positions.values, self._fractions.known(_EVERY_LENGTH, like), like)
+        self._check(positions, lengths)
+        rates = self._rates(positions, lengths, like)
+        return self._at(positions.values, rates, like)
+
+    def shifted(self, delta: Array, seq: int, lengths: RowLengths | None, like: Array) -> Phase | Table:
+        """Return the angles by which keys turn when they move by delta positions.
+
+        Args:
+            delta: (1, batch or 1, 1).
+            seq: How many keys a row has.
+            lengths: Tokens in context when the keys were rotated; read only where the frequencies follow it.
+            like: An array on whose device the angles are wanted.
+        """
+        rates = self._tables.unscaled(self._rates_of(lengths, like))
+        return self._at(self._ops.broadcast(delta, (1, delta.shape[1], seq)), rates, like)
+
+    def moved(self, positions: Positions, old: Frequencies, new: Frequencies, like: Array) -> Phase | Table:
+        """Return the angles by which keys at positions turn when old frequencies give way to new ones."""
+        if old.inv_freq.dtype == "float32":
+            axes = self._axes(positions.values, like)
+            return difference_table(self._ops, positions.values, old, new, axes, like)
+        if self._ops.is_float(positions.values):
+            raise RopeConfigError("fractional positions move between frequencies of precision 'float32' alone")
+        return self._exact(positions.values, self._tables.between(old, new, like), like)
+
+    def table(self, source: Phase | Table) -> Table:
+        """Return cos and sin of what the others returned."""
+        return source if isinstance(source, Table) else self._ops.table(source)
+
+    def _at(self, values: Array, rates: Rates, like: Array | None) -> Phase | Table:
+        if rates.rows is not None:
+            values, rates = self._matched(values, rates, rates.rows)
+        if self._precision == "exact":
+            return self._exact(values, rates, like)
+        return self._products(values, rates, like)
+
+    def _products(self, values: Array, rates: Rates, like: Array | None) -> Table:
+        axes = self._axes(values, like)
+        return product_table(self._ops, values, rates.turns, rates.gains, rates.rows, axes, unit=rates.unit)
+
+    def _exact(self, values: Array, rates: Rates, like: Array | None) -> Phase:
+        return Phase(
+            positions=values, turns=rates.turns, gains=rates.gains, rows=rates.rows, axes=self._axes(values, like),
+            unit=rates.unit,
+        )  # fmt: skip
+
+    def _axes(self, values: Array, like: Array | None) -> Array | None:
+        return self._tables.axes(like) if values.shape[0] > 1 else None
+
+    def _matched(self, values: Array, rates: Rates, rows: Array) -> tuple[Array, Rates]:
+        """Return positions and choices of tables for the same number of rows: kernels read one of each per row."""
+        axes, batch, seq = values.shape
+        if batch == 1:
+            return self._ops.broadcast(values, (axes, rows.shape[0], seq)), rates
+        return values, rates if rows.shape[0] == batch else replace(rates, rows=self._ops.broadcast(rows, (batch,)))
+
+    def _check(self, positions: Positions, lengths: RowLengths | None) -> None:
+        """Check lengths against positions, as far as that makes nobody wait for a device."""
+        if lengths is None or self._ops.compiling():
+            return
+        ends = positions.ends
+        if ends is None and self.config.scaling.follows_length and isinstance(lengths, list):
+            ends = self._ops.ends(positions.values)
+        check_lengths(lengths, positions.values.shape[1], ends)
+
+    def _rates(self, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Rates:
+        """Return the frequencies that hold, and advance the schedule's state."""
+        if self.schedule.fixed:
+            return self._tables.known(self.schedule.fixed.lengths, like)
+        if lengths is None:
+            lengths = positions.ends
+        if self.schedule.boundary is not None and (self._ops.compiling() or not isinstance(lengths, list)):
+            return self._switched(self.schedule.boundary, positions, lengths, like)
+        if not isinstance(lengths, list):
+            lengths = self._ops.numbers(self._row_lengths(positions, lengths, like))
+        if self._ops.compiling():
+            if self.schedule.policy == "transformers":
+                self._ops.refuse(_HISTORY)
+            return self._tables.traced(lengths, like)
+        with self._advancing:
+            plan, self._state = self.schedule.plan(lengths, self._state)
+        return self._tables.planned(plan, like)
+
+    def _rates_of(self, lengths: RowLengths | None, like: Array) -> Rates:
+        """Return the frequencies of given lengths; the schedule's state neither counts nor changes."""
+        if self.schedule.fixed:
+            return self._tables.known(self.schedule.fixed.lengths, like)
+        if lengths is None:
+            kind = self.config.scaling.rope_type
+            raise RopeConfigError(f"rope_type {kind!r} follows the sequence: give seq_len, for which k was rotated")
+        if not isinstance(lengths, list):
+            lengths = self._ops.numbers(lengths)
+        if self._ops.compiling():
+            return self._tables.traced(lengths, like)
+        return self._tables.planned(self.schedule.by_row(lengths), like)
+
+    def _switched(self, boundary: int, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Rates:
+        """Choose between two tables on the device."""
+        by_row = self._row_lengths(positions, lengths, like)
+        if self.schedule.policy == "transformers":
+            by_row = self._ops.largest(by_row)
+        tables = self._tables.known((boundary, boundary + 1), like)
+        return replace(tables, rows=self._ops.int32(by_row > boundary))
+
+    def _row_lengths(self, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Array:
+        """Return tokens in context by row, (rows,), on the device."""
+        if isinstance(lengths, list):
+            return self._ops.filled(lengths, like)
+        return self._ops.largest_by_row(positions.values) + 1 if lengths is None else lengths
+
+
+def _known(schedule: FrequencySchedule) -> list[TableLengths]:
+    """Return the tables that can be told before any call."""
+    if schedule.fixed:
+        return [schedule.fixed.lengths]
+    return [] if schedule.boundary is None else [(schedule.boundary, schedule.boundary + 1)]

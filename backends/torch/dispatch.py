@@ -1,0 +1,170 @@
+"""Which code rotates, and the gradient. A kernel is entered here and nowhere else."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from tightrope.backends.shared.angles import Phase, Table
+from tightrope.backends.shared.ops import Ops, Order
+from tightrope.backends.torch import custom_ops as operators
+from tightrope.backends.torch import operations as eager
+from tightrope.backends.torch.kernels import cpu as native
+from tightrope.backends.torch.kernels import gpu
+from tightrope.rope.config.terms import Layout, Side
+from tightrope.rope.errors import RopeConfigError
+
+
+class How(NamedTuple):
+    """What a rotation is told besides its tensors."""
+
+    layout: Layout
+    side: Side
+    order: Order
+    transpose: bool
+
+
+def rotate_pair(
+    ops: Ops, q: torch.Tensor, k: torch.Tensor | None, angles: Phase | Table,
+    *, layout: Layout, side: Side, order: Order, transpose: bool, in_place: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    """Return q and k rotated; see `Ops.rotate`. In place, q and k themselves hold the result.
+
+    Raises:
+        RopeConfigError: In place, and elements of q or k share memory.
+    """
+    xs = (q,) if k is None else (q, k)
+    if in_place:
+        _check_apart(q, k)
+    kernel = native.serving(xs, angles) or gpu.serving(xs, angles)
+    how = How(layout, side, order, transpose)
+    if kernel is not None:
+        turned = _launched(kernel, xs, angles, how, in_place)
+    else:
+        table = angles if isinstance(angles, Table) else ops.table(angles)
+        turned = _rotated(xs, table, how, in_place=in_place)
+    return turned[0], turned[1] if k is not None else None
+
+
+def rotate_at_once(
+    q: Any, k: Any, table: Table | None,
+    *, pairs: int, layout: Layout, side: Side, order: Order, transpose: bool, in_place: bool = False,
+) -> Any:  # fmt: skip
+    """Return q, or (q, k), rotated, where the C kernel serves and finds that everything fits; else None, nothing done.
+
+    It sees itself what the checks of `backends.inputs` would, which for one token take a third of the time of a call;
+    what is wrong is left to them to say.
+    """
+    xs = (q,) if k is None else (q, k)
+    kernel = None if table is None else native.serving(xs, table)
+    if table is None or kernel is None or (in_place and any(map(native.overlaps, xs))):
+        return None
+    outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
+    try:
+        fits = kernel.turn(
+            xs, outs, table.cos, table.sin, pairs=pairs, layout=layout, side=side, order=order, transpose=transpose
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not fits:
+        return None
+    if in_place:
+        _note_change(xs)
+    return outs[0] if k is None else outs
+
+
+def _note_change(xs: tuple[torch.Tensor, ...]) -> None:
+    """Let autograd, which may have kept q or k for a gradient, notice what it could not see."""
+    torch.autograd.graph.increment_version(xs)
+
+
+def _check_apart(q: torch.Tensor, k: torch.Tensor | None) -> None:
+    for name, x in (("q", q), ("k", k)):
+        if x is not None and native.overlaps(x):
+            raise RopeConfigError(
+                f"{name} cannot be rotated in place: its elements share memory (shape {tuple(x.shape)}, strides "
+                f"{x.stride()}); rotate before expand, or a copy"
+            )
+
+
+def _launched(
+    kernel: native.Kernel | gpu.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: How, in_place: bool
+) -> tuple[torch.Tensor, ...]:
+    outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
+    layout, side, order, transpose = how
+    kernel.rotate(xs, outs, angles, layout=layout, side=side, order=order, transpose=transpose)
+    if in_place:
+        _note_change(xs)
+    return outs
+
+
+def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: bool) -> tuple[torch.Tensor, ...]:
+    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (*xs, table.cos, table.sin))
+    if in_place and differentiable:
+        return tuple(x.copy_(y) for x, y in zip(xs, _rotated(xs, table, how, in_place=False), strict=True))
+    if differentiable and (table.cos.requires_grad or table.sin.requires_grad):
+        return tuple(_traced(x, table.cos, table.sin, how) for x in xs)
+    if operators.serve(*xs, table.cos):
+        ys = tuple(operators.rotate(x, table.cos, table.sin, *how) for x in xs)
+        return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
+    if differentiable and not _watched():
+        turned: tuple[torch.Tensor, ...] = _apply(how, table.cos, table.sin, *xs)
+        return turned
+    return _computed(xs, table.cos, table.sin, how, in_place=in_place)
+
+
+class Rotation(torch.autograd.Function):
+    """The rotation with its gradient, the transposed rotation; which has one too, and so on."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(how: How, cos: torch.Tensor, sin: torch.Tensor, *xs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return each of xs rotated."""
+        return _computed(xs, cos, sin, how, in_place=False)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        """Keep the angles; the gradient needs nothing else."""
+        ctx.how, cos, sin = inputs[:3]
+        ctx.save_for_backward(cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients rotated back."""
+        back = ctx.how._replace(transpose=not ctx.how.transpose)
+        return None, None, None, *_apply(back, *ctx.saved_tensors, *gradients)
+
+
+_apply: Callable[..., Any] = Rotation.apply  # which torch leaves untyped
+
+
+def _computed(
+    xs: tuple[torch.Tensor, ...], cos: torch.Tensor, sin: torch.Tensor, how: How, *, in_place: bool
+) -> tuple[torch.Tensor, ...]:
+    if _watched() or not all(map(torch._C._has_storage, xs)):  # without storage: batched gradients
+        ys = tuple(_traced(x, cos, sin, how) for x in xs)
+        return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
+    table = Table(cos=cos, sin=sin)
+    kernel = native.serving(xs, table) or gpu.serving(xs, table)
+    if kernel is not None:
+        return _launched(kernel, xs, table, how, in_place)
+    outs = xs if in_place else tuple(torch.empty_like(x) for x in xs)
+    for x, out in zip(xs, outs, strict=True):
+        _write(x, out, cos, sin, how)
+    return outs
+
+
+def _watched() -> bool:
+    """Say whether a compiler, a function transform or forward differentiation follows every operation."""
+    return torch.compiler.is_compiling() or native.transformed()
+
+
+def _traced(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> torch.Tensor:
+    cos, sin = (eager.beside(part, how.order) for part in (cos, sin))
+    return eager.rotated(x, cos, sin, layout=how.layout, side=how.side, transpose=how.transpose)
+
+
+def _write(x: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, how: How) -> None:
+    cos, sin = (eager.beside(part, how.order) for part in (cos, sin))
+    eager.write(x, out, cos, sin, layout=how.layout, side=how.side, transpose=how.transpose)

@@ -1,0 +1,1 @@
+"""The kernels as PyTorch reaches them: C on the CPU, Triton, Metal."""

@@ -1,0 +1,162 @@
+"""The C kernel on CPU tensors: bit for bit what `rope.reference` defines.
+
+It is called directly, past PyTorch's dispatcher, wherever nobody watches the call (`serving`).
+A traced graph holds it as operators (`tightrope.backends.torch.custom_ops`).
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch._C import _are_functorch_transforms_active as _transforming
+from torch._C import _get_tracing_state as _tracing
+from torch._C import _len_torch_dispatch_stack as _dispatch_modes
+from torch.autograd import forward_ad
+
+from tightrope.backends.kernels import CpuKernel, Tensor, load_cpu
+from tightrope.backends.shared.angles import Phase, Table
+from tightrope.backends.shared.ops import Order
+from tightrope.rope.config.terms import Layout, Side
+from tightrope.rope.errors import RopeConfigError
+
+_FLOAT32: Final = torch.float32
+_STRIDED: Final = torch.strided
+DTYPES: Final = frozenset({_FLOAT32, torch.bfloat16, torch.float16})
+_NUMBERS: Final = {_FLOAT32: 0, torch.bfloat16: 1, torch.float16: 2, torch.int32: 3, torch.int64: 4}
+_OTHER: Final = 5
+_DESCRIBED: Final = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
+"""Whether tensors describe themselves to C; before PyTorch 2.10 it is told: a token takes 7 µs in place of 4."""
+
+_VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
+_LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
+_SIDES: Final[dict[Side, bool]] = {"head": False, "tail": True}
+_ORDERS: Final[dict[Order, int]] = {"bhsd": 0, "bshd": 1, "thd": 2}
+PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The C kernel for one instruction set: `"avx512bf16"`, `"avx512"`, `"avx2"` or `"neon"`."""
+
+    extension: CpuKernel
+    name: str
+    index: int
+
+    def rotate(
+        self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], angles: Phase | Table,
+        *, layout: Layout, side: Side, order: Order, transpose: bool,
+    ) -> None:  # fmt: skip
+        """Write xs, rotated, into outs, which may be xs themselves.
+
+        Args:
+            xs: q, or q and k; float32, bfloat16 or float16; any strides; heads, width and dtype may differ.
+            outs: Shaped as xs; any strides under which no two elements overlap.
+            angles: Phases, or cos and sin.
+            layout: Which channels form a pair.
+            side: Which end of the width turns.
+            order: What the axes of xs are.
+            transpose: Rotate back: the sign of sin flipped.
+        """
+        how: Any = {"pairs": -1, "layout": layout, "side": side, "order": order, "transpose": transpose}
+        if isinstance(angles, Phase):
+            parts = angles.positions, angles.turns, angles.gains, angles.rows, angles.axes
+            self.turn(xs, outs, *parts, **how)
+        elif not self.turn(xs, outs, angles.cos, angles.sin, **how):
+            self.turn(xs, outs, *(part.to(_FLOAT32).contiguous() for part in (angles.cos, angles.sin)), **how)
+
+    def turn(
+        self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], *angles: torch.Tensor | None,
+        pairs: int, layout: Layout, side: Side, order: Order, transpose: bool,
+    ) -> bool:  # fmt: skip
+        """Do what `rotate` says by the parts of a `Phase` or of a `Table`; pairs: what these must have, −1 for any.
+
+        Return False, and do nothing, where cos or sin are not float32 with the pairs side by side.
+
+        Raises:
+            TypeError, ValueError: Shapes or dtypes do not fit one another.
+        """
+        tensors: Any = (xs, outs, *angles) if _DESCRIBED else (_told(xs), _told(outs), *_told(angles))
+        how = _LAYOUTS[layout], _SIDES[side], _ORDERS[order], transpose
+        return self.extension.rotate(self.index, pairs, *how, torch.get_num_threads(), *tensors)
+
+    def cos_sin(self, phase: Phase) -> Table:
+        """Return cos and sin, float32 (batch, seq, pairs), attention factor in."""
+        shape = *phase.positions.shape[1:], phase.pairs
+        like = {"dtype": torch.float32, "device": phase.positions.device}
+        cos, sin = torch.empty(shape, **like), torch.empty(shape, **like)
+        parts = phase.positions, phase.turns, phase.gains, phase.rows, phase.axes, cos, sin
+        self.extension.cos_sin(self.index, torch.get_num_threads(), *(parts if _DESCRIBED else _told(parts)))
+        return Table(cos=cos, sin=sin)
+
+
+def find_kernel(name: str | None = None) -> Kernel | None:
+    """Return the kernel of that name, by default the fastest that runs here; None where there is none, and for "none".
+
+    Raises:
+        RopeConfigError: The extension is there, but has no kernel of that name for this processor.
+    """
+    extension = load_cpu()
+    if extension is None or name == "none":
+        return None
+    names = extension.variants
+    name = name or names[0]
+    if name not in names:
+        raise RopeConfigError(f"{_VARIABLE} must be 'none' or one of {', '.join(map(repr, names))}, got {name!r}")
+    return Kernel(extension, name, names.index(name))
+
+
+kernel: Kernel | None = find_kernel(os.environ.get(_VARIABLE))
+
+
+def path() -> str:
+    """Return which code rotates on the CPU, in words."""
+    return f"C ({kernel.name})" if kernel else "framework operations"
+
+
+def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | None:
+    """Return the kernel where it may read and write these tensors behind PyTorch's back, else None.
+
+    It may not where a gradient, a tracer, a function transform, a dispatch mode or a tensor subclass takes part.
+    """
+    if torch.compiler.is_compiling() or kernel is None or watched():
+        return None
+    first, second = (angles.cos, angles.sin) if isinstance(angles, Table) else (angles.positions, angles.turns)
+    differentiable = torch.is_grad_enabled()
+    for x in (*xs, first, second):
+        if type(x) not in PLAIN or not x.is_cpu or (differentiable and x.requires_grad):
+            return None
+    for x in xs:
+        if x.dtype not in DTYPES or x.layout is not _STRIDED or x.is_neg():
+            return None
+    return kernel
+
+
+def watched() -> bool:
+    """Say whether a tracer, a function transform, a dispatch mode or forward differentiation follows every call."""
+    return bool(transformed() or _dispatch_modes() or _tracing())
+
+
+def transformed() -> bool:
+    """Say whether a function transform or forward differentiation follows every operation."""
+    return _transforming() or forward_ad._current_level >= 0
+
+
+def overlaps(x: torch.Tensor) -> bool:
+    """Say whether two elements of x may share memory: a step in one axis falls within the reach of shorter ones."""
+    if x.is_contiguous():
+        return False
+    reach = 0
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size > 1 and stride <= reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+def _told(tensors: Iterable[torch.Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Return tensors as numbers."""
+    return tuple(
+        None if x is None else (x.data_ptr(), _NUMBERS.get(x.dtype, _OTHER), x.shape, x.stride()) for x in tensors
+    )

@@ -1,0 +1,240 @@
+"""Tightrope inside a transformers model: which of its parts rotate, and what takes their place."""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from typing import Any, Final
+
+import torch
+
+from tightrope.backends.patching.models import Options, Plan, Swap, own_config
+from tightrope.backends.patching.report import PartReport, PatchReport, in_words
+from tightrope.backends.torch import interop as host
+from tightrope.backends.torch.transformers.apply import Meaning, fused, meaning_of
+from tightrope.backends.torch.transformers.forward import apply_functions, rebound
+from tightrope.backends.torch.transformers.probe import find_form
+from tightrope.backends.torch.transformers.rotary import Form, HFRotary
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.reading import read
+
+__all__ = ["HFRotary", "plan"]
+
+_UNTOUCHED: Final = "Nothing was changed"
+
+
+@dataclass
+class Place:
+    """A rotary module where it hangs, what takes its place, and the attention that uses it.
+
+    Attributes:
+        owner: The module that has it, and its name there.
+        path: Its path in the model.
+        rope: What its configuration says; None where it is left alone.
+        why: Why it is left alone, or what its own numbers were like.
+    """
+
+    owner: torch.nn.Module
+    name: str
+    path: str
+    rope: ModelRope | None = None
+    form: Form = "halves"
+    why: str = ""
+    users: "list[User]" = field(default_factory=list)
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The rotary module itself."""
+        return self.owner.get_submodule(self.name)
+
+
+@dataclass
+class User:
+    """An attention module that rotates, and the copy of its forward method that uses the fused rotation."""
+
+    module: torch.nn.Module
+    path: str
+    method: Callable[..., Any] | None = None
+    why: str = ""
+
+
+def plan(model: torch.nn.Module, config: object, options: Options) -> Plan:
+    """Return what `tightrope.patch` changes in a transformers model; see `tightrope.backends.patching.patch`."""
+    text = _text_config(model)
+    places = list(_places(model))
+    for place in places:
+        _settle(place, text, config, options)
+    if not any(place.rope for place in places):
+        raise RopeConfigError(f"{_title(model)} has no rotary module to replace{_own_rotation(model)}. {_UNTOUCHED}")
+    _settle_users(model, places)
+    served = [(place, place.rope) for place in places if place.rope]
+    swaps = [swap for place, rope in served for swap in _swaps(place, rope, options)]
+    notes = [note for _, rope in served for note in rope.notes]
+    notes += [f"{place.path}: {place.why}" for place, _ in served if place.why]
+    parts = tuple(part for place in places for part in _parts(place))
+    return Plan(tuple(swaps), PatchReport(_title(model), parts, tuple(dict.fromkeys(notes))))
+
+
+def _text_config(model: torch.nn.Module) -> Any:
+    text_config = getattr(getattr(model, "config", None), "get_text_config", None)
+    if not callable(text_config):
+        raise RopeConfigError(f"{type(model).__name__} is no transformers model: it has no configuration. {_UNTOUCHED}")
+    return text_config(decoder=True)
+
+
+def _own_rotation(model: torch.nn.Module) -> str:
+    """Return, as the end of a sentence, how a model without rotary module turns: GPT-J and CodeGen do, by layer."""
+    turning = (type(module).__name__ for module in model.modules() if apply_functions(type(module).forward))
+    attention = next(turning, None)
+    return f": {attention} turns by sin and cos of its own" if attention else ""
+
+
+def _title(model: torch.nn.Module) -> str:
+    return f"{type(model).__name__} (transformers {metadata.version('transformers')})"
+
+
+def _places(model: torch.nn.Module) -> Iterator[Place]:
+    """Yield the rotary modules of a model."""
+    for path, owner in model.named_modules():
+        for name, child in owner.named_children():
+            if isinstance(child, HFRotary):
+                raise RopeConfigError(f"{path} is patched already; tightrope.unpatch(model) first")
+            if "Rotary" in type(child).__name__ and not any(True for _ in child.parameters()):
+                yield Place(owner, name, f"{path}.{name}".lstrip("."))
+
+
+def _settle(place: Place, text: Any, config: object, options: Options) -> None:
+    """Decide what becomes of a rotary module: it is served, left alone with a reason, or an error."""
+    own = getattr(place.module, "config", None)
+    is_text = type(own) is type(text)
+    try:
+        _require_shape(place)
+        rope = own_config(config) if is_text and config is not None else read(own)
+        if not rope.ropes:
+            raise RopeConfigError(f"the configuration of {place.path} says that nothing is rotated. {_UNTOUCHED}")
+        if any(one.is_axial for one in rope.ropes.values()):
+            raise RopeConfigError(f"{place.path} turns patches by row and column, which is left to it. {_UNTOUCHED}")
+        place.form, place.why = find_form(place.module, _angles_of(rope), place.path, verify=options.verify)
+    except RopeConfigError as error:
+        if is_text:
+            raise
+        place.why = f"not a text decoder's: {error.problems[0].split('. ')[0]}"
+    else:
+        place.rope = rope
+
+
+def _angles_of(rope: ModelRope) -> ModelRope:
+    """Return the ropes as cos and sin are computed: the direction is a matter of the function that applies them."""
+    return replace(rope, ropes={key: value.replace(direction=1) for key, value in rope.ropes.items()})
+
+
+def _require_shape(place: Place) -> None:
+    """Raise where a module is called otherwise than rotary modules are."""
+    kind = type(place.module)
+    names = list(inspect.signature(kind.forward).parameters)
+    if getattr(place.module, "config", None) is None or names[2:3] != ["position_ids"]:
+        raise RopeConfigError(
+            f"{place.path} ({kind.__name__}) of transformers {metadata.version('transformers')} is not called with "
+            f"(x, position_ids), as rotary modules are, but with {tuple(names[1:])}. {_UNTOUCHED}"
+        )
+    if place.module.state_dict():
+        raise RopeConfigError(
+            f"{place.path} ({kind.__name__}) is saved with the model, so it is part of it. {_UNTOUCHED}"
+        )
+
+
+def _settle_users(model: torch.nn.Module, places: list[Place]) -> None:
+    """Give each attention module to the nearest rotary module above it, with a forward method that rotates once."""
+    known: dict[tuple[type, str], tuple[Callable[..., Any] | None, str]] = {}
+    for path, module in model.named_modules():
+        functions = apply_functions(type(module).forward)
+        above = [place for place in places if _within(path, place.path.rpartition(".")[0])]
+        if not functions or not above:
+            continue
+        place = max(above, key=lambda candidate: len(candidate.path))
+        user = User(module, path)
+        place.users.append(user)
+        if place.rope:
+            _require_own_forward(module)
+            # One function for all layers of a class: a compiler then compiles it once.
+            kind: tuple[type, str] = type(module), place.path
+            if kind not in known:
+                known[kind] = _fused_forward(type(module), functions, place)
+            user.method, user.why = known[kind]
+
+
+def _require_own_forward(module: torch.nn.Module) -> None:
+    """Raise where something else than accelerate's hooks replaced the forward method of an attention module."""
+    if "forward" in vars(module) and "_old_forward" not in vars(module):
+        raise RopeConfigError(
+            f"{type(module).__name__}.forward was replaced by something else; undo that first. {_UNTOUCHED}"
+        )
+
+
+def _within(path: str, above: str) -> bool:
+    return not above or path == above or path.startswith(f"{above}.")
+
+
+def _fused_forward(
+    attention: Any, functions: dict[str, Callable[..., Any]], place: Place
+) -> tuple[Callable[..., Any] | None, str]:
+    """Return a forward method that uses the fused rotation, or None and why there is none."""
+    meanings = {name: meaning_of(function, place.form) for name, function in functions.items()}
+    known = {name: meaning for name, meaning in meanings.items() if meaning}
+    if len(known) < len(meanings):
+        return None, f"{', '.join(sorted(meanings.keys() - known.keys()))} is no rotation known here"
+    _require_meant(attention, place, set(known.values()))
+    replacements = {name: fused(functions[name], place.form, meaning) for name, meaning in known.items()}
+    forward = rebound(attention.forward, replacements)
+    return forward, "" if forward else "its forward method is wrapped"
+
+
+def _require_meant(attention: type, place: Place, meanings: set[Meaning]) -> None:
+    """Raise where attention pairs channels, or turns, otherwise than the configuration says."""
+    said = {(rope.layout, rope.direction) for rope in place.rope.ropes.values()} if place.rope else set()
+    done = {(meaning.layout, -1 if meaning.transpose else 1) for meaning in meanings}
+    if not said <= done and "indexer" not in attention.__name__.lower():
+        raise RopeConfigError(
+            f"{attention.__name__} turns by {sorted(done)}, the configuration says {sorted(said)} (layout, direction). "
+            f"{_UNTOUCHED}"
+        )
+
+
+def _swaps(place: Place, rope: ModelRope, options: Options) -> Iterator[Swap]:
+    """Yield what changes for one rotary module and its users."""
+    fused_throughout = bool(place.users) and all(user.method for user in place.users)
+    new = HFRotary(_angles_of(rope), form=place.form, in_float32=fused_throughout, **options.rotary())
+    yield Swap(place.owner, place.name, new.standing_for(place.module), place.module)
+    for user in place.users:
+        if user.method is not None:
+            yield _method_swap(user.module, types.MethodType(user.method, user.module))
+
+
+def _method_swap(module: torch.nn.Module, method: types.MethodType) -> Swap:
+    # accelerate's hooks keep the method that they wrap under this name and call it there.
+    hooked = vars(module).get("_old_forward")
+    return Swap(module, "forward", method) if hooked is None else Swap(module, "_old_forward", method, hooked)
+
+
+def _parts(place: Place) -> Iterator[PartReport]:
+    """Yield what to say about one rotary module and its users."""
+    if place.rope is None:
+        yield PartReport(place.path, None, None, "left alone", why=place.why)
+        return
+    if not place.users:
+        yield PartReport(place.path, None, in_words(place.rope), "angles", host.path(_device(place.module)))
+    for user in place.users:
+        layer = getattr(user.module, "layer_idx", None)
+        layers = place.rope.layers
+        key = layers[layer] if isinstance(layer, int) and layer < len(layers) else next(iter(place.rope.ropes))
+        part = PartReport(user.path, layer, None, "angles", why=user.why)
+        if user.method is not None:
+            part = replace(part, action="angles and rotation", path=host.path(_device(user.module)))
+        yield part if key is None else replace(part, rope=in_words(place.rope.ropes[key]))
+
+
+def _device(module: torch.nn.Module) -> str:
+    tensors = [*module.parameters(), *module.buffers()]
+    return str(tensors[0].device) if tensors else "cpu"

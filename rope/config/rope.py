@@ -1,0 +1,153 @@
+"""One rotary position embedding (`RopeConfig`): frozen, hashable, valid."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self
+
+from tightrope.rope.config.mrope import MRope
+from tightrope.rope.config.terms import ALL_LAYOUTS, SIDES, Layout, Side
+from tightrope.rope.errors import RopeConfigError, suggestion
+from tightrope.rope.scaling import Scaling, scaling_from
+from tightrope.rope.scaling.default import Default
+from tightrope.rope.support.validation import (
+    instance,
+    is_one_of,
+    number,
+    one_of,
+    positive_integer,
+    require,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeConfig:
+    """One rotary position embedding.
+
+    Attributes:
+        head_dim: Channels of a query head as attention holds it (for MLA: nope + rope).
+        rotary_dim: Channels that are rotated, even, at most head_dim.
+        base: The base of the geometric progression of frequencies (RoFormer's 10000; Hugging Face's rope_theta).
+        layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1);
+            `"halves"`: each half of a whole head is like a head of layout "half" by itself (Gemma 4's vision tower).
+        scaling: The rope type with its parameters.
+        side: `"head"` rotates the first rotary_dim channels of what comes, `"tail"` the last (MLA).
+        max_position_embeddings: The context length that the configuration declares, in tokens.
+        mrope: Sections of several position axes, None for one axis.
+        direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
+        frequency_dim: The d of the exponents where it is not rotary_dim (families that round an odd width up).
+        fractional: Positions may be of a float dtype (coordinates in an image); their angles are float32.
+    """
+
+    head_dim: int
+    rotary_dim: int
+    base: float
+    layout: Layout
+    scaling: Scaling = field(default_factory=Default)
+    side: Side = "head"
+    max_position_embeddings: int | None = None
+    mrope: MRope | None = None
+    direction: Literal[1, -1] = 1
+    frequency_dim: int | None = None
+    fractional: bool = False
+
+    def __post_init__(self) -> None:
+        require(list(rope_problems(self)) or self.scaling.check(self))
+
+    @property
+    def pairs(self) -> int:
+        """Rotated pairs of channels: rotary_dim // 2."""
+        return self.rotary_dim // 2
+
+    @property
+    def exponent_dim(self) -> int:
+        """The d in base ** (-2 i / d)."""
+        return self.rotary_dim if self.frequency_dim is None else self.frequency_dim
+
+    @property
+    def axes(self) -> int:
+        """Position axes: 1, or as many as M-RoPE has sections."""
+        return 1 if self.mrope is None else self.mrope.axes
+
+    @property
+    def is_axial(self) -> bool:
+        """Each axis has frequencies of its own: positions are of patches, not of text."""
+        return self.mrope is not None and self.mrope.progression != "shared"
+
+    @property
+    def original_length(self) -> int | None:
+        """The length the model was first trained for: the scaling's own, else max_position_embeddings."""
+        own: int | None = getattr(self.scaling, "original_max_position_embeddings", None)
+        return self.max_position_embeddings if own is None else own
+
+    def require_original_length(self) -> int:
+        """Return `original_length`, for formulas that `check` has already shown to have one."""
+        if self.original_length is None:
+            raise RopeConfigError(f"rope_type {self.scaling.rope_type!r} needs original_max_position_embeddings")
+        return self.original_length
+
+    def length_ratio(self) -> float:
+        """Return max_position_embeddings / original_length."""
+        if self.max_position_embeddings is None:
+            raise RopeConfigError(f"rope_type {self.scaling.rope_type!r} needs factor or max_position_embeddings")
+        return self.max_position_embeddings / self.require_original_length()
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with these fields changed, checked anew.
+
+        `scaling` may be a rope block as a configuration writes it: `scaling={"rope_type": "yarn", "factor": 4.0}`.
+        """
+        names = [item.name for item in fields(self)]
+        require(f"unknown field {name!r}{suggestion(name, names)}" for name in changes if name not in names)
+        if isinstance(changes.get("scaling"), Mapping):
+            changes["scaling"] = scaling_from(changes["scaling"])
+        return replace(self, **changes)
+
+
+AXIAL_TYPES = ("default", "linear")
+
+# Published heads have up to 576 channels; from some millions on, the frequencies alone would seem to hang.
+WIDEST = 2**20
+
+
+def rope_problems(rope: RopeConfig) -> Iterator[str]:
+    """Yield what is wrong with the fields of one rope, but for what its rope type asks of them."""
+    for name in ("head_dim", "rotary_dim"):
+        yield from positive_integer(name, getattr(rope, name))
+    for name in ("max_position_embeddings", "frequency_dim"):
+        if getattr(rope, name) is not None:
+            yield from positive_integer(name, getattr(rope, name))
+    yield from number("base", rope.base, above=0)
+    yield from one_of("layout", rope.layout, ALL_LAYOUTS)
+    yield from one_of("side", rope.side, SIDES)
+    yield from one_of("direction", rope.direction, (1, -1))
+    yield from one_of("fractional", rope.fractional, (True, False))
+    yield from instance("mrope", rope.mrope, MRope | None, "an MRope(sections=(16, 24, 24)), or None for one axis")
+    yield from instance("scaling", rope.scaling, Scaling, "a rope type such as Default() or Yarn(factor=4.0)")
+    yield from _type_problems(rope)
+    if isinstance(rope.rotary_dim, int) and isinstance(rope.head_dim, int):
+        yield from _width_problems(rope)
+
+
+def _type_problems(rope: RopeConfig) -> Iterator[str]:
+    """Yield where the rope type and the positions do not go together."""
+    if not isinstance(rope.scaling, Scaling):
+        return
+    if isinstance(rope.mrope, MRope) and rope.is_axial:
+        yield from one_of("rope_type of axes with their own frequencies", rope.scaling.rope_type, AXIAL_TYPES)
+    elif rope.fractional is True and rope.scaling.follows_length:
+        yield f"rope_type of fractional positions must not follow the length, got {rope.scaling.rope_type!r}"
+
+
+def _width_problems(rope: RopeConfig) -> Iterator[str]:
+    if rope.head_dim > WIDEST:
+        yield f"head_dim must be <= {WIDEST:,}, got {rope.head_dim:,}"
+    if rope.rotary_dim % 2:
+        yield f"rotary_dim must be even, got {rope.rotary_dim}"
+    if rope.rotary_dim > rope.head_dim:
+        yield f"rotary_dim must be <= head_dim ({rope.head_dim}), got {rope.rotary_dim}"
+    halves = is_one_of(rope.layout, ("halves",))
+    if halves and (rope.rotary_dim != rope.head_dim or rope.rotary_dim % 4):
+        widths = f"{rope.rotary_dim} of {rope.head_dim}"
+        yield f"rotary_dim in layout 'halves' must be head_dim, and a multiple of 4, got {widths}"
+    if isinstance(rope.mrope, MRope) and sum(rope.mrope.sections) != rope.pairs:
+        yield f"mrope_section must add up to the {rope.pairs} rotated pairs, got {list(rope.mrope.sections)}"

@@ -1,0 +1,17 @@
+"""Positions as numpy arrays, for `positions=` of either backend."""
+
+from tightrope.rope.positions.multimodal import multimodal_positions
+from tightrope.rope.positions.patches import centre_positions, grid_positions
+from tightrope.rope.positions.sequences import Packed, chunks, packed, padded, shards, window
+
+__all__ = [
+    "Packed",
+    "centre_positions",
+    "chunks",
+    "grid_positions",
+    "multimodal_positions",
+    "packed",
+    "padded",
+    "shards",
+    "window",
+]

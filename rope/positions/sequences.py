@@ -1,0 +1,155 @@
+"""Positions as numpy int64, for `positions=` of either backend.
+
+Padded and packed batches, chunked prefill, rolling caches, and the shards of a sequence that several devices share;
+for pictures, in modules of their own, `multimodal_positions` (M-RoPE), `grid_positions` and, float32,
+`centre_positions` (towers).
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.positions.multimodal import multimodal_positions
+from tightrope.rope.positions.patches import centre_positions, grid_positions
+from tightrope.rope.support.validation import array, one_of, require, whole_number
+
+__all__ = [
+    "Packed",
+    "centre_positions",
+    "chunks",
+    "grid_positions",
+    "multimodal_positions",
+    "packed",
+    "padded",
+    "shards",
+    "window",
+]
+
+Int64 = NDArray[np.int64]
+Padding = Literal["left", "right"]
+Scheme = Literal["contiguous", "zigzag"]
+
+
+def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = None) -> Int64:
+    """Return the positions of a padded batch: (batch, width).
+
+    Left padding stands at negative positions, right padding at its row's last one: a row's largest position + 1 stays
+    its length, and nothing that pads decides which frequencies hold.
+
+    Args:
+        lengths: Tokens of each row, (batch,).
+        side: Where the padding is.
+        width: Columns; by default those of the longest row.
+
+    Raises:
+        RopeConfigError: Lengths are not whole numbers >= 0, or a row is longer than width.
+    """
+    require(one_of("side", side, ("left", "right")))
+    rows = _counts("lengths", lengths)
+    if width is not None:
+        whole_number("width", width, 0)
+    columns = int(rows.max(initial=0)) if width is None else width
+    if (rows > columns).any():
+        raise RopeConfigError(f"width must be >= the longest row ({rows.max()}), got {columns}")
+    steps = np.arange(columns, dtype=np.int64)
+    if side == "left":
+        return steps - (columns - rows[:, None])
+    return np.minimum(steps, rows[:, None] - 1)
+
+
+class Packed(NamedTuple):
+    """A packed batch, token by token.
+
+    Attributes:
+        positions: (tokens,), from 0 in every sequence.
+        lengths: (tokens,): the length of the sequence that each token belongs to, for `seq_len`.
+    """
+
+    positions: Int64
+    lengths: Int64
+
+
+def packed(cu_seqlens: ArrayLike) -> Packed:
+    """Return positions and lengths of sequences that lie one behind the other, order `"thd"`.
+
+    Args:
+        cu_seqlens: (sequences + 1,): where each sequence starts, and the number of tokens; from 0, not falling.
+
+    Raises:
+        RopeConfigError: cu_seqlens is not of that form.
+    """
+    starts = _counts("cu_seqlens", cu_seqlens)
+    lengths = np.diff(starts)
+    if len(starts) == 0 or starts[0] != 0 or (lengths < 0).any():
+        raise RopeConfigError(f"cu_seqlens must start at 0 and not fall, got {starts.tolist()}")
+    positions = np.arange(starts[-1], dtype=np.int64) - np.repeat(starts[:-1], lengths)
+    return Packed(positions, np.repeat(lengths, lengths))
+
+
+def chunks(length: int, size: int, *, start: int = 0) -> tuple[Int64, ...]:
+    """Return the positions of each chunk of a prefill: (size,) each, the last one shorter.
+
+    Where frequencies follow the length, give `seq_len=start + length` with every chunk.
+
+    Args:
+        length: Tokens to prefill.
+        size: Tokens of a chunk.
+        start: The position of the first token.
+    """
+    whole_number("length", length, 0)
+    whole_number("size", size, 1)
+    whole_number("start", start)
+    stop = start + length
+    return tuple(np.arange(at, min(at + size, stop), dtype=np.int64) for at in range(start, stop, size))
+
+
+def window(length: int, size: int, *, ring: bool = False) -> Int64:
+    """Return the positions of the keys that a sliding window holds after `length` tokens: (min(length, size),).
+
+    Positions stay global: the window slides over the keys, it does not renumber them.
+
+    Args:
+        length: Tokens seen so far.
+        size: Keys that the window holds.
+        ring: In the order of a ring buffer, in which position p lies in slot p mod size; else oldest first.
+    """
+    whole_number("length", length, 0)
+    whole_number("size", size, 1)
+    require(one_of("ring", ring, (True, False)))
+    held = np.arange(max(0, length - size), length, dtype=np.int64)
+    return np.roll(held, length % size) if ring and length > size else held
+
+
+def shards(length: int, count: int, *, scheme: Scheme = "contiguous") -> tuple[Int64, ...]:
+    """Return the positions of each shard of a sequence (context parallelism): (length // count,) each.
+
+    Args:
+        length: Tokens of the sequence.
+        count: Shards.
+        scheme: `"contiguous"`: shard r has the r-th part. `"zigzag"`: of 2 · count parts the r-th from the front and
+            the r-th from the back, so that causal attention is as much work for each.
+
+    Raises:
+        RopeConfigError: The length cannot be divided so.
+    """
+    whole_number("length", length, 0)
+    whole_number("count", count, 1)
+    require(one_of("scheme", scheme, ("contiguous", "zigzag")))
+    parts = count if scheme == "contiguous" else 2 * count
+    if length % parts:
+        raise RopeConfigError(f"length must be a multiple of {parts} for {count} {scheme} shards, got {length}")
+    pieces = np.arange(length, dtype=np.int64).reshape(parts, -1)
+    if scheme == "contiguous":
+        return tuple(pieces)
+    return tuple(np.concatenate((pieces[rank], pieces[parts - 1 - rank])) for rank in range(count))
+
+
+def _counts(name: str, values: ArrayLike) -> Int64:
+    counts = array(name, values)
+    if counts.size == 0:
+        counts = counts.astype(np.int64)
+    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {shortened(counts.tolist())}")
+    return counts.astype(np.int64)

@@ -1,0 +1,1 @@
+"""Small named rules that lines of the family table are made of."""

@@ -1,0 +1,39 @@
+"""What position does outside the rotation: the factor on the logits, the temperature of the query."""
+
+from tightrope.rope.config.query_scale import QueryScale
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.reading.families.family import Family
+from tightrope.rope.reading.section import Sheet
+from tightrope.rope.scaling import Scaling
+from tightrope.rope.scaling.yarn import Yarn, attention_gain
+
+
+def softmax_scale(rope: RopeConfig, family: Family) -> float:
+    """Return the factor on the attention logits.
+
+    (0.1 · mscale_all_dim · ln(factor) + 1)²        (DeepSeek-V2, arXiv:2405.04434, as its own code applies it)
+    """
+    if not family.softmax or not isinstance(rope.scaling, Yarn) or not rope.scaling.mscale_all_dim:
+        return 1.0
+    return attention_gain(rope.scaling.resolved_factor(rope), rope.scaling.mscale_all_dim) ** 2
+
+
+def llama4(sheet: Sheet, block: Sheet, scaling: Scaling) -> QueryScale | None:
+    """Llama 4: attn_scale (0.1) over floor_scale (8192) positions, counted from 1."""
+    if sheet.flag("attn_temperature_tuning") is False:
+        return None
+    beta = sheet.number("attn_scale")
+    length = sheet.integer("floor_scale")
+    return QueryScale(beta=0.1 if beta is None else beta, length=length or 8192, shift=1)
+
+
+def ministral(sheet: Sheet, block: Sheet, scaling: Scaling) -> QueryScale | None:
+    """Ministral 3, Mistral 4: the block's llama_4_scaling_beta over its original length."""
+    beta = block.number("llama_4_scaling_beta")
+    length: int | None = getattr(scaling, "original_max_position_embeddings", None)
+    return QueryScale(beta=beta, length=length) if beta and length else None
+
+
+def beam(sheet: Sheet, block: Sheet, scaling: Scaling) -> QueryScale | None:
+    """Beam: (1 + (p + 1) / 2048) ** 0.1 in the layers without position."""
+    return QueryScale(beta=0.1, length=2048, shift=1, form="power")

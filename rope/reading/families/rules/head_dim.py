@@ -1,0 +1,36 @@
+"""How wide a head is in towers that have their own words for it: small named rules of the family table."""
+
+from tightrope.rope.reading.families.family import WidthRule
+from tightrope.rope.reading.section import Sheet
+
+
+def shared(width: str, default: int, *divisors: tuple[str, int]) -> WidthRule:
+    """The channels under `width`, divided by each of the others: (key, default)."""
+
+    def rule(sheet: Sheet) -> int | None:
+        whole = _stated(sheet, width, default)
+        parts = [_stated(sheet, key, value) for key, value in divisors]
+        if whole is None or None in parts:
+            return None
+        for part in parts:
+            whole //= part or 1
+        return whole
+
+    return rule
+
+
+def _stated(sheet: Sheet, key: str, default: int) -> int | None:
+    if sheet.find(key) is not None:
+        return sheet.integer(key)
+    sheet.findings.note(f"{sheet.where(key)} is missing; the family's default {default} is used")
+    return default
+
+
+EMBED = shared("embed_dim", 1280, ("num_heads", 16))
+WHOLE = shared("hidden_size", 256)
+MEMORY = shared(
+    "memory_attention_hidden_size",
+    256,
+    ("memory_attention_downsample_rate", 1),
+    ("memory_attention_num_attention_heads", 1),
+)

@@ -1,0 +1,1 @@
+"""A config.json of any spelling to one `ModelRope`."""

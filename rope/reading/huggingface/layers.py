@@ -1,0 +1,109 @@
+"""Which layer has which rope."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tightrope.rope.reading.families.family import Family
+from tightrope.rope.reading.families.rules.layer_types import FULL, WITHOUT_ATTENTION
+from tightrope.rope.reading.huggingface.blocks import Block
+from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS, with_default
+from tightrope.rope.reading.section import MOST_LAYERS, Sheet
+
+
+def layer_types(sheet: Sheet, family: Family) -> list[str]:
+    """Return the type of each layer: as the configuration lists it, else as the family's rule says."""
+    stated = sheet.strings("layer_types", "layers_block_type")
+    count = _layer_count(sheet, family)
+    if count is None:
+        if sheet.find(*LAYERS_KEYS) is None and stated is None:
+            sheet.findings.note("num_hidden_layers is missing, so `layers` is empty")
+        return stated or []
+    if count > MOST_LAYERS:
+        sheet.reject(next(key for key in LAYERS_KEYS if sheet.values.get(key) is not None), f"<= {MOST_LAYERS}", count)
+        return []
+    if stated is None:
+        return family.layers(sheet, count) if family.layers else [FULL] * count
+    if len(stated) < count:
+        sheet.findings.problem(f"{sheet.where('layer_types')} must have {count} entries, got {len(stated)}")
+        return []
+    return stated[:count]
+
+
+def _layer_count(sheet: Sheet, family: Family) -> int | None:
+    if family.layers_factor is not None and sheet.find(family.layers_factor[0]) is not None:
+        key, factor = family.layers_factor
+        blocks = sheet.integer(key)
+        return None if blocks is None else blocks * factor
+    return with_default(sheet, LAYERS_KEYS, family.shape[2])
+
+
+def rope_of(layer_type: str, family: Family, blocks: Mapping[str, Any]) -> str:
+    """Return the key of the rope that layers of this type use."""
+    if layer_type in blocks:
+        return layer_type
+    for key, rope in family.ropes.items():
+        if rope is not None and key in blocks and layer_type in rope.layer_types:
+            return key
+    return "default" if "default" in blocks else layer_type
+
+
+def assign(
+    sheet: Sheet, family: Family, types: Sequence[str], blocks: Mapping[str, Block | None]
+) -> tuple[str | None, ...]:
+    """Return for each layer the key of its rope, None where it has no position."""
+    layers: list[str | None] = []
+    for layer_type, no_position in zip(types, _without_position(sheet, family, types), strict=True):
+        key = rope_of(layer_type, family, blocks)
+        attends = family.all_layers or layer_type not in WITHOUT_ATTENTION
+        if no_position or not attends or (key in blocks and blocks[key] is None):
+            layers.append(None)
+        elif key in blocks:
+            layers.append(key)
+        else:
+            known = ", ".join(map(repr, blocks))
+            sheet.findings.problem(f"layer type {layer_type!r} has no rope; rope_parameters has {known}")
+            return ()
+    if None in layers:
+        sheet.findings.note(f"{layers.count(None)} of {len(layers)} layers have no position")
+    return tuple(layers)
+
+
+def _without_position(sheet: Sheet, family: Family, types: Sequence[str]) -> list[bool]:
+    """Return which layers have no position: by no_rope_layers where it is stated (1 means that a layer has one)."""
+    stated = sheet.integers("no_rope_layers")
+    if stated:
+        if len(stated) < len(types):
+            sheet.findings.problem(f"{sheet.where('no_rope_layers')} must have {len(types)} entries, got {len(stated)}")
+            return [False] * len(types)
+        return [not has for has in stated[: len(types)]]
+    if stated is not None and family.no_position is not None:
+        sheet.findings.note(f"{sheet.where('no_rope_layers')} is empty: the family's default pattern holds")
+    return family.no_position(sheet, types) if family.no_position else [False] * len(types)
+
+
+def sheet_of(sheet: Sheet, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]) -> Sheet:
+    """Return the configuration as the layers of this rope see it.
+
+    Their own widths come from per_layer_config (transformers 5), or from keys such as global_head_dim.
+    """
+    own = {}
+    for name, (key, default) in block.defaults.widths.items():
+        stated = sheet.values.get(key)
+        own[name] = default if stated is None else stated
+        if stated is None:
+            sheet.findings.note(f"{sheet.where(key)} is missing; the family's default {default} is used")
+    own |= _per_layer(sheet, block, family, types, keys)
+    return replace(sheet, values={**sheet.values, **own}) if own else sheet
+
+
+def _per_layer(
+    sheet: Sheet, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]
+) -> dict[str, object]:
+    overrides = sheet.inner("per_layer_config")
+    index = next((i for i, layer_type in enumerate(types) if rope_of(layer_type, family, keys) == block.key), None)
+    if overrides is None or index is None:
+        return {}
+    name = next((name for name in overrides.values if name.isdecimal() and int(name) == index), None)
+    inner = None if name is None else overrides.inner(name)
+    return {} if inner is None else dict(inner.values)

@@ -1,0 +1,62 @@
+"""Any file or configuration that says how a model rotates, to one `ModelRope`."""
+
+import warnings
+
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.errors import RopeConfigError, RopeWarning
+from tightrope.rope.reading.gguf.model import read_gguf
+from tightrope.rope.reading.huggingface.model import (
+    _read_sheet,
+    _text_part,
+)
+from tightrope.rope.reading.huggingface.params_json import in_usual_words, is_native
+from tightrope.rope.reading.huggingface.towers import Tower, bare_tower, tower_part
+from tightrope.rope.reading.section import Findings, Sheet
+from tightrope.rope.reading.source import gguf_path, load
+from tightrope.rope.support.validation import one_of, require
+
+
+def read(source: object, strict: bool = False, *, tower: Tower | None = None) -> ModelRope:
+    """Return the ropes of a model, layer by layer.
+
+    Args:
+        source: The path of a config.json or of its folder, a configuration as a dict, or a transformers configuration.
+            Both spellings are read: rope_theta with rope_scaling, and rope_parameters, flat or per layer type; also
+            the params.json of Meta's and Mistral's own checkpoints, a GGUF file (`.gguf`), and `"org/name"`: a model
+            on the Hugging Face hub, where there is no such path (with the extra `hub`).
+        strict: Raise for unknown keys in a rope block and for an unknown model_type, instead of warning and noting.
+        tower: Read the model's tower of pictures (`"vision"`) or of sound (`"audio"`), not the part that writes text. A
+            tower's own configuration needs no such word.
+
+    Raises:
+        RopeConfigError: with every problem of the configuration, each with its key path, value and remedy.
+
+    Warns:
+        RopeWarning: A rope block has a key that no rope type knows.
+    """
+    require(one_of("strict", strict, (True, False)))
+    gguf = gguf_path(source)
+    if gguf is not None and tower is None:
+        return read_gguf(gguf)
+    if gguf is not None:
+        raise RopeConfigError("tower needs a config.json; a GGUF file is read for its text", source=str(gguf))
+    config, name = load(source)
+    findings = Findings()
+    part = _part(Sheet(config, findings), tower)
+    model = None if part is None else _read_sheet(part, findings, strict)
+    if strict or findings.problems:  # what is missing may be there under a misspelt name
+        findings.problems.extend(findings.unknown)
+    if findings.problems or model is None:
+        raise RopeConfigError(dict.fromkeys(findings.problems), source=name)
+    for text in findings.unknown:
+        warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=2)
+    return model
+
+
+def _part(sheet: Sheet, tower: Tower | None) -> Sheet | None:
+    """Return the part of a model that is meant, in the usual words; None, and a problem, where there is none."""
+    if tower is not None:
+        return tower_part(sheet, tower)
+    if is_native(sheet.values):
+        return in_usual_words(sheet)
+    return bare_tower(sheet) or _text_part(sheet)

@@ -1,0 +1,172 @@
+"""One JSON object of a configuration: typed access, with the place of every mistake."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeGuard
+
+from tightrope.rope.errors import shortened as shortened  # its readers take it from here
+
+# No published value comes near; beyond it a product with a head's width could overflow or a list exhaust memory.
+LARGEST = 2**40
+
+
+@dataclass
+class Findings:
+    """What reading found: problems stop it, notes are for a person, unknown keys are one or the other.
+
+    Attributes:
+        problems: What cannot be right; all of them become one error.
+        notes: What a person would want to check.
+        unknown: Keys that nobody knows: warnings, or problems where reading is strict or fails anyway.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Add a note once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def problem(self, text: str) -> None:
+        """Add a problem once."""
+        if text not in self.problems:
+            self.problems.append(text)
+
+    def unknown_key(self, text: str) -> None:
+        """Add an unknown key once: several ropes may read one block."""
+        if text not in self.unknown:
+            self.unknown.append(text)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A JSON object, where it stands, and where to report.
+
+    Every getter takes several names and returns the first value that is not null (null means absent in every published
+    file); a value of the wrong type is reported with its key path and read as absent.
+    """
+
+    values: Mapping[str, Any]
+    findings: Findings
+    path: str = ""
+
+    def where(self, key: str) -> str:
+        """Return the key path, as messages write it."""
+        return self.path + key
+
+    def find(self, *keys: str) -> tuple[str, Any] | None:
+        """Return the first of these keys that has a value, and the value."""
+        return next(((key, self.values[key]) for key in keys if self.values.get(key) is not None), None)
+
+    def number(self, *keys: str, above: float = -math.inf, at_most: float = LARGEST) -> float | int | None:
+        """Return a finite number."""
+        value: float | int | None = self._checked(keys, "a finite number", _is_number, above, at_most)
+        return value
+
+    def integer(self, *keys: str, above: float = 0, at_most: float = LARGEST) -> int | None:
+        """Return a whole number; 64.0 counts as one."""
+        value = self._checked(keys, "a whole number", _is_whole, above, at_most)
+        return None if value is None else int(value)
+
+    def flag(self, *keys: str) -> bool | None:
+        """Return true or false; 0 and 1 count."""
+        found = self.find(*keys)
+        if found is not None and not (isinstance(found[1], bool) or found[1] in (0, 1)):
+            self.reject(found[0], "true or false", found[1])
+            return None
+        return None if found is None else bool(found[1])
+
+    def text(self, *keys: str) -> str | None:
+        """Return a string."""
+        found = self.find(*keys)
+        if found is not None and not isinstance(found[1], str):
+            self.reject(found[0], "a string", found[1])
+            return None
+        return None if found is None else found[1]
+
+    def list_of(self, kind: type | tuple[type, ...], name: str, *keys: str) -> list[Any] | None:
+        """Return a list whose items all have this type; `name` is how a message calls them."""
+        found = self.find(*keys)
+        if found is None:
+            return None
+        key, value = found
+        if not isinstance(value, list | tuple):
+            self.reject(key, f"a list of {name}", value)
+            return None
+        wrong = [item for item in value if not isinstance(item, kind) or _is_nan(item)]
+        if wrong:
+            self.reject(key, f"a list of {name}", wrong[0])
+            return None
+        return list(value)
+
+    def integers(self, *keys: str) -> list[int] | None:
+        """Return a list of whole numbers (true and false count as 1 and 0)."""
+        return self.list_of(int, "whole numbers", *keys)
+
+    def strings(self, *keys: str) -> list[str] | None:
+        """Return a list of strings."""
+        return self.list_of(str, "strings", *keys)
+
+    def inner(self, key: str) -> Self | None:
+        """Return the JSON object under a key."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            self.reject(key, "an object", value)
+            return None
+        return type(self)(value, self.findings, f"{self.where(key)}.")
+
+    def translated(self, key: str, usual: str) -> None:
+        """Note a key that stands for another one; one that has the usual name needs no note."""
+        if key != usual:
+            self.findings.note(f"{self.where(key)} {shortened(self.values[key])} is read as {usual}")
+
+    def reject(self, key: str, rule: str, value: object) -> None:
+        """Report a value that breaks a rule."""
+        self.findings.problem(f"{self.where(key)} must be {rule}, got {shortened(value)}")
+
+    def _checked(self, keys: Iterable[str], kind: str, is_kind: Any, above: float, at_most: float) -> Any:
+        found = self.find(*keys)
+        if found is None:
+            return None
+        key, value = found
+        if not is_kind(value):
+            self.reject(key, kind, value)
+        elif value <= above:
+            self.reject(key, f"> {above:g}", value)
+        elif value > at_most:
+            self.reject(key, f"<= {at_most:g}", value)
+        else:
+            return value
+        return None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return _is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def first(*values: Any) -> Any:
+    """Return the first value that is not None."""
+    return next(iter(present(values)), None)
+
+
+def present(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the values that are not None."""
+    return (value for value in values if value is not None)
+
+
+MOST_LAYERS = 10_000

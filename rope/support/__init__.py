@@ -1,0 +1,1 @@
+"""Small helpers of the core: validation, optional packages, files."""

@@ -1,0 +1,102 @@
+"""`tightrope audit`: what it prints, what it writes, and how it exits."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from test_audit_causes import LLAMA31, MadeUp, without_scaling
+
+from tightrope.cli import main
+from tightrope.verify.audit.peers import PEERS, Entry
+from tightrope.verify.audit.report import Audit, PeerAudit
+from tightrope.viewing.terminal.audit import print_audit
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run the command with made-up peers: one is right, one drops the scaling."""
+    made = {"right": MadeUp(lambda rope: rope), "wrong": MadeUp(without_scaling)}
+    entries = {name: Entry(name, "json", "json") for name in made}
+    monkeypatch.setattr("tightrope.verify.audit.PEERS", entries)
+    monkeypatch.setattr("tightrope.verify.audit.run.installed", lambda: tuple(made))
+    monkeypatch.setattr("tightrope.verify.audit.run.load", lambda name: (made[name], "1.0"))
+    return lambda *arguments: CliRunner().invoke(main, ["audit", *map(str, arguments)])
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "models" / "llama.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(LLAMA31))
+    return path
+
+
+def test_one_model_gets_a_table_and_a_verdict_for_each_peer(run, config):
+    output = run(config).output
+    assert "at 131,000" in output
+    assert "right 1.0 rotates this model as config.json says" in output
+    assert (
+        "wrong 1.0 rotates this model without its llama3 scaling. Cause: scaling ignored. Tightrope mends it." in output
+    )
+
+
+def test_a_folder_gets_a_line_for_each_model_and_a_summary_for_each_peer(run, config):
+    (config.parent / "other.json").write_text(json.dumps(LLAMA31))
+    output = run(config.parent).output
+    assert [line.split()[0] for line in output.splitlines() if "WRONG" in line] == ["llama", "other"]
+    assert "wrong 1.0: 2 wrong. Causes: scaling ignored 2." in output
+
+
+def test_a_peer_that_is_wrong_is_exit_status_1(run, config):
+    assert run(config).exit_code == 1
+
+
+def test_peers_that_are_right_are_exit_status_0(run, config):
+    assert run(config, "--against", "right").exit_code == 0
+
+
+@pytest.mark.parametrize(("text", "status"), [("[1]", 1), ('{"model_type": "jamba"}', 0)])
+def test_a_configuration_that_cannot_be_right_is_exit_status_1(run, config, text, status):
+    config.write_text(text)
+    assert run(config).exit_code == status
+
+
+def test_a_peer_that_does_not_exist_is_exit_status_2(run, config):
+    result = run(config, "--against", "vllm")
+    assert result.exit_code == 2
+    assert "'vllm' is none of right, wrong" in result.output
+
+
+def test_nothing_to_audit_is_exit_status_1_and_says_what_to_install(run, config, monkeypatch):
+    monkeypatch.setattr("tightrope.verify.audit.run.installed", tuple)
+    result = run(config)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        'Error: there is no library to audit; pip install "tightrope[transformers]" or "tightrope[mlx-lm]" or '
+        '"tightrope[mlx-vlm]"\n'
+    )
+
+
+def test_json_has_every_figure(run, config, tmp_path):
+    run(config, "--json", tmp_path / "audit.json")
+    (audited,) = json.loads((tmp_path / "audit.json").read_text())
+    right, wrong = audited["peers"]
+    assert (right["status"], wrong["status"], wrong["causes"]) == ("agrees", "wrong", ["scaling ignored"])
+    assert wrong["ropes"]["default"]["errors"]["131000"] > right["ropes"]["default"]["errors"]["131000"]
+    assert wrong["tightrope mends it"] is True
+
+
+def test_a_model_without_rotation_and_one_that_cannot_be_read_have_their_line(run, config):
+    (config.parent / "jamba.json").write_text(json.dumps({"model_type": "jamba"}))
+    (config.parent / "broken.json").write_text("{")
+    output = run(config.parent).output
+    assert "it has no rotary position embedding" in output
+    assert "is not JSON" in output
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_verdict_ends_with_the_call_that_mends_it(name, capsys):
+    peer = PeerAudit(f"{name} 1.0", "wrong", "it rotates otherwise", causes=("scaling ignored",))
+    print_audit(Console(width=200), Audit("a", (peer,)))
+    assert f"Cause: scaling ignored. Tightrope mends it: {PEERS[name].remedy}\n" in capsys.readouterr().out

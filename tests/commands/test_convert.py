@@ -1,0 +1,152 @@
+"""`tightrope convert`: the ropes in the other spelling, everything else as it was, whole files or none."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import tightrope
+from tightrope.cli import main
+from tightrope.rope.reading.convert import convert as converted
+
+V4 = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "rope_theta": 500000.0,
+    "num_attention_heads": 4,
+    "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+    "num_hidden_layers": 2,
+    "max_position_embeddings": 128,
+    "model_type": "llama",
+    "note": "ß",
+}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+
+
+def convert(*arguments):
+    return CliRunner().invoke(main, ["convert", *map(str, arguments)])
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(V4))
+    return path
+
+
+def test_v5_has_the_rope_in_rope_parameters_where_the_old_keys_stood(config):
+    ran = convert(config, "--to", "v5")
+    assert ran.exit_code == 0
+    assert list(json.loads(ran.stdout)) == [
+        "architectures", "hidden_size", "rope_parameters", "num_attention_heads", "num_hidden_layers",
+        "max_position_embeddings", "model_type", "note",
+    ]  # fmt: skip
+    assert json.loads(ran.stdout)["rope_parameters"] == {"rope_theta": 500000.0, "rope_type": "linear", "factor": 2.0}
+
+
+def test_there_and_back_keeps_the_rope(tmp_path, config):
+    convert(config, "--to", "v5", "-o", tmp_path / "v5.json")
+    convert(tmp_path / "v5.json", "--to", "v4", "-o", tmp_path / "v4.json")
+    assert tightrope.read(tmp_path / "v4.json") == tightrope.read(config)
+
+
+def test_text_is_kept_as_it_is(config):
+    assert '"note": "ß"' in convert(config, "--to", "v5").stdout
+
+
+def test_a_file_can_be_converted_in_place(config):
+    before = tightrope.read(config)
+    assert convert(config, "--to", "v5", "-o", config).exit_code == 0
+    assert "rope_parameters" in json.loads(config.read_text())
+    assert tightrope.read(config) == before
+
+
+def test_rope_extends_the_context(config):
+    block = json.loads(convert(config, "--to", "v5", "--rope", json.dumps(YARN)).stdout)["rope_parameters"]
+    assert block == {"rope_theta": 500000.0, **YARN}
+
+
+def test_layer_type_says_which_rope(tmp_path):
+    source = tmp_path / "gemma.json"
+    source.write_text(json.dumps({"model_type": "gemma3_text", "num_hidden_layers": 6}))
+    ran = convert(
+        source, "--to", "v5", "--rope", '{"rope_type": "linear", "factor": 2.0}', "--layer-type", "full_attention"
+    )
+    blocks = json.loads(ran.stdout)["rope_parameters"]
+    assert {key: block["rope_type"] for key, block in blocks.items()} == {
+        "sliding_attention": "default",
+        "full_attention": "linear",
+    }
+
+
+def test_what_a_spelling_cannot_say_is_an_error(tmp_path):
+    source, target = tmp_path / "unheard.json", tmp_path / "out.json"
+    blocks = {name: {"rope_type": "default", "rope_theta": 1e4 + i} for i, name in enumerate(["one", "other"])}
+    own = {"model_type": "unheard-of", "rope_scaling": None, "rope_parameters": blocks}
+    source.write_text(json.dumps({**V4, **own, "layer_types": ["one", "other"]}))
+    ran = convert(source, "--to", "v4", "-o", target)
+    assert ran.exit_code == 1
+    assert "v4 spelling" in ran.stderr
+    assert not target.exists()
+
+
+def test_a_rope_that_would_read_back_otherwise_is_an_error(tmp_path):
+    source = tmp_path / "gemma.json"
+    source.write_text(json.dumps({"model_type": "gemma3_text", "num_hidden_layers": 6}))
+    linear = '{"rope_type": "linear", "factor": 2.0}'
+    ran = convert(source, "--to", "v4", "--rope", linear, "--layer-type", "sliding_attention")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert "the v4 spelling of 'gemma3_text' would change the ropes" in ran.stderr
+
+
+def test_an_unreadable_source_leaves_the_output_alone(tmp_path):
+    source, target = tmp_path / "bad.json", tmp_path / "out.json"
+    source.write_text("{")
+    target.write_text("kept")
+    assert convert(source, "--to", "v5", "-o", target).exit_code == 1
+    assert target.read_text() == "kept"
+
+
+def test_a_folder_that_does_not_exist_is_one_line(tmp_path, config):
+    ran = convert(config, "--to", "v5", "-o", tmp_path / "missing" / "out.json")
+    assert ran.exit_code == 1
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["convert", "--to", "v5"], ["audit"]], ids=["convert", "audit"])
+def test_what_needs_a_config_json_says_so_of_a_gguf_file(tmp_path, command):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF\xff")
+    ran = CliRunner().invoke(main, [*command, str(tmp_path / "model.gguf")])
+    assert ran.exit_code == 1
+    assert "model.gguf: is a GGUF file; give a config.json here, or its folder" in ran.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--to", "v6"]], ids=["no spelling", "unknown spelling"])
+def test_wrong_usage_exits_2(config, arguments):
+    assert convert(config, *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("spelling", ["v4", "v5"])
+def test_a_real_configuration_keeps_its_ropes_and_its_other_keys(shared_config, spelling):
+    before = json.loads(shared_config.read_text())
+    after = converted(shared_config, spelling)
+    ours, theirs = tightrope.read(before), tightrope.read(after)
+    assert (theirs.ropes, theirs.layers) == (ours.ropes, ours.layers)
+    assert {key: value for key, value in flat(after).items() if not about_rope(key)} == {
+        key: value for key, value in flat(before).items() if not about_rope(key)
+    }
+
+
+def flat(config, path=""):
+    """Return the leaves of nested objects by their key path."""
+    if not isinstance(config, dict):
+        return {path: config}
+    return {place: leaf for key, value in config.items() for place, leaf in flat(value, f"{path}.{key}").items()}
+
+
+# Every key, at any depth, by which some family says how it rotates.
+ROPE_WORDS = ("rope", "rotary", "original_max_position_embeddings")
+
+
+def about_rope(path):
+    return any(word in path for word in ROPE_WORDS)

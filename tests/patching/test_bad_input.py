@@ -1,0 +1,221 @@
+"""What `tightrope.patch` refuses, what it says then, and that it has touched nothing."""
+
+# ruff: noqa: E402  # imports follow the check that there is something to import
+
+import re
+
+import pytest
+
+transformers = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
+
+import tightrope
+import tiny_models
+from tightrope.backends.patching.models import Swap, _apply
+from tightrope.backends.torch.transformers import forward as hf_forward
+
+pytestmark = pytest.mark.backend("torch")
+
+
+@pytest.fixture
+def untouched(llama):
+    """Fails a test after which the model is not what it was."""
+    before = parts(llama)
+    yield
+    assert parts(llama) == before
+
+
+def parts(model):
+    return [(name, id(module), sorted(vars(module))) for name, module in model.named_modules()]
+
+
+@pytest.mark.parametrize("model", [3, "gpt2", None, object()], ids=["number", "name", "None", "object"])
+def test_what_is_no_model(model):
+    with pytest.raises(tightrope.RopeConfigError, match="must be a transformers, mlx-lm or mlx-vlm model, got"):
+        tightrope.patch(model)
+
+
+def test_a_torch_module_without_configuration():
+    with pytest.raises(tightrope.RopeConfigError, match="Linear is no transformers model"):
+        tightrope.patch(torch.nn.Linear(2, 2))
+
+
+GPT = {"n_layer": 1, "n_embd": 16, "n_head": 4, "vocab_size": 8, "n_positions": 8, "rotary_dim": 4}
+# Models whose tokens no rotary module turns: why, in the words of the error.
+NOT_BY_TOKEN = {
+    "gpt2": (GPT, "has no rotary module to replace. Nothing"),
+    "gptj": (GPT, "has no rotary module to replace: GPTJAttention turns by sin and cos of its own. Nothing"),
+    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention turns by sin and cos of its own. Nothing"),
+    "falcon": (
+        {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 4, "vocab_size": 16, "alibi": True},
+        "the configuration of rotary_emb says that nothing is rotated. Nothing",
+    ),
+    "esm": (
+        {**tiny_models.SIZES, "position_embedding_type": "rotary"},
+        r"rotary_embeddings (EsmRotaryEmbedding) is saved with the model, so it is part of it. Nothing",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOT_BY_TOKEN)
+def test_a_model_whose_tokens_no_rotary_module_turns(kind):
+    from transformers import AutoConfig, AutoModel
+
+    fields, message = NOT_BY_TOKEN[kind]
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **fields))
+    before = parts(model)
+    with pytest.raises(tightrope.RopeConfigError, match=re.escape(message)):
+        tightrope.patch(model)
+    assert parts(model) == before
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_configuration_that_was_changed_after_the_model_was_built(llama):
+    llama.config.rope_parameters["rope_theta"] = 10_000.0
+    with pytest.raises(tightrope.RopeConfigError, match=r"does not turn as its configuration says.*base 10000"):
+        tightrope.patch(llama)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_frequencies_that_were_overwritten(llama):
+    llama.model.rotary_emb.inv_freq[3] *= 1.001
+    with pytest.raises(tightrope.RopeConfigError, match="or inv_freq overwritten"):
+        tightrope.patch(llama)
+
+
+def test_the_configuration_s_word_is_taken_where_the_caller_says_so(llama):
+    llama.model.rotary_emb.inv_freq[3] *= 1.001
+    report = tightrope.patch(llama, verify=False)
+    assert any("differ from the configuration's" in note for note in report.notes)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_configuration_of_another_width(llama):
+    config = {**tiny_models.SIZES, "model_type": "llama", "head_dim": 32}
+    with pytest.raises(tightrope.RopeConfigError, match=r"gives \[\(1, 5, 16\), \(1, 5, 16\)\] .*no form of"):
+        tightrope.patch(llama, config)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_configuration_of_another_layout(llama):
+    config = {**llama.config.to_dict(), "model_type": "cohere"}
+    with pytest.raises(tightrope.RopeConfigError, match=r"turns by .*half.*the configuration says .*interleaved"):
+        tightrope.patch(llama, config, verify=False)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_forward_method_that_somebody_else_replaced(llama):
+    attention = llama.model.layers[1].self_attn
+    attention.forward = attention.forward
+    with pytest.raises(tightrope.RopeConfigError, match=r"LlamaAttention.forward was replaced by something else"):
+        tightrope.patch(llama)
+    del attention.forward
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_rotary_module_that_is_called_otherwise(llama, monkeypatch):
+    monkeypatch.setattr(type(llama.model.rotary_emb), "forward", lambda self, x, offsets: (x, offsets))
+    with pytest.raises(tightrope.RopeConfigError, match=r"transformers \d.* is not called with \(x, position_ids\)"):
+        tightrope.patch(llama)
+
+
+def test_layers_that_share_out_several_rotary_modules_among_themselves():
+    from transformers import AutoConfig, AutoModel
+
+    scaled = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
+    fields = {**tiny_models.SIZES, "head_dim": 16, "rope_parameters": scaled, "rope_scaling_layers": [1]}
+    model = AutoModel.from_config(AutoConfig.for_model("molmo2_text", **fields))
+    before = parts(model)
+    words = (
+        "rotary_emb (Molmo2RotaryEmbedding) is not asked for a layer_type: which of the ropes 'scaled', 'unscaled' it "
+        "gives to which layer is in the model's own code, and cannot be told. Leave this model unpatched, or rotate in "
+        "its attention by RotaryEmbedding(tightrope.read(config)).for_layer(layer). Nothing was changed"
+    )
+    with pytest.raises(tightrope.RopeConfigError, match=re.escape(words)):
+        tightrope.patch(model)
+    assert parts(model) == before
+
+
+@pytest.mark.usefixtures("untouched")
+def test_options_that_do_not_exist(llama):
+    with pytest.raises(tightrope.RopeConfigError, match="policy must be one of"):
+        tightrope.patch(llama, policy="newest")
+
+
+def test_patching_twice(llama):
+    tightrope.patch(llama)
+    with pytest.raises(tightrope.RopeConfigError, match="patched already"):
+        tightrope.patch(llama)
+
+
+def test_patching_a_part_of_a_patched_model(llama):
+    tightrope.patch(llama)
+    with pytest.raises(tightrope.RopeConfigError, match="patched already"):
+        tightrope.patch(llama.model)
+
+
+def test_unpatching_what_is_not_patched(llama):
+    with pytest.raises(tightrope.RopeConfigError, match="not patched"):
+        tightrope.unpatch(llama)
+
+
+def test_unpatching_after_somebody_else_replaced_a_part(llama):
+    tightrope.patch(llama)
+    ours = llama.model.rotary_emb
+    llama.model.rotary_emb = torch.nn.Identity()
+    with pytest.raises(tightrope.RopeConfigError, match="rotary_emb of 1 patched parts was replaced again"):
+        tightrope.unpatch(llama)
+    llama.model.rotary_emb = ours
+    tightrope.unpatch(llama)
+
+
+def test_an_error_in_the_body_of_a_with_statement_leaves_the_model_as_it_was(llama):
+    rotary = llama.model.rotary_emb
+    with pytest.raises(ZeroDivisionError), tightrope.patched(llama):
+        _ = 1 / 0
+    assert llama.model.rotary_emb is rotary
+
+
+class Fragile:
+    """Takes one attribute and no second one."""
+
+    __slots__ = ("first",)
+
+
+def test_a_swap_that_fails_takes_back_those_before_it():
+    fragile = Fragile()
+    fragile.first = "old"
+    with pytest.raises(AttributeError):
+        _apply((Swap(fragile, "first", "new", "old"), Swap(fragile, "second", "new")))
+    assert fragile.first == "old"
+
+
+def test_attention_whose_rotation_is_not_known_keeps_its_own_with_exact_angles(llama, monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    def apply_rotary_pos_emb(q, k, cos, sin, unsqueeze_dim=1):
+        return q + cos.unsqueeze(1), k + sin.unsqueeze(1)
+
+    monkeypatch.setattr(modeling_llama, "apply_rotary_pos_emb", apply_rotary_pos_emb)
+    report = tightrope.patch(llama)
+    assert {(part.action, part.why) for part in report.layers} == {
+        ("angles", "apply_rotary_pos_emb is no rotation known here")
+    }
+    assert not llama.model.rotary_emb.in_float32
+
+
+def test_a_forward_method_behind_a_decorator_that_hides_it_keeps_its_own_rotation(llama, monkeypatch):
+    monkeypatch.setattr(hf_forward, "_copied", lambda *arguments: None)
+    monkeypatch.setattr("tightrope.backends.torch.transformers.handler.rebound", lambda *arguments: None)
+    report = tightrope.patch(llama)
+    assert {part.why for part in report.layers} == {"its forward method is wrapped"}
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_tower_of_patches_is_left_to_itself(verify):
+    config = transformers.PixtralVisionConfig(
+        hidden_size=32, num_attention_heads=2, head_dim=16, num_hidden_layers=1, intermediate_size=32
+    )
+    tower = transformers.PixtralVisionModel(config)
+    with pytest.raises(tightrope.RopeConfigError, match="turns patches by row and column, which is left to it"):
+        tightrope.patch(tower, verify=verify)

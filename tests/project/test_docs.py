@@ -1,0 +1,208 @@
+"""The documentation: it builds without a warning, every block in it runs, and no rope type is without a page."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import tightrope
+from paths import ROOT
+from tightrope.cli import main
+from tightrope.rope import positions
+from tightrope.rope.scaling import find_type, rope_types
+from tightrope.verify.parity import GALLERY
+
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# sh: installing, which .ci/run does; text: pictures of text. All else runs here.
+LANGUAGES = {"python", "console", "sh", "text"}
+NEEDS = ("transformers", "mlx_lm")
+COMMANDS_NEED = {
+    "against mlx-lm": "mlx_lm", "--plot": "matplotlib", "tightrope report": "plotly", "tightrope golden": "safetensors",
+}  # fmt: skip
+MARKS = {"torch": "mx.", "mlx": "torch"}  # what a reader with that framework alone has no use for
+
+TYPES = sorted(name for name in rope_types() if find_type(name).__module__.startswith("tightrope."))
+EVERY_PAGE = pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+EVERY_TYPE = pytest.mark.parametrize("name", TYPES)
+
+
+def blocks(page):
+    """Return (language, text, line) of every code block; directives of Sphinx have their name in braces."""
+    text = page.read_text()
+    found = [(match[1], match[2], text[: match.start()].count("\n") + 1) for match in FENCE.finditer(text)]
+    return [block for block in found if not block[0].startswith("{")]
+
+
+def of(language):
+    pages = [page for page in PAGES if any(one[0] == language for one in blocks(page))]
+    return [pytest.param(page, id=str(page.relative_to(DOCS))) for page in pages]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder as the pages take it for granted: it has Llama 3.1's config.json."""
+    (tmp_path / "config.json").write_text(json.dumps(GALLERY["llama-3.1-8b"]))
+    monkeypatch.chdir(tmp_path)
+
+
+@EVERY_PAGE
+def test_every_block_is_of_a_known_language(page):
+    assert {language for language, _, _ in blocks(page)} <= LANGUAGES
+
+
+@EVERY_PAGE
+def test_no_block_is_overlooked(page):
+    """Every line that can open or close a block, indented or of another kind too, belongs to a block that was found."""
+    text = page.read_text()
+    assert len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)) == 2 * len(FENCE.findall(text))
+    assert not re.search(r"^(?: {4}|\t)\S", FENCE.sub("", text), re.MULTILINE)
+
+
+@EVERY_PAGE
+def test_a_shell_only_installs(page):
+    lines = [line for language, text, _ in blocks(page) if language == "sh" for line in text.splitlines()]
+    assert [line for line in lines if not line.startswith("pip install ")] == []
+
+
+@EVERY_PAGE
+def test_a_console_has_a_command_of_ours_and_no_other(page):
+    for language, text, _ in blocks(page):
+        if language == "console":
+            commands = re.findall(r"^\$ .*$", text, re.MULTILINE)
+            assert commands
+            assert [line for line in commands if not line.startswith("$ tightrope ")] == []
+
+
+@pytest.mark.backend("torch", "mlx")
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", of("python"))
+def test_python_of_a_page_runs_from_top_to_bottom(page):
+    for name in NEEDS:
+        if name in page.read_text():
+            pytest.importorskip(name)
+    execute(page)
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.backend(name)) for name in MARKS])
+def test_tutorial_can_be_followed_with_one_framework(name, monkeypatch):
+    other = next(framework for framework in MARKS if framework != name)
+    monkeypatch.setitem(sys.modules, f"tightrope.backends.{other}", None)
+    assert execute(DOCS / "tutorial.md", without=MARKS[name]) > 4
+
+
+def execute(page, without=None):
+    """Run the Python of a page in one namespace, but for blocks with some text; return how many blocks ran."""
+    namespace = {"__name__": "docs"}
+    told = [(text, line) for language, text, line in blocks(page) if language == "python"]
+    wanted = [(text, line) for text, line in told if without is None or without not in text]
+    for text, line in wanted:
+        exec(compile("\n" * line + text, str(page), "exec"), namespace)
+    return len(wanted)
+
+
+@pytest.mark.backend("torch", "mlx")
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", of("console"))
+def test_commands_of_a_page_run(page):
+    for words, name in COMMANDS_NEED.items():
+        if words in page.read_text():
+            pytest.importorskip(name)
+    for language, text, _ in blocks(page):
+        for line in re.findall(r"^\$ tightrope (.*)$", text, re.MULTILINE) if language == "console" else ():
+            ran = CliRunner().invoke(main, shlex.split(line))
+            assert ran.exit_code == 0, ran.output
+
+
+@EVERY_PAGE
+def test_commands_that_are_named_exist(page):
+    named = re.findall(r"(?:`|^|\$ )tightrope ([a-z]+)\b", page.read_text(), re.MULTILINE)
+    assert set(named) <= set(main.commands)
+
+
+@EVERY_PAGE
+def test_options_that_are_named_exist(page):
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text())) <= options(main)
+
+
+def options(command):
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {name for parameter in command.params for name in parameter.opts}
+    return own.union(*map(options, below))
+
+
+@pytest.mark.parametrize("module", [tightrope, positions], ids=lambda module: module.__name__)
+def test_reference_has_every_public_name(module):
+    text = (DOCS / "reference.md").read_text()
+    named = set(re.findall(rf"^\.\. auto\w+:: {re.escape(module.__name__)}\.(\w+)$", text, re.MULTILINE))
+    assert {name for name in module.__all__ if not name.startswith("__")} - named == set()
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_on_the_map_exist(name):
+    """A path has a slash, in backquotes or as the target of a link; `*` stands for several."""
+    text = FENCE.sub("", (ROOT / name).read_text())
+    named = set(re.findall(r"`([\w.*-]+/[\w./*-]*)`", text))
+    linked = set(re.findall(r"\]\(([\w./-]+)\)", text))
+    assert len(named) > 8
+    assert {path for path in named if not any(ROOT.glob(path.rstrip("/")))} == set()
+    assert {path for path in linked if not (ROOT / name).parent.joinpath(path).exists()} == set()
+
+
+@EVERY_TYPE
+def test_page_of_a_rope_type_has_formula_picture_and_source(name):
+    text = (DOCS / "rope-types" / f"{name}.md").read_text()
+    assert "$$" in text
+    assert f"../_build/pictures/{name}.png" in text
+    assert re.search(r"^Source: \S", text, re.MULTILINE)
+
+
+@EVERY_TYPE
+def test_page_of_a_rope_type_names_its_parameters(name):
+    (line,) = re.findall(r"^Parameters: (.*)$", (DOCS / "rope-types" / f"{name}.md").read_text(), re.MULTILINE)
+    explained = {"max_position_embeddings"}  # of the configuration, not of the rope
+    assert set(re.findall(r"`(\w+)`", line)) - explained == parameters(name)
+
+
+def test_readme_lists_every_rope_type_with_its_parameters():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*)\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    listed = {name: set(re.findall(r"`(\w+)`", words)) for name, words in rows}
+    assert listed == {name: parameters(name) for name in TYPES}
+
+
+def parameters(name):
+    return {field.name for field in fields(find_type(name))}
+
+
+def test_errors_in_the_numerics_are_those_that_the_readme_measures():
+    measured = rows_of((ROOT / "README.md").read_text(), "$ tightrope precision\n")
+    shown = rows_of((DOCS / "numerics.md").read_text(), "as `tightrope precision` prints it:\n\n")
+    assert shown == {position: (float32, exact) for position, (exact, float32, *_) in measured.items()}
+
+
+def rows_of(text, above):
+    """Return a table of figures: position → the other columns."""
+    lines = text.partition(above)[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[float(cell.replace(",", "")) for cell in line.strip("| ").split("|")] for line in lines if line[0] == "|"]
+    return {first: tuple(others) for first, *others in cells}
+
+
+@pytest.mark.backend("torch")
+def test_documentation_builds_without_a_warning_and_fetches_nothing(tmp_path):
+    for name in ("sphinx", "myst_parser", "furo", "matplotlib"):
+        pytest.importorskip(name)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", str(tmp_path / "trees")]
+    ran = subprocess.run([*command, str(DOCS), str(tmp_path / "html")], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    numerics = (tmp_path / "html" / "numerics.html").read_text()
+    assert "<math" in numerics
+    assert not re.search(r'<(?:script|link)[^>]*(?:src|href)="(?:https?:)?//', numerics)

@@ -1,0 +1,219 @@
+"""The audit's arithmetic and rules, on peers made for the purpose: each wrong in one known way."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tightrope
+from tightrope.rope import reference
+from tightrope.rope.scaling import find_type
+from tightrope.verify import audit
+from tightrope.verify.audit import peers
+from tightrope.verify.audit.comparison import OFFSETS, compare, offsets, turn, vectors
+from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+from tiny_models import fields
+
+LLAMA31, YARN, LONG = fields("llama3.1"), fields("qwen2"), fields("phi3")
+NO_TRUNCATE = fields("gpt_oss")
+PARTIAL = fields("glm4")
+
+
+class MadeUp:
+    """A peer that turns by a rope of its own, in float64."""
+
+    softmax_scale = None
+
+    def __init__(self, change, *, softmax_scale=None, gathered=False):
+        self.change, self.softmax_scale, self.gathered = change, softmax_scale, gathered
+
+    def build(self, config, model):
+        self.rope = self.change(next(iter(model.ropes.values())))
+        return self
+
+    def rotate(self, layer, x, offset):
+        positions = np.arange(offset, offset + x.shape[2])[None]
+        cos, sin = (part[:, None] for part in reference.cos_sin(self.rope, positions, seq_len=offset + x.shape[2]))
+        y = reference.rotate(x, cos, sin, layout=self.rope.layout, side=self.rope.side).astype(np.float32)
+        return np.concatenate((y[..., ::2], y[..., 1::2]), -1) if self.gathered else y
+
+    def mends(self):
+        return ""
+
+
+def scaling(**changes):
+    return lambda rope: dataclasses.replace(rope, scaling=dataclasses.replace(rope.scaling, **changes))
+
+
+def without_scaling(rope):
+    return rope.replace(scaling=find_type("default")())
+
+
+@pytest.fixture
+def audited(monkeypatch):
+    """Audit a configuration against a made-up peer."""
+
+    def run(config, change, **options):
+        monkeypatch.setattr("tightrope.verify.audit.run.load", lambda name: (MadeUp(change, **options), "1.0"))
+        return audit.audit(config, ["made-up"]).peers[0]
+
+    return run
+
+
+@pytest.mark.parametrize("config", [LLAMA31, YARN, LONG, NO_TRUNCATE, PARTIAL], ids=lambda config: config["model_type"])
+def test_a_peer_that_is_right_agrees(audited, config):
+    assert audited(config, lambda rope: rope).status == "agrees"
+
+
+WRONG = {
+    "base": (
+        LLAMA31, lambda rope: rope.replace(base=10_000.0), ("base ignored",), "with base 10,000 (config.json: 500,000)",
+    ),
+    "scaling": (LLAMA31, without_scaling, ("scaling ignored",), "without its llama3 scaling"),
+    "both": (
+        LLAMA31, lambda rope: without_scaling(rope).replace(base=10_000.0), ("base ignored", "scaling ignored"),
+        "without its llama3 scaling, with base 10,000 (config.json: 500,000)",
+    ),
+    "partial": (
+        PARTIAL, lambda rope: rope.replace(rotary_dim=16), ("partial factor ignored",),
+        "turning 16 channels (config.json: 8)",
+    ),
+    "layout": (PARTIAL, lambda rope: rope.replace(layout="half"), ("layout",), "pairing channels 'half'"),
+    "truncate": (NO_TRUNCATE, scaling(truncate=True), ("truncate ignored",), "a rounded correction range"),
+    "attention factor": (YARN, scaling(attention_factor=1.5), ("attention factor",), "with attention factor 1.5 "),
+    "mscale": (
+        {**YARN, "rope_parameters": {**YARN["rope_parameters"], "mscale": 0.7}}, scaling(mscale_all_dim=1.0),
+        ("mscale rule",), "with attention factor",
+    ),
+    "original length": (
+        {**YARN, "head_dim": 128}, scaling(original_max_position_embeddings=4096), ("original length",),
+        "taking 4096 for",
+    ),
+    "long factors": (
+        LONG, lambda rope: scaling(short_factor=rope.scaling.long_factor)(rope), ("long factors always",),
+        "with the long factors at every length",
+    ),
+    "short factors": (
+        LONG, lambda rope: scaling(long_factor=rope.scaling.short_factor)(rope), ("short factors always",),
+        "with the short factors at every length",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "change", "causes", "words"), WRONG.values(), ids=WRONG)
+def test_a_known_mistake_is_named_with_what_the_peer_does_and_what_the_file_says(
+    audited, config, change, causes, words
+):
+    found = audited(config, change)
+    assert (found.status, found.causes) == ("wrong", causes)
+    assert words in found.verdict
+    assert found.verdict.startswith("made-up 1.0 rotates this model ")
+
+
+def test_a_mistake_that_no_rule_knows_is_called_unknown(audited):
+    found = audited(LLAMA31, lambda rope: rope.replace(direction=-1))
+    assert (found.status, found.causes) == ("wrong", ("unknown",))
+    assert "for a reason that no rule knows" in found.verdict
+
+
+def test_pairs_that_a_peer_gathers_are_the_same_rotation(audited):
+    whole = {**PARTIAL, "rope_parameters": {"rope_theta": 50_000.0, "partial_rotary_factor": 1.0}}
+    assert audited(whole, lambda rope: rope, gathered=True).status == "agrees"
+
+
+def test_a_dropped_softmax_factor_is_wrong_even_where_the_rotation_is_right(audited):
+    found = audited({**fields("deepseek_v3")}, lambda rope: rope, softmax_scale=1.0)
+    assert (found.status, found.causes) == ("wrong", ("softmax factor",))
+    assert "scaling the attention logits by 1 (config.json: 1.2965)" in found.verdict  # (0.1 ln 4 + 1)²
+
+
+def test_float32_angles_far_out_are_rounding_and_no_mistake():
+    class Single(MadeUp):
+        def rotate(self, layer, x, offset):
+            positions = np.arange(offset, offset + x.shape[2])[None]
+            parts = reference.cos_sin(self.rope, positions, precision="float32")
+            return reference.rotate(x, *(part[:, None] for part in parts), layout="half").astype(np.float32)
+
+    peer = Single(lambda rope: rope)
+    model = tightrope.read(fields("llama"))
+    comparison = compare(turn(peer.build(None, model), 0, model.ropes["default"]), model.ropes["default"])
+    assert comparison.explained
+    assert comparison.errors[131_000] > 1e-3
+
+
+@pytest.mark.parametrize("error", [PeerRefuses("KeyError: 'rope_theta'"), PeerLacks("it has no model_type 'llama'")])
+def test_a_peer_that_raises_is_reported_with_its_own_words(monkeypatch, error):
+    class Raises:
+        def build(self, config, model):
+            raise error
+
+    monkeypatch.setattr("tightrope.verify.audit.run.load", lambda name: (Raises(), "1.0"))
+    found = audit.audit(LLAMA31, ["made-up"]).peers[0]
+    assert found.status == ("refuses" if isinstance(error, PeerRefuses) else "absent")
+    assert str(error) in found.verdict
+    assert not found.ropes
+
+
+def test_a_peer_that_reads_only_the_older_spelling_is_told_so(monkeypatch):
+    class Older(MadeUp):
+        def build(self, config, model):
+            if "rope_theta" not in config:
+                raise PeerRefuses("it needs rope_theta")
+            return super().build(config, model)
+
+    monkeypatch.setattr("tightrope.verify.audit.run.load", lambda name: (Older(lambda rope: rope), "1.0"))
+    found = audit.audit(LLAMA31, ["made-up"]).peers[0]
+    assert found.causes == ("spelling not read",)
+    assert "it takes the older spelling" in found.verdict
+
+
+def test_positions_are_compared_short_and_far_and_beyond_the_switch():
+    assert OFFSETS == (0, 4_000, 32_768, 131_000)
+    assert set(offsets(tightrope.read(LONG).ropes["default"])) == {*OFFSETS, 4097}
+
+
+def test_mla_is_turned_in_the_width_that_its_rope_gets():
+    assert vectors(tightrope.read(fields("deepseek_v3")).ropes["default"]).shape[-1] == 8
+
+
+def test_a_model_without_rotation_is_said_to_have_none():
+    found = audit.audit({"model_type": "jamba"}, [])
+    assert (found.remark, found.unreadable) == ("it has no rotary position embedding", False)
+
+
+def test_a_configuration_that_cannot_be_read_is_a_problem_and_no_crash():
+    found = audit.audit({"model_type": "llama", "rope_scaling": {"rope_type": "spiral"}}, [])
+    assert "spiral" in found.remark
+    assert found.unreadable
+    assert not found.wrong
+
+
+def test_a_peer_that_does_not_exist():
+    with pytest.raises(tightrope.RopeConfigError, match="peer must be one of 'transformers', 'mlx-lm', 'mlx-vlm', got"):
+        audit.audit(LLAMA31, ["vllm"])
+
+
+def test_a_peer_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    with pytest.raises(
+        tightrope.BackendUnavailable, match=r'mlx-lm is not installed; pip install "tightrope\[mlx-lm\]"'
+    ):
+        audit.audit(LLAMA31, ["mlx-lm"])
+
+
+def test_a_peer_that_fails_to_import(monkeypatch):
+    monkeypatch.setattr(peers, "find_spec", lambda name: True)
+
+    def broken(name):
+        raise ImportError("libmlx.so: cannot open")
+
+    monkeypatch.setattr(peers, "import_module", broken)
+    with pytest.raises(tightrope.BackendUnavailable, match=r"mlx-lm is installed but failed to import: libmlx.so"):
+        audit.audit(LLAMA31, ["mlx-lm"])
+
+
+def test_the_summary_counts_models_by_status_and_cause(audited):
+    one, two = (audited(LLAMA31, change) for change in (lambda rope: rope, without_scaling))
+    total = audit.count([audit.Audit("a", (one,)), audit.Audit("b", (two,))])["made-up 1.0"]
+    assert dict(total["status"]) == {"agrees": 1, "wrong": 1}
+    assert dict(total["causes"]) == {"scaling ignored": 1}

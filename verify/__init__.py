@@ -1,0 +1,1 @@
+"""What examines backends, machines and other libraries: parity, audit, golden files, self-test, timing, doctor."""

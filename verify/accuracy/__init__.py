@@ -1,0 +1,1 @@
+"""How far cos and sin are off, by position."""

@@ -1,0 +1,7 @@
+"""Does a library rotate a model as its configuration says?"""
+
+from tightrope.verify.audit.peers import PEERS, installed
+from tightrope.verify.audit.report import Audit, PeerAudit, RopeAudit, count
+from tightrope.verify.audit.run import audit
+
+__all__ = ["PEERS", "Audit", "PeerAudit", "RopeAudit", "audit", "count", "installed"]

@@ -1,0 +1,96 @@
+"""How far a peer's rotation is from the truth, and whether rounding explains it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.rope import reference
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.frequencies import frequencies
+from tightrope.verify.audit.peers import Built, Float32
+
+# First positions of the blocks of 8 tokens that are compared.
+OFFSETS: Final = (0, 4_000, 32_768, 131_000)
+_TOKENS: Final = 8
+_HEADS: Final = 2
+
+# What float32 explains: 1e-6 of |x| for cos, sin, two products and a sum, and per radian of the angle 18 float32 ulp of
+# inv_freq (the worst of mlx's ways to raise a base to a power, 18 · 2⁻²³) with the rounding of the product.
+_VALUE: Final = 1e-6
+_ANGLE: Final = 37 * 2.0**-24
+
+
+def offsets(rope: RopeConfig) -> tuple[int, ...]:
+    """Return the positions to compare at: `OFFSETS`, and just beyond the length where tables switch."""
+    switch = rope.scaling.switch_length(rope)
+    return OFFSETS if switch is None else tuple(sorted({*OFFSETS, switch + 1}))
+
+
+def vectors(rope: RopeConfig) -> Float32:
+    """Return the queries that are turned, (1, heads, seq, width): of the width that attention hands to the rope."""
+    width = rope.head_dim if rope.side == "head" else rope.rotary_dim
+    return np.random.default_rng(0).standard_normal((1, _HEADS, _TOKENS, width)).astype(np.float32)
+
+
+def truth(rope: RopeConfig, x: Float32, offset: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x turned in float64, and for each channel how far float32 rounding may move it."""
+    positions = np.arange(offset, offset + _TOKENS)[None]
+    length = offset + _TOKENS
+    cos, sin = (part[:, None] for part in reference.cos_sin(rope, positions, seq_len=length))
+    turned = reference.rotate(x, cos, sin, layout=rope.layout, side=rope.side)
+    angles = positions[:, None, :, None] * np.abs(frequencies(rope, length).inv_freq)
+    first, second = reference.pair_slices(x.shape[-1], rope.pairs, rope.layout, rope.side)
+    norm = np.hypot(x[..., first], x[..., second]) * frequencies(rope, length).attention_factor
+    allowed = np.full(x.shape, _VALUE)
+    allowed[..., first] = allowed[..., second] = norm * (_VALUE + _ANGLE * angles) + _VALUE
+    return turned, allowed
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A rope of a peer against one description of it.
+
+    Attributes:
+        errors: The largest difference at each offset, for normally distributed queries.
+        explained: float32 rounding explains every difference.
+    """
+
+    errors: dict[int, float]
+    explained: bool
+
+
+def compare(turned: dict[int, Float32], rope: RopeConfig) -> Comparison:
+    """Compare what a peer turned, by offset, with what a rope would have turned."""
+    x = vectors(rope)
+    errors: dict[int, float] = {}
+    explained = True
+    for offset, result in turned.items():
+        if result.shape != x.shape:
+            return Comparison(dict.fromkeys(turned, float("inf")), explained=False)
+        exact, allowed = truth(rope, x, offset)
+        difference = min(
+            (np.abs(arranged - exact) for arranged in _arrangements(result, rope)),
+            key=lambda d: float((d / allowed).max()),
+        )
+        errors[offset] = float(difference.max())
+        explained = explained and bool((difference <= allowed).all())
+    return Comparison(errors, explained)
+
+
+def _arrangements(result: Float32, rope: RopeConfig) -> list[NDArray[Any]]:
+    """Return a peer's result as it is, and with de-interleaved pairs put back in place: q · k is the same."""
+    if rope.layout == "half":
+        return [result]
+    first, second = reference.pair_slices(result.shape[-1], rope.pairs, "half", rope.side)
+    back = result.copy()
+    in_place = reference.pair_slices(result.shape[-1], rope.pairs, "interleaved", rope.side)
+    back[..., in_place[0]], back[..., in_place[1]] = result[..., first], result[..., second]
+    return [result, back]
+
+
+def turn(built: Built, layer: int, rope: RopeConfig) -> dict[int, Float32]:
+    """Return what a peer makes of the queries, by offset."""
+    x = vectors(rope)
+    return {offset: built.rotate(layer, x, offset) for offset in offsets(rope)}

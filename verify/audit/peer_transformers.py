@@ -1,0 +1,118 @@
+"""transformers' own ropes, for the audit: a family's rotary module and the function that applies it."""
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tightrope.backends.torch.transformers.apply import APPLY_NAME, Meaning, meaning_of
+from tightrope.backends.torch.transformers.rotary import FORMS, Form
+from tightrope.rope.config.model import ModelRope
+from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+
+_REFUSALS = (TypeError, ValueError, KeyError, AttributeError, AssertionError, IndexError, RuntimeError)
+
+
+class Built:
+    """See `tightrope.verify.audit.peers.Built`."""
+
+    softmax_scale: float | None = None
+
+    def __init__(self, rotary: torch.nn.Module, scope: Any, rope: ModelRope) -> None:
+        self.rotary = rotary
+        self.scope = scope
+        self.rope = rope
+
+    def rotate(self, layer: int, x: NDArray[np.float32], offset: int) -> NDArray[np.float32]:
+        """See `tightrope.verify.audit.peers.Built.rotate`."""
+        q = torch.from_numpy(x)
+        positions = torch.arange(offset, offset + x.shape[2])[None]
+        key = self.rope.layers[layer] if self.rope.layers else next(iter(self.rope.ropes))
+        takes = "layer_type" in inspect.signature(type(self.rotary).forward).parameters
+        try:
+            output = self.rotary(q[:, 0], positions, **({"layer_type": key} if takes else {}))
+            return self._applied(q, output, self.rope.ropes[key or next(iter(self.rope.ropes))].layout)
+        except _REFUSALS as error:
+            raise PeerRefuses(f"{type(error).__name__}: {error}") from error
+
+    def _applied(self, q: torch.Tensor, output: Any, layout: str) -> NDArray[np.float32]:
+        functions = list(_apply_functions(self.scope, output))
+        if not functions:
+            raise PeerLacks("it has no apply function that is a rotation known here")
+        apply, meaning = next((pair for pair in functions if pair[1].layout == layout), functions[0])
+        if meaning.order == "bshd":
+            q = q.transpose(1, 2)
+        turned = _whole(apply, q, output)
+        return (turned.transpose(1, 2) if meaning.order == "bshd" else turned).contiguous().numpy()
+
+    def mends(self) -> str:
+        """See `tightrope.verify.audit.peers.Built.mends`: a patched model takes the configuration's word."""
+        return ""
+
+
+def _apply_functions(scope: Any, output: Any) -> Iterator[tuple[Any, Meaning]]:
+    """Yield the apply functions of a module that take what its rotary module gives, with what they do."""
+    forms: list[Form] = (
+        ["complex"] if isinstance(output, torch.Tensor) else [form for form in FORMS if form != "complex"]
+    )
+    for name, function in vars(scope).items():
+        if APPLY_NAME.match(name) and inspect.isfunction(function):
+            for form in forms:
+                meaning = meaning_of(function, form)
+                if meaning:
+                    yield function, meaning
+                    break
+
+
+def _whole(apply: Any, q: torch.Tensor, output: Any) -> torch.Tensor:
+    """Return q turned; where the function takes only channels that turn, the others as they are."""
+    angles = (output,) if isinstance(output, torch.Tensor) else output
+    names = list(inspect.signature(apply).parameters)
+    xs = 2 if names[1] in ("k", "xk", "key") else 1
+    ordered = dict(zip(["freqs_cis"] if len(angles) == 1 else ["cos", "sin"], angles, strict=True))
+    try:
+        turned = apply(*[q] * xs, **ordered)
+    except RuntimeError:
+        width = angles[0].shape[-1] * (2 if len(angles) == 1 else 1)
+        turned = torch.cat((_whole(apply, q[..., :width], output), q[..., width:]), -1)
+    first: torch.Tensor = turned[0] if isinstance(turned, tuple) else turned
+    return first
+
+
+def build(config: dict[str, Any], model: ModelRope) -> Built:
+    """See `tightrope.verify.audit.peers.Peer.build`."""
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    fields = dict(config)
+    kind = fields.pop("model_type", "")
+    if kind not in CONFIG_MAPPING:
+        raise PeerLacks(f"it has no model_type {kind!r}")
+    try:
+        text = AutoConfig.for_model(kind, **fields).get_text_config(decoder=True)
+        scope = importlib.import_module(type(text).__module__.replace(".configuration_", ".modeling_"))
+        return Built(_rotary(scope, text), scope, model)
+    except ImportError as error:
+        raise PeerLacks(f"it has no code for this type of model ({error})") from error
+    except _REFUSALS as error:
+        raise PeerRefuses(f"{type(error).__name__}: {error}") from error
+
+
+def _rotary(scope: Any, text: Any) -> torch.nn.Module:
+    """Return the rotary module of a family's text part."""
+    classes: list[Any] = [
+        kind
+        for name, kind in vars(scope).items()
+        if inspect.isclass(kind) and kind.__module__ == scope.__name__ and name.endswith("RotaryEmbedding")
+    ]
+    wanted = type(text).__name__
+    fitting = [kind for kind in classes if wanted in str(inspect.signature(kind.__init__).parameters.get("config"))]
+    plain = [kind for kind in classes if not any(part in kind.__name__ for part in ("Vision", "Audio"))]
+    if not (fitting or plain):
+        raise PeerLacks("it turns without a rotary module")
+    module: torch.nn.Module = (fitting or plain)[0](text)
+    return module

@@ -1,0 +1,108 @@
+"""The libraries that an audit can build rope objects of: how they are reached, and what they offer."""
+
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError
+
+Float32 = NDArray[np.float32]
+
+
+class PeerRefuses(Exception):  # noqa: N818  # a refusal, which an audit reports
+    """A peer builds nothing from a configuration; the message is its own."""
+
+
+class PeerLacks(Exception):  # noqa: N818  # as above
+    """A peer does not know this type of model."""
+
+
+class Built(Protocol):
+    """What a peer made of a configuration."""
+
+    softmax_scale: float | None
+    """What multiplies the attention logits beyond 1 / sqrt(head_dim); None where this is not to be seen."""
+
+    def rotate(self, layer: int, x: Float32, offset: int) -> Float32:
+        """Return x, (1, heads, seq, width), turned by the rope of a layer; positions count from offset.
+
+        Raises:
+            PeerRefuses: The peer has no rope there, or its rope does not take this call.
+        """
+
+    def mends(self) -> str:
+        """Return why Tightrope cannot take over in this model; empty where it can."""
+
+
+class Peer(Protocol):
+    """What a peer's module offers."""
+
+    def build(self, config: dict[str, Any], model: ModelRope) -> Built:
+        """Return the peer's own rope objects for a configuration: no weights, nothing downloaded.
+
+        Args:
+            config: The content of config.json.
+            model: What Tightrope reads in it.
+
+        Raises:
+            PeerLacks: The peer does not know this type of model.
+            PeerRefuses: It does, and raises.
+        """
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A peer.
+
+    Attributes:
+        distribution: What is installed.
+        package: What is imported.
+        module: The module that knows it.
+        remedy: The call by which Tightrope takes over where it is wrong.
+    """
+
+    distribution: str
+    package: str
+    module: str
+    remedy: str = ""
+
+
+PEERS: Final[dict[str, Entry]] = {
+    # Without verify: modules that contradict their configuration are what the audit has found.
+    "transformers": Entry(
+        "transformers",
+        "transformers",
+        "tightrope.verify.audit.peer_transformers",
+        "tightrope.patch(model, verify=False)",
+    ),
+    "mlx-lm": Entry("mlx-lm", "mlx_lm", "tightrope.verify.audit.peer_mlx_lm", "tightrope.load_mlx(path)"),
+    "mlx-vlm": Entry("mlx-vlm", "mlx_vlm", "tightrope.verify.audit.peer_mlx_vlm", "tightrope.patch(model, path)"),
+}
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the peers that are installed."""
+    return tuple(name for name, entry in PEERS.items() if find_spec(entry.package) is not None)
+
+
+def load(name: str) -> tuple[Peer, str]:
+    """Return a peer and its version.
+
+    Raises:
+        RopeConfigError: There is no peer of that name.
+        BackendUnavailable: It is not installed, or fails to import.
+    """
+    entry = PEERS.get(name)
+    if entry is None:
+        raise RopeConfigError(f"peer must be one of {', '.join(map(repr, PEERS))}, got {name!r}")
+    if find_spec(entry.package) is None:
+        raise BackendUnavailable(f'{name} is not installed; pip install "tightrope[{name}]"')
+    try:
+        return cast(Peer, import_module(entry.module)), metadata.version(entry.distribution)
+    except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these
+        raise BackendUnavailable(f"{name} is installed but failed to import: {error}") from error

@@ -1,0 +1,150 @@
+"""Does a library rotate a model as its configuration says? Its own rope objects, built and compared with the truth."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tightrope.backends.patching.report import in_words
+from tightrope.rope.config.model import ModelRope, Spelling
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError
+from tightrope.rope.reading import read
+from tightrope.rope.reading.convert import convert
+from tightrope.rope.reading.source import load as load_source
+from tightrope.verify.audit.causes import SPELLING, UNKNOWN, explain
+from tightrope.verify.audit.comparison import compare, turn
+from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
+from tightrope.verify.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
+
+_WORST: Final[Sequence[Status]] = ("agrees", "rounding", "wrong")
+# How far a float32 softmax scale may be from the configuration's.
+_SCALE_ROUNDING: Final = 1e-6
+
+
+def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelling: Spelling | None = None) -> Audit:
+    """Compare how libraries rotate a model with what its configuration says.
+
+    Args:
+        source: What `tightrope.read` takes and has a config.json.
+        against: Names of `PEERS`; by default those that are installed.
+        name: What to call the configuration.
+        spelling: Write it in this spelling first, as transformers 5 does (`"v5"`) when it saves a model.
+
+    Raises:
+        RopeConfigError: There is no peer of that name.
+        BackendUnavailable: A peer that was named is not installed, or none was named and none is.
+    """
+    names = against or installed()
+    if not names:
+        extras = " or ".join(f'"tightrope[{peer_name}]"' for peer_name in PEERS)
+        raise BackendUnavailable(f"there is no library to audit; pip install {extras}")
+    peers = [(peer_name, *load(peer_name)) for peer_name in names]
+    try:
+        config, found = load_source(source)
+        model = read(config)
+        config = convert(config, spelling) if spelling else config
+    except RopeConfigError as error:
+        return Audit(name or str(source), remark=str(error), unreadable=True)
+    found = name or found or model.model_type
+    if not model.ropes:
+        return Audit(found, remark="it has no rotary position embedding")
+    if any(rope.is_axial for rope in model.ropes.values()):
+        return Audit(found, remark="it is a tower of patches; text models are compared")
+    return Audit(
+        found, tuple(_audited(f"{peer_name} {version}", peer, config, model) for peer_name, peer, version in peers)
+    )
+
+
+def _audited(title: str, peer: Peer, config: dict[str, Any], model: ModelRope) -> PeerAudit:
+    try:
+        built = peer.build(config, model)
+        ropes = tuple(_rope(built, key, model) for key in model.ropes)
+    except PeerLacks as error:
+        return PeerAudit(title, "absent", f"{title} has no rope object to build for this model: {error}")
+    except PeerRefuses as error:
+        return _refusal(title, peer, config, model, error)
+    softmax = _softmax_words(built, model)
+    status: Status = "wrong" if softmax else max((rope.status for rope in ropes), key=_WORST.index)
+    causes = _causes(ropes, softmax)
+    older = _causes_in_older_spelling(peer, config, model) if status == "wrong" else None
+    if older is not None and older != causes:
+        causes = older | {_cure(config)}
+    if status == "rounding":
+        causes = {"precision only"}
+    mends = built.mends() if status == "wrong" else ""
+    return PeerAudit(title, status, _verdict(title, ropes, model, status, softmax), ropes, tuple(sorted(causes)), mends)
+
+
+def _causes(ropes: Sequence[RopeAudit], softmax: str) -> set[str]:
+    """Return the classes of what a peer does otherwise."""
+    causes = {deviation.cause for rope in ropes for deviation in rope.deviations}
+    causes |= {UNKNOWN for rope in ropes if rope.status == "wrong" and not rope.deviations}
+    return causes | ({"softmax factor"} if softmax else set())
+
+
+def _rope(built: Built, key: str, model: ModelRope) -> RopeAudit:
+    rope, layer = model.ropes[key], _layer(model, key)
+    turned = turn(built, layer, rope)
+    comparison = compare(turned, rope)
+    if comparison.explained:
+        visible = max(comparison.errors.values()) > VISIBLE
+        return RopeAudit(key, comparison.errors, "rounding" if visible else "agrees")
+    return RopeAudit(key, comparison.errors, "wrong", explain(turned, built, layer, rope))
+
+
+def _layer(model: ModelRope, key: str) -> int:
+    """Return a layer that has this rope."""
+    return model.layers.index(key) if key in model.layers else 0
+
+
+def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, error: Exception) -> PeerAudit:
+    older = _causes_in_older_spelling(peer, config, model)
+    reason = " ".join(str(error).split())
+    if older is None:
+        return PeerAudit(
+            title, "refuses", f"{title} does not build this model: {reason}", causes=("not built",), mends=reason
+        )
+    verdict = f"{title} does not build this model: {reason}; it takes the older spelling (rope_theta, rope_scaling)"
+    return PeerAudit(title, "refuses", verdict, causes=tuple(sorted(older | {_cure(config)})))
+
+
+def _causes_in_older_spelling(peer: Peer, config: dict[str, Any], model: ModelRope) -> set[str] | None:
+    """Return what a peer does otherwise once the same ropes are written as rope_theta and rope_scaling.
+
+    None where it is written so already, where that spelling has no words for it, or where the peer refuses it too.
+    """
+    try:
+        older = convert(config, "v4")
+        if older == config:
+            return None
+        built = peer.build(older, model)
+        return _causes(tuple(_rope(built, key, model) for key in model.ropes), _softmax_words(built, model))
+    except (PeerRefuses, PeerLacks, RopeConfigError):
+        return None
+
+
+def _cure(config: dict[str, Any]) -> str:
+    """Return the cause where writing the rope keys anew, in the older spelling, changes what a peer does."""
+    return SPELLING if "rope_parameters" in str(config) else "key not read"
+
+
+def _softmax_words(built: Built, model: ModelRope) -> str:
+    scale = built.softmax_scale
+    if scale is None or abs(scale / model.softmax_scale - 1) <= _SCALE_ROUNDING:
+        return ""
+    return f"scaling the attention logits by {scale:.5g} (config.json: {model.softmax_scale:.5g})"
+
+
+def _verdict(title: str, ropes: Sequence[RopeAudit], model: ModelRope, status: Status, softmax: str) -> str:
+    if status == "agrees":
+        return f"{title} rotates this model as config.json says"
+    if status == "rounding":
+        worst = max((error, position) for rope in ropes for position, error in rope.errors.items())
+        return f"{title} rotates this model right up to float32 rounding of the angle: {worst[0]:.1g} at {worst[1]:,}"
+    clauses = list(dict.fromkeys(_clause(rope, model) for rope in ropes if rope.status == "wrong"))
+    return f"{title} rotates this model " + "; ".join(filter(None, (*clauses, softmax)))
+
+
+def _clause(rope: RopeAudit, model: ModelRope) -> str:
+    where = f" in {rope.key} layers" if len(model.ropes) > 1 else ""
+    if rope.deviations:
+        return ", ".join(deviation.words for deviation in rope.deviations) + where
+    return f"otherwise than {in_words(model.ropes[rope.key])}{where}, for a reason that no rule knows"

@@ -1,0 +1,14 @@
+"""How long rotations take: Tightrope, a plain copy and the libraries that are installed, side by side.
+
+A machine's speed drifts while it is measured. So everything that is compared takes turns, round by round; what is
+reported is the median over the rounds, and ratios are formed inside a round before their median is taken.
+"""
+
+from tightrope.verify.timing.jobs import plan
+from tightrope.verify.timing.measure import absent, interleaved, moved, run
+from tightrope.verify.timing.rows import Row, as_dicts, lines
+from tightrope.verify.timing.work import OURS, TASKS, YARDSTICK
+
+__all__ = [
+    "OURS", "TASKS", "YARDSTICK", "Row", "absent", "as_dicts", "interleaved", "lines", "moved", "plan", "run",
+]  # fmt: skip

@@ -1,0 +1,86 @@
+"""What was measured: a row for each contender, as a table and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tightrope.backends.shared.ops import Order
+from tightrope.rope.config.terms import Layout
+from tightrope.verify.timing.work import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One contender's figures.
+
+    Attributes:
+        backend, device, path: Where it ran; for Tightrope also which code.
+        task, dtype, seq, heads, kv_heads, order: What was timed, see `Work`.
+        layout, rotary_dim, head_dim: The rope, see `RopeConfig`.
+        contender: `"tightrope"`, the yardstick `"copy"`, or a library.
+        remark: What a library does otherwise than the task says; `""`: nothing.
+        seconds: Median of one call.
+        ratio: Median over rounds of its time by the yardstick's in the same round.
+        share: Bandwidth as a share of the yardstick's: the bytes that the task must move, over time.
+        peak: Bytes held at once beyond what was there before the call; None where nothing tells.
+    """
+
+    backend: str
+    device: str
+    path: str
+    task: Task
+    dtype: str
+    seq: int
+    heads: int
+    kv_heads: int
+    order: Order
+    layout: Layout
+    rotary_dim: int
+    head_dim: int
+    contender: str
+    remark: str
+    seconds: float
+    ratio: float
+    share: float
+    peak: int | None
+
+    @property
+    def who(self) -> str:
+        """The contender, and what is to know about it."""
+        known = ", ".join(filter(None, (self.path, self.remark)))
+        return f"{self.contender} ({known})" if known else self.contender
+
+    @property
+    def pairs(self) -> str:
+        """Which channels form a pair, and how many of them turn where not all do."""
+        some = f", {self.rotary_dim} of {self.head_dim}" if self.rotary_dim < self.head_dim else ""
+        return f"{self.layout}{some}"
+
+
+_HEADING: Final = (
+    "where", "task", "dtype", "seq", "order", "pairs", "who", "time", "× copy", "bandwidth / copy", "memory",
+)  # fmt: skip
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """Return rows as an aligned table."""
+    cells = [_HEADING, *map(_cells, rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADING))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        f"{row.backend} {row.device}", row.task, row.dtype, f"{row.seq:,}", row.order, row.pairs, row.who,
+        _in_words(row.seconds), f"{row.ratio:.2f}", f"{row.share:.0%}",
+        "" if row.peak is None else f"{row.peak / 2**20:.1f} MiB",
+    )  # fmt: skip
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} µs"
+
+
+def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return rows as plain dictionaries, for JSON."""
+    return [dict(vars(row)) for row in rows]
