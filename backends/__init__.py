@@ -9,7 +9,7 @@ from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 
 
 @dataclass(frozen=True)
-class Entry:
+class BackendEntry:
     """A backend: its module, the framework it stands on and the oldest version of it that works."""
 
     module: str
@@ -18,9 +18,11 @@ class Entry:
 
 
 # A further backend is one more line.
-ENTRIES: Final[dict[str, Entry]] = {
-    "torch": Entry("tightrope.backends.torch", "torch", (2, 7)),  # before 2.7 integer shifts on MPS gave wrong results
-    "mlx": Entry("tightrope.backends.mlx", "mlx", (0, 32)),
+ENTRIES: Final[dict[str, BackendEntry]] = {
+    "torch": BackendEntry(
+        "tightrope.backends.torch", "torch", (2, 7)
+    ),  # before 2.7 integer shifts on MPS gave wrong results
+    "mlx": BackendEntry("tightrope.backends.mlx", "mlx", (0, 32)),
 }
 
 
@@ -56,7 +58,7 @@ def load(name: str) -> Backend:
         raise BackendUnavailable(f"backend {name!r} is installed but failed to import: {error}") from error
 
 
-def _require_version(name: str, entry: Entry, installed: str) -> None:
+def _require_version(name: str, entry: BackendEntry, installed: str) -> None:
     # "2.13.0+cu130", "0.32.4.dev1": the first two numbers decide.
     found = tuple(int("".join(filter(str.isdigit, part)) or 0) for part in installed.split(".")[:2])
     if found < entry.at_least:

@@ -14,7 +14,7 @@ import click
 
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.support.files import write_atomically
-from tightrope.rope.support.json_values import plain
+from tightrope.rope.support.json_values import json_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,6 +165,6 @@ def file_errors(path: str) -> Iterator[None]:
 
 def as_json(value: Any) -> bytes:
     """Return value as indented JSON, with a line feed at its end; an infinity is null."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(json_values(value), indent=2, ensure_ascii=False, allow_nan=False)
     # The name of a file need not be UTF-8: its bytes are surrogates, and these escapes are JSON's, too.
     return text.encode("utf-8", "backslashreplace") + b"\n"

@@ -2,7 +2,7 @@
 
     python longrope_boundary.py [torch | mlx]
 
-The same keys, before rotation, in float32. The cache holds as many as the original length, so they were turned by the
+The same keys, before rotation, in float32. The cache holds as many as the original length, so they were rotated by the
 short factors; one token later the long factors hold. A forward call of transformers leaves the cached keys as they are
 (`generate` of the Phi families alone drops the cache there and prefills once more); `rerotate` moves them. The scores
 of the next query against the whole cache are compared with exact ones, in float64.
@@ -64,10 +64,10 @@ def errors(name: str) -> dict[str, float]:
         cos, sin = reference.cos_sin(ROPE, positions[None], seq_len=ORIGINAL + 1)
         return reference.rotate(x, cos[:, None], sin[:, None], layout="half")
 
-    turned = exact(query, np.array([ORIGINAL]))
-    true = scores(turned, exact(keys, np.arange(ORIGINAL)))
+    rotated = exact(query, np.array([ORIGINAL]))
+    true = scores(rotated, exact(keys, np.arange(ORIGINAL)))
     found = caches(tightrope.load_backend(name), keys)
-    return {way: float(np.abs(scores(turned, cache) - true).max() / true.std()) for way, cache in found.items()}
+    return {way: float(np.abs(scores(rotated, cache) - true).max() / true.std()) for way, cache in found.items()}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ _REMEMBERED: Final = 4096
 
 
 @dataclass(frozen=True)
-class Plan:
+class TableChoice:
     """Which table of frequencies each batch row takes.
 
     Attributes:
@@ -59,14 +59,14 @@ class FrequencySchedule:
         yield from one_of("switch", self.switch, SWITCHES)
 
     @cached_property
-    def fixed(self) -> Plan | None:
+    def fixed(self) -> TableChoice | None:
         """The plan where it never changes: static types, and types with two tables when one was chosen."""
         if not self.config.scaling.follows_length:
-            return Plan((None,))
+            return TableChoice((None,))
         boundary = self.config.scaling.switch_length(self.config)
         if boundary is None or self.switch == "auto":
             return None
-        return Plan((boundary if self.switch == "short" else boundary + 1,))
+        return TableChoice((boundary if self.switch == "short" else boundary + 1,))
 
     @cached_property
     def boundary(self) -> int | None:
@@ -80,7 +80,7 @@ class FrequencySchedule:
             return None
         return self.config.original_length or 0
 
-    def plan(self, lengths: Sequence[int], state: int | None) -> tuple[Plan, int | None]:
+    def plan(self, lengths: Sequence[int], state: int | None) -> tuple[TableChoice, int | None]:
         """Return which table each row takes, and the state after this call.
 
         Args:
@@ -94,9 +94,9 @@ class FrequencySchedule:
         longest = max(lengths, default=0)
         if self.boundary is None:
             state = longest = self._grown(longest, state or 0)
-        return Plan((self._key(longest),)), state
+        return TableChoice((self._key(longest),)), state
 
-    def by_row(self, lengths: Sequence[int]) -> Plan:
+    def by_row(self, lengths: Sequence[int]) -> TableChoice:
         """Return the tables of policy "row": each row by its own length, whatever was before."""
         if self.fixed:
             return self.fixed
@@ -106,11 +106,11 @@ class FrequencySchedule:
             keys = self._learned(lengths)
         tables = dict.fromkeys(keys)
         if len(tables) <= 1:
-            return Plan(tuple(tables) or (self._key(0),))
+            return TableChoice(tuple(tables) or (self._key(0),))
         if 2 * len(tables) > len(keys):  # a table for each row costs less than finding those that share one
-            return Plan(tuple(keys), tuple(range(len(keys))))
+            return TableChoice(tuple(keys), tuple(range(len(keys))))
         index = dict(zip(tables, range(len(tables)), strict=True))
-        return Plan(tuple(tables), tuple(map(index.__getitem__, keys)))
+        return TableChoice(tuple(tables), tuple(map(index.__getitem__, keys)))
 
     @cached_property
     def _keys(self) -> dict[int, int | None]:

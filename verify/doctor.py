@@ -28,7 +28,7 @@ _GPU_BUILDS: Final = {
 
 
 @dataclass(frozen=True)
-class Check:
+class Finding:
     """One thing that was looked at.
 
     Attributes:
@@ -46,45 +46,45 @@ class Check:
     remedy: str = ""
 
 
-def examine() -> list[Check]:
+def examine() -> list[Finding]:
     """Return everything that can be said of this machine; imports the frameworks that are installed."""
     return [*_system(), *_packages(), *_backends(), kernel_check(), *_switches()]
 
 
-def healthy(checks: list[Check]) -> bool:
+def healthy(checks: list[Finding]) -> bool:
     """Return whether nothing is wrong and a backend works."""
     working = any(one.topic == "backends" and one.state == "ok" for one in checks)
     return working and all(one.state != "problem" for one in checks)
 
 
-def to_dict(checks: list[Check]) -> dict[str, Any]:
+def to_dict(checks: list[Finding]) -> dict[str, Any]:
     """Return the findings as JSON holds them."""
     return {"healthy": healthy(checks), "checks": [asdict(one) for one in checks]}
 
 
-def _system() -> Iterator[Check]:
+def _system() -> Iterator[Finding]:
     import tightrope
 
-    yield Check("system", "Python", "ok", f"{platform.python_version()}, {sys.executable}")
+    yield Finding("system", "Python", "ok", f"{platform.python_version()}, {sys.executable}")
     yield machine_check(platform.system(), platform.machine())
-    yield Check("system", "tightrope", "ok", f"{tightrope.__version__}, {Path(tightrope.__file__).parent}")
+    yield Finding("system", "tightrope", "ok", f"{tightrope.__version__}, {Path(tightrope.__file__).parent}")
 
 
-def machine_check(system: str, processor: str) -> Check:
+def machine_check(system: str, processor: str) -> Finding:
     """Return what this Python was built for."""
     words = f"{system}, {processor}"
     if (system, processor) == ("Darwin", "x86_64"):
         words += ": a Python for Intel processors, for which there is no MLX"
-        return Check("system", "machine", "problem", words, "on Apple silicon install a Python for arm64")
-    return Check("system", "machine", "ok", words)
+        return Finding("system", "machine", "problem", words, "on Apple silicon install a Python for arm64")
+    return Finding("system", "machine", "ok", words)
 
 
-def _packages() -> Iterator[Check]:
+def _packages() -> Iterator[Finding]:
     try:
         lines = metadata.requires("tightrope") or []
     except metadata.PackageNotFoundError:
         words = "not installed: it runs from a folder, so the ranges of its packages are not known"
-        yield Check("packages", "tightrope", "missing", words, "pip install tightrope")
+        yield Finding("packages", "tightrope", "missing", words, "pip install tightrope")
         return
     found: dict[str, Requirement] = {}
     for line in lines:
@@ -117,7 +117,7 @@ def requirement(line: str) -> Requirement | None:
     return Requirement(name[0], _numbers(oldest[1]) if oldest else (), extra[1] if extra else "")
 
 
-def package_check(need: Requirement, version: Callable[[str], str] = metadata.version) -> Check:
+def package_check(need: Requirement, version: Callable[[str], str] = metadata.version) -> Finding:
     """Return whether a package is there and young enough.
 
     Args:
@@ -129,11 +129,11 @@ def package_check(need: Requirement, version: Callable[[str], str] = metadata.ve
         found = version(need.package)
     except metadata.PackageNotFoundError:
         state: State = "missing" if need.extra else "problem"
-        return Check("packages", need.package, state, "not installed", install)
+        return Finding("packages", need.package, state, "not installed", install)
     if _numbers(found)[: len(need.oldest)] < need.oldest:
         oldest = ".".join(map(str, need.oldest))
-        return Check("packages", need.package, "problem", f"{found}, needs {oldest} or newer", install)
-    return Check("packages", need.package, "ok", found)
+        return Finding("packages", need.package, "problem", f"{found}, needs {oldest} or newer", install)
+    return Finding("packages", need.package, "ok", found)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -142,23 +142,25 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, plain[0].split("."))) if plain else ()
 
 
-def _backends() -> Iterator[Check]:
+def _backends() -> Iterator[Finding]:
     for name in backends.names():
         try:
             backend = backends.load(name)
         except BackendUnavailable as error:
             state: State = "problem" if name in backends.available() else "missing"
             words, _, remedy = str(error).partition("; ")
-            yield Check("backends", name, state, words.removeprefix(f"backend {name!r} "), remedy.partition(". ")[0])
+            yield Finding("backends", name, state, words.removeprefix(f"backend {name!r} "), remedy.partition(". ")[0])
             continue
         devices = backend.devices()
         for device in devices:
             words = f"{name} {backend.version}, rotates with {backend.path(device)}"
-            yield Check("backends", f"{name}:{device}", "ok", words)
+            yield Finding("backends", f"{name}:{device}", "ok", words)
         yield from unused_gpu(name, devices)
 
 
-def unused_gpu(name: str, devices: Sequence[str], find: Callable[[str], str | None] = shutil.which) -> Iterator[Check]:
+def unused_gpu(
+    name: str, devices: Sequence[str], find: Callable[[str], str | None] = shutil.which
+) -> Iterator[Finding]:
     """Yield a finding where this machine has an NVIDIA driver and a backend sees the CPU alone.
 
     Args:
@@ -168,10 +170,12 @@ def unused_gpu(name: str, devices: Sequence[str], find: Callable[[str], str | No
     """
     if find("nvidia-smi") and all(device.startswith("cpu") for device in devices):
         words = "sees no GPU, though there is an NVIDIA driver (nvidia-smi): probably a build for the CPU"
-        yield Check("backends", f"{name}:gpu", "missing", words, _GPU_BUILDS.get(name, ""))
+        yield Finding("backends", f"{name}:gpu", "missing", words, _GPU_BUILDS.get(name, ""))
 
 
-def kernel_check(load: Callable[[str], Any] = import_module, find: Callable[[str], str | None] = shutil.which) -> Check:
+def kernel_check(
+    load: Callable[[str], Any] = import_module, find: Callable[[str], str | None] = shutil.which
+) -> Finding:
     """Return whether the C kernel for the CPU was built, and what keeps it from being used.
 
     Args:
@@ -185,17 +189,19 @@ def kernel_check(load: Callable[[str], Any] = import_module, find: Callable[[str
         compiler = next(filter(find, ("cc", "gcc", "clang")), None)
         why = f"there is a compiler now ({compiler})" if compiler else "there is no C compiler (cc, gcc, clang)"
         words = f"not built at installation; framework operations rotate on the CPU instead. {why}"
-        return Check("kernel", subject, "missing", words, _REINSTALL if compiler else f"install one, then {_REINSTALL}")
+        return Finding(
+            "kernel", subject, "missing", words, _REINSTALL if compiler else f"install one, then {_REINSTALL}"
+        )
     except ImportError as error:
-        return Check("kernel", subject, "problem", f"built, but does not load: {error}", _REINSTALL)
+        return Finding("kernel", subject, "problem", f"built, but does not load: {error}", _REINSTALL)
     if not variants:
         words = "built, but this processor has no fused multiply-add (AVX2 or NEON); framework operations rotate"
-        return Check("kernel", subject, "missing", words)
-    return Check("kernel", subject, "ok", f"built; runs here as {', '.join(variants)}, the first is used")
+        return Finding("kernel", subject, "missing", words)
+    return Finding("kernel", subject, "ok", f"built; runs here as {', '.join(variants)}, the first is used")
 
 
-def _switches() -> Iterator[Check]:
+def _switches() -> Iterator[Finding]:
     for name in _SWITCHES:
         if name in os.environ:
             words = f"set to {os.environ[name]!r}: it decides which kernel is used"
-            yield Check("kernel", name, "ok", words, f"unset {name} to leave the choice to Tightrope")
+            yield Finding("kernel", name, "ok", words, f"unset {name} to leave the choice to Tightrope")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.support.extras import require
+from tightrope.rope.support.extras import import_extra
 from tightrope.rope.support.files import write_atomically
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def draw_speed(rows: "Sequence[Row]", title: str) -> "Figure":
     """
     if not rows:
         raise RopeConfigError("there is nothing to draw: no backend has this task")
-    require("matplotlib", extra="plot", purpose="pictures")
+    import_extra("matplotlib", extra="plot", purpose="pictures")
     from tightrope.viewing.pictures import speed
 
     figure: Figure = speed.speed_picture(rows, title)
@@ -106,7 +106,7 @@ def format_of(path: str | Path) -> str:
 
 
 def _pictures() -> Any:
-    require("matplotlib", extra="plot", purpose="pictures")
+    import_extra("matplotlib", extra="plot", purpose="pictures")
     from tightrope.viewing.pictures import ropes as pictures
 
     return pictures

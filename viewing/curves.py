@@ -43,7 +43,7 @@ class Curve:
         """Return unscaled / scaled for every pair: 1 where it is kept, inf where it does not turn."""
         return _divide(unscaled.inv_freq, self.inv_freq)
 
-    def turning_within(self, length: int) -> int:
+    def rotating_within(self, length: int) -> int:
         """Return how many pairs complete a whole turn within that many positions."""
         return int(np.count_nonzero(self.wavelengths <= length))
 

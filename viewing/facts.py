@@ -57,7 +57,7 @@ def _table_facts(rope: RopeConfig, table: Curve) -> dict[str, Any]:
         "attention_factor": table.attention_factor,
         "inv_freq": table.inv_freq.tolist(),
         "wavelengths": wavelengths,
-        "turning_within": {str(length): table.turning_within(length) for length in context_lengths(rope).values()},
+        "rotating_within": {str(length): table.rotating_within(length) for length in context_lengths(rope).values()},
     }
 
 

@@ -7,7 +7,7 @@ Tensor: TypeAlias = Any
 """A tensor of a type that describes itself to C, or the tuple (address, dtype, shape, strides): see view.h."""
 
 
-class CpuKernel(Protocol):
+class CpuExtension(Protocol):
     """The C extension; see module.c."""
 
     variants: tuple[str, ...]
@@ -26,10 +26,10 @@ class CpuKernel(Protocol):
         """Write cos and sin of positions, turns, gains, rows and axes to the two tensors that follow."""
 
 
-def load_cpu() -> CpuKernel | None:
+def load_cpu() -> CpuExtension | None:
     """Return the C extension, None where it was not built or the processor has no fused multiply-add."""
     try:
-        extension = cast(CpuKernel, import_module("tightrope.backends.kernels._cpu"))
+        extension = cast(CpuExtension, import_module("tightrope.backends.kernels._cpu"))
     except ImportError:
         return None
     return extension if extension.variants else None

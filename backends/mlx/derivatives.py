@@ -14,14 +14,14 @@ import mlx.core as mx
 from tightrope.backends.kernels.gpu.source import angle_tensors
 from tightrope.backends.mlx import operations
 from tightrope.backends.mlx.kernels import launch as kernel
-from tightrope.backends.mlx.kernels.launch import Call
+from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import Phase, Table, rotated_start
 from tightrope.backends.shared.ops import Order
 from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reference import pair_slices
 
-Launch = Callable[[Call, Sequence[mx.array]], list[mx.array]]
+Launcher = Callable[[Launch, Sequence[mx.array]], list[mx.array]]
 """`kernel.launch` or `operations.launch`."""
 
 # The axis of each array that counts rows; the others hold for every row.
@@ -29,7 +29,7 @@ _BATCH_AXES = {"q": 0, "k": 0, "cos": 0, "sin": 0, "positions": 1, "rows": 0}
 
 
 def rotate(
-    launch: Launch, q: mx.array, k: mx.array | None, angles: Phase | Table,
+    launch: Launcher, q: mx.array, k: mx.array | None, angles: Phase | Table,
     *, layout: Layout, side: Side, order: Order, transpose: bool,
 ) -> tuple[mx.array, mx.array | None]:  # fmt: skip
     """Return q and k rotated by one launch; see `tightrope.backends.shared.ops.Ops.rotate`."""
@@ -38,14 +38,14 @@ def rotate(
     if order == "thd":
         xs = [mx.expand_dims(x, packed) for x in xs]
     given = _spread(angle_tensors(angles), xs[0].shape[0])
-    call = Call(
+    call = Launch(
         heads=len(xs), angles=tuple(given), layout=layout, side=side, transpose=transpose,
         seq_axis=2 if order == "bhsd" else 1,
     )  # fmt: skip
-    turned = _function(launch, call)(*xs, *given.values())
+    rotated = _function(launch, call)(*xs, *given.values())
     if order == "thd":
-        turned = [mx.squeeze(x, packed) for x in turned]
-    return turned[0], turned[1] if k is not None else None
+        rotated = [mx.squeeze(x, packed) for x in rotated]
+    return rotated[0], rotated[1] if k is not None else None
 
 
 def cos_sin(phase: Phase) -> Table:
@@ -68,7 +68,7 @@ def _spread(given: dict[str, mx.array], batch: int) -> dict[str, mx.array]:
 
 
 @cache
-def _function(launch: Launch, call: Call) -> Callable[..., Sequence[mx.array]]:
+def _function(launch: Launcher, call: Launch) -> Callable[..., Sequence[mx.array]]:
     """Return the launch with its derivatives and its batching."""
     function: Any = mx.custom_function(lambda *arrays: launch(call, arrays))
     function.vjp(lambda arrays, gradients, outputs: _vjp(launch, call, arrays, gradients))
@@ -90,7 +90,7 @@ def _angle_function(names: tuple[str, ...]) -> Callable[..., Sequence[mx.array]]
     return complete
 
 
-def _vjp(launch: Launch, call: Call, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
+def _vjp(launch: Launcher, call: Launch, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
     """The gradient of a rotation is the transposed rotation; angles that were given have one too."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
     back = _function(launch, replace(call, transpose=not call.transpose))(*gradients, *angles)
@@ -103,7 +103,7 @@ def _vjp(launch: Launch, call: Call, arrays: Sequence[mx.array], gradients: Sequ
     return [*back, *(sum(part[1:], part[0]) for part in zip(*parts, strict=True))]
 
 
-def _angle_gradients(call: Call, x: mx.array, gradient: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
+def _angle_gradients(call: Launch, x: mx.array, gradient: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
     """Return the gradients of cos and sin: sums over the heads of one tensor."""
     heads = 3 - call.seq_axis
     (x1, x2), (g1, g2) = _members(call, x, pairs), _members(call, gradient, pairs)
@@ -111,13 +111,15 @@ def _angle_gradients(call: Call, x: mx.array, gradient: mx.array, pairs: int) ->
     return (x1 * g1 + x2 * g2).sum(axis=heads), sign * (x1 * g2 - x2 * g1).sum(axis=heads)
 
 
-def _members(call: Call, x: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
+def _members(call: Launch, x: mx.array, pairs: int) -> tuple[mx.array, mx.array]:
     first, second = pair_slices(x.shape[-1], pairs, call.layout, call.side)
     wide = operations.working(x)
     return x[..., first].astype(wide), x[..., second].astype(wide)
 
 
-def _jvp(launch: Launch, call: Call, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]) -> list[mx.array]:
+def _jvp(
+    launch: Launcher, call: Launch, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]
+) -> list[mx.array]:
     """The rotation is linear in q and k; a tangent of given angles turns the channels that turn."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=False)]
@@ -129,15 +131,15 @@ def _jvp(launch: Launch, call: Call, arrays: Sequence[mx.array], tangents: Seque
     return [a + b for a, b in zip(along, _turning(launch, call, xs, turning), strict=True)]
 
 
-def _turning(launch: Launch, call: Call, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
-    """Return xs turned by these angles, 0 in the channels that do not turn."""
+def _turning(launch: Launcher, call: Launch, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
+    """Return xs rotated by these angles, 0 in the channels that do not turn."""
     pairs = angles[0].shape[-1]
 
-    def only_turned(x: mx.array) -> mx.array:
+    def only_rotated(x: mx.array) -> mx.array:
         channel = mx.arange(x.shape[-1]) - rotated_start(x.shape[-1], pairs, call.side)
         return mx.where((channel >= 0) & (channel < 2 * pairs), x, mx.zeros_like(x))
 
-    return [only_turned(x) for x in _function(launch, call)(*xs, *angles)]
+    return [only_rotated(x) for x in _function(launch, call)(*xs, *angles)]
 
 
 def _batched(

@@ -13,9 +13,9 @@ import mlx.nn as nn
 
 from tightrope.backends.mlx import interop as host
 from tightrope.backends.mlx.mlx_lm.handler import kept_config
-from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, Place, plan_layers, serve_rope
+from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, RopePlace, plan_layers, serve_rope
 from tightrope.backends.mlx.module import RotaryEmbedding
-from tightrope.backends.patching.models import Options, Plan, Swap, own_config
+from tightrope.backends.patching.models import Options, PatchPlan, Swap, own_config
 from tightrope.backends.patching.report import PartReport, in_words
 from tightrope.backends.shared.ops import Order
 from tightrope.rope.config.model import ModelRope
@@ -72,11 +72,11 @@ class MLXRotary(nn.Module):
             q, k = q.astype(mx.float32), k.astype(mx.float32)
         if unsqueeze_dim not in _ORDERS:
             raise RopeConfigError(f"unsqueeze_dim must be 1 or 2, got {unsqueeze_dim!r}")
-        turned: tuple[mx.array, mx.array] = self._rope(q, k, positions=position_ids, order=_ORDERS[unsqueeze_dim])
-        return turned
+        rotated: tuple[mx.array, mx.array] = self._rope(q, k, positions=position_ids, order=_ORDERS[unsqueeze_dim])
+        return rotated
 
 
-def plan(model: nn.Module, config: object, options: Options) -> Plan:
+def plan(model: nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in an mlx-vlm model; see `tightrope.backends.patching.patch`."""
     title = (
         f"{type(model).__module__.rpartition('.')[2]}.{type(model).__name__} (mlx-vlm {metadata.version('mlx-vlm')})"
@@ -104,7 +104,7 @@ def text_layers(model: nn.Module, title: str) -> list[nn.Module]:
     raise RopeConfigError(f"{title} has no list of layers under .language_model, where mlx-vlm 0.7 has it. {UNTOUCHED}")
 
 
-def _serve(place: Place, index: int, rope: ModelRope, options: Options) -> tuple[list[Swap], PartReport]:
+def _serve(place: RopePlace, index: int, rope: ModelRope, options: Options) -> tuple[list[Swap], PartReport]:
     """Return what changes at one rope and what to say about it."""
     if not hasattr(place.rope, "apply_rotary"):
         return serve_rope(place, index, rope, options)

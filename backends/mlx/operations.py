@@ -9,7 +9,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from tightrope.backends.mlx.kernels.launch import Call
+from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import rotated_start
 from tightrope.rope.config.terms import Layout
 
@@ -17,7 +17,7 @@ from tightrope.rope.config.terms import Layout
 _BOTH_MEMBERS: Final = {2: mx.uint32, 4: mx.uint64}
 
 
-def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
+def launch(call: Launch, arrays: Sequence[mx.array]) -> list[mx.array]:
     """Return q, and k where there is one, rotated: computed in float32 (float64 as it is) and rounded once.
 
     Args:
@@ -41,16 +41,16 @@ def _by_member(cos: mx.array, sin: mx.array, layout: Layout) -> tuple[mx.array, 
     return mx.repeat(cos, 2, axis=-1), mx.flatten(mx.stack([-sin, sin], axis=-1), -2)
 
 
-def _rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Call) -> mx.array:
+def _rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Launch) -> mx.array:
     """Return x rotated; channels that do not turn are joined to those that do."""
     width, turning = x.shape[-1], cos.shape[-1] * (2 if call.layout == "half" else 1)
     start = rotated_start(width, turning // 2, call.side)
     part = x if width == turning else x[..., start : start + turning]
-    turned = _turned(*_members(part, call.layout), cos, sin).reshape(part.shape)
+    rotated = _turned(*_members(part, call.layout), cos, sin).reshape(part.shape)
     if width == turning:
-        return turned
+        return rotated
     rest = x[..., turning:] if start == 0 else x[..., :start]
-    return mx.concatenate([turned, rest] if start == 0 else [rest, turned], axis=-1)
+    return mx.concatenate([rotated, rest] if start == 0 else [rest, rotated], axis=-1)
 
 
 def _members(x: mx.array, layout: Layout) -> tuple[mx.array, mx.array]:

@@ -14,7 +14,7 @@ from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
-from tightrope.backends.shared.tables import host_rates
+from tightrope.backends.shared.tables import host_tables
 from tightrope.rope.errors import RopeConfigError
 
 
@@ -98,8 +98,8 @@ class MlxOps:
     def tables_in_graph(
         self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: mx.array | None
     ) -> Tables:
-        host = host_rates(name, tuple(lengths))
-        return self.array(host.turns, like), self.array(host.gains, like)
+        host = host_tables(name, tuple(lengths))
+        return self.array(host.turns, like), self.array(host.attention_factors, like)
 
     def cos(self, array: mx.array) -> mx.array:
         return mx.cos(array)

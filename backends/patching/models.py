@@ -78,7 +78,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PatchPlan:
     """What a handler would change, and what it would say about it."""
 
     swaps: tuple[Swap, ...]
@@ -88,7 +88,7 @@ class Plan:
 class Handler(Protocol):
     """What a module of `HANDLERS` offers."""
 
-    def plan(self, model: Any, config: object, options: Options) -> Plan:
+    def plan(self, model: Any, config: object, options: Options) -> PatchPlan:
         """Return what to change, having changed nothing.
 
         Raises:
@@ -198,6 +198,6 @@ def _find_record(model: Any) -> Any:
     return next((module for module in modules if _RECORD in vars(module)), None)
 
 
-def _record(owner: Any) -> Plan:
-    plan: Plan = vars(owner)[_RECORD]
+def _record(owner: Any) -> PatchPlan:
+    plan: PatchPlan = vars(owner)[_RECORD]
     return plan

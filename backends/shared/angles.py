@@ -13,18 +13,18 @@ class Phase:
     Attributes:
         positions: (axes, batch, seq), int32 or int64, any strides (0 where broadcast).
         turns: (tables, pairs) int64, contiguous: the bits of `rope.phase.turns`, a table per row or one for all.
-        gains: (tables,) float32: the attention factor that belongs to each table.
+        attention_factors: (tables,) float32: the attention factor that belongs to each table.
         rows: (batch,) int32: which table each row takes; None: the first.
         axes: (pairs,) int32: which axis turns each pair (M-RoPE); None: the first.
-        unit: Every gain is known to be 1, and may be left out.
+        unscaled: Every gain is known to be 1, and may be left out.
     """
 
     positions: Any
     turns: Any
-    gains: Any
+    attention_factors: Any
     rows: Any = None
     axes: Any = None
-    unit: bool = False
+    unscaled: bool = False
 
     @property
     def pairs(self) -> int:

@@ -4,7 +4,7 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import Lengths, batch_and_seq, find_lengths
 from tightrope.backends.shared.ops import Array, Order
 from tightrope.backends.shared.positions import find_positions, positions_from
-from tightrope.backends.shared.rope_angles import Turning
+from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.ropes import HasRopes
 from tightrope.backends.shared.rotation import rotate_by
 from tightrope.rope.config.rope import RopeConfig
@@ -12,7 +12,7 @@ from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies
 
 
-class MovesKeys(HasRopes):
+class KeyCacheMixin(HasRopes):
     """Turns keys of a cache on, exactly in phase."""
 
     def rerotate(
@@ -33,10 +33,10 @@ class MovesKeys(HasRopes):
             layer_type: Which rope; needed where there are several.
             order: See `rotated`.
         """
-        turning = self._turning("k", k, layer_type, order)
-        check_frequencies(turning.config, old, new)
-        found = find_positions(self.ops, turning.config, positions, None, batch_and_seq(k, order)[1], k)
-        return self._moved(k, turning, turning.moved(found, old, new, k), order)
+        rope_angles = self._rope_angles("k", k, layer_type, order)
+        check_frequencies(rope_angles.config, old, new)
+        found = find_positions(self.ops, rope_angles.config, positions, None, batch_and_seq(k, order)[1], k)
+        return self._moved(k, rope_angles, rope_angles.moved(found, old, new, k), order)
 
     def shift(
         self, k: Array, delta: int | Array, *, seq_len: Lengths | None = None,
@@ -53,14 +53,14 @@ class MovesKeys(HasRopes):
             layer_type: Which rope; needed where there are several.
             order: See `rotated`.
         """
-        turning = self._turning("k", k, layer_type, order)
+        rope_angles = self._rope_angles("k", k, layer_type, order)
         _, seq = batch_and_seq(k, order)
         by = positions_from(self.ops, "delta", delta, 1, k).values
-        return self._moved(k, turning, turning.shifted(by, seq, find_lengths(self.ops, seq_len), k), order)
+        return self._moved(k, rope_angles, rope_angles.shifted(by, seq, find_lengths(self.ops, seq_len), k), order)
 
-    def _moved(self, k: Array, turning: Turning, source: Phase | Table, order: Order) -> Array:
+    def _moved(self, k: Array, rope_angles: RopeAngles, source: Phase | Table, order: Order) -> Array:
         how = {"in_place": True} if self.ops.in_place else {}
-        rope = turning.config
+        rope = rope_angles.config
         return rotate_by(
             self.ops, k, None, source, layout=rope.layout, side=rope.side, order=order, transpose=False, **how
         )

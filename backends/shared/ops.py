@@ -40,7 +40,7 @@ UNREADABLE: Final = (
 )
 
 Tables = tuple[Array, Array]
-"""turns and gains, see `rates.Rates`."""
+"""turns and attention_factors, see `tables.DeviceTables`."""
 
 
 class Ops(Protocol):
@@ -119,7 +119,7 @@ class Ops(Protocol):
         """Say whether the call is being traced into a graph, where a Python integer may stand for many values."""
 
     def tables_in_graph(self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: Array | None) -> Tables:
-        """Return `turns` and `gains` of `rates.host_rates(name, lengths)`, worked out whenever the graph runs.
+        """Return `turns` and `attention_factors` of `tables.host_tables(name, lengths)`, computed when the graph runs.
 
         Called where `compiling` says so.
         """

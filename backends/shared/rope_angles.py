@@ -8,7 +8,7 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import RowLengths, check_lengths
 from tightrope.backends.shared.ops import Array, Ops
 from tightrope.backends.shared.positions import Positions
-from tightrope.backends.shared.tables import Rates, RateTables, TableLengths
+from tightrope.backends.shared.tables import DeviceTables, TableCache, TableLengths
 from tightrope.backends.shared.trig import difference_table, product_table
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, Precision
@@ -22,7 +22,7 @@ _HISTORY: Final = (
 _EVERY_LENGTH: Final[TableLengths] = (None,)
 
 
-class Turning:
+class RopeAngles:
     """A rope with its schedule, the schedule's state, and the tables it has placed on devices.
 
     A copy, also through pickle, has the state and makes its own tables.
@@ -35,14 +35,14 @@ class Turning:
         self._precision = precision
         self._state = schedule.start if state is None else state
         self._advancing = Lock()
-        self._tables = RateTables(ops, schedule.config, precision, _known(schedule))
+        self._tables = TableCache(ops, schedule.config, precision, _known(schedule))
         # Coordinates are no integers: their angles cannot be exact, and are float32 whatever the precision.
         self._fractions = self._tables
         if schedule.config.fractional:
-            self._fractions = RateTables(ops, schedule.config, "float32", [_EVERY_LENGTH])
+            self._fractions = TableCache(ops, schedule.config, "float32", [_EVERY_LENGTH])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Turning, (self._ops, self.schedule, self._precision, self._state)
+        return RopeAngles, (self._ops, self.schedule, self._precision, self._state)
 
     def source(self, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Phase | Table:
         """Return the angles at positions: a phase where they are exact, else a table.
@@ -55,8 +55,8 @@ class Turning:
         if self._ops.is_float(positions.values):
             return self._products(positions.values, self._fractions.known(_EVERY_LENGTH, like), like)
         self._check(positions, lengths)
-        rates = self._rates(positions, lengths, like)
-        return self._at(positions.values, rates, like)
+        tables = self._tables_for(positions, lengths, like)
+        return self._at(positions.values, tables, like)
 
     def shifted(self, delta: Array, seq: int, lengths: RowLengths | None, like: Array) -> Phase | Table:
         """Return the angles by which keys turn when they move by delta positions.
@@ -67,8 +67,8 @@ class Turning:
             lengths: Tokens in context when the keys were rotated; read only where the frequencies follow it.
             like: An array on whose device the angles are wanted.
         """
-        rates = self._tables.unscaled(self._rates_of(lengths, like))
-        return self._at(self._ops.broadcast(delta, (1, delta.shape[1], seq)), rates, like)
+        tables = self._tables.unscaled(self._tables_of(lengths, like))
+        return self._at(self._ops.broadcast(delta, (1, delta.shape[1], seq)), tables, like)
 
     def moved(self, positions: Positions, old: Frequencies, new: Frequencies, like: Array) -> Phase | Table:
         """Return the angles by which keys at positions turn when old frequencies give way to new ones."""
@@ -83,32 +83,38 @@ class Turning:
         """Return cos and sin of what the others returned."""
         return source if isinstance(source, Table) else self._ops.table(source)
 
-    def _at(self, values: Array, rates: Rates, like: Array | None) -> Phase | Table:
-        if rates.rows is not None:
-            values, rates = self._matched(values, rates, rates.rows)
+    def _at(self, values: Array, tables: DeviceTables, like: Array | None) -> Phase | Table:
+        if tables.rows is not None:
+            values, tables = self._matched(values, tables, tables.rows)
         if self._precision == "exact":
-            return self._exact(values, rates, like)
-        return self._products(values, rates, like)
+            return self._exact(values, tables, like)
+        return self._products(values, tables, like)
 
-    def _products(self, values: Array, rates: Rates, like: Array | None) -> Table:
+    def _products(self, values: Array, tables: DeviceTables, like: Array | None) -> Table:
         axes = self._axes(values, like)
-        return product_table(self._ops, values, rates.turns, rates.gains, rates.rows, axes, unit=rates.unit)
+        return product_table(
+            self._ops, values, tables.turns, tables.attention_factors, tables.rows, axes, unscaled=tables.unscaled
+        )
 
-    def _exact(self, values: Array, rates: Rates, like: Array | None) -> Phase:
+    def _exact(self, values: Array, tables: DeviceTables, like: Array | None) -> Phase:
         return Phase(
-            positions=values, turns=rates.turns, gains=rates.gains, rows=rates.rows, axes=self._axes(values, like),
-            unit=rates.unit,
-        )  # fmt: skip
+            positions=values,
+            turns=tables.turns,
+            attention_factors=tables.attention_factors,
+            rows=tables.rows,
+            axes=self._axes(values, like),
+            unscaled=tables.unscaled,
+        )
 
     def _axes(self, values: Array, like: Array | None) -> Array | None:
         return self._tables.axes(like) if values.shape[0] > 1 else None
 
-    def _matched(self, values: Array, rates: Rates, rows: Array) -> tuple[Array, Rates]:
+    def _matched(self, values: Array, tables: DeviceTables, rows: Array) -> tuple[Array, DeviceTables]:
         """Return positions and choices of tables for the same number of rows: kernels read one of each per row."""
         axes, batch, seq = values.shape
         if batch == 1:
-            return self._ops.broadcast(values, (axes, rows.shape[0], seq)), rates
-        return values, rates if rows.shape[0] == batch else replace(rates, rows=self._ops.broadcast(rows, (batch,)))
+            return self._ops.broadcast(values, (axes, rows.shape[0], seq)), tables
+        return values, tables if rows.shape[0] == batch else replace(tables, rows=self._ops.broadcast(rows, (batch,)))
 
     def _check(self, positions: Positions, lengths: RowLengths | None) -> None:
         """Check lengths against positions, as far as that makes nobody wait for a device."""
@@ -119,7 +125,7 @@ class Turning:
             ends = self._ops.ends(positions.values)
         check_lengths(lengths, positions.values.shape[1], ends)
 
-    def _rates(self, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Rates:
+    def _tables_for(self, positions: Positions, lengths: RowLengths | None, like: Array | None) -> DeviceTables:
         """Return the frequencies that hold, and advance the schedule's state."""
         if self.schedule.fixed:
             return self._tables.known(self.schedule.fixed.lengths, like)
@@ -137,7 +143,7 @@ class Turning:
             plan, self._state = self.schedule.plan(lengths, self._state)
         return self._tables.planned(plan, like)
 
-    def _rates_of(self, lengths: RowLengths | None, like: Array) -> Rates:
+    def _tables_of(self, lengths: RowLengths | None, like: Array) -> DeviceTables:
         """Return the frequencies of given lengths; the schedule's state neither counts nor changes."""
         if self.schedule.fixed:
             return self._tables.known(self.schedule.fixed.lengths, like)
@@ -150,7 +156,9 @@ class Turning:
             return self._tables.traced(lengths, like)
         return self._tables.planned(self.schedule.by_row(lengths), like)
 
-    def _switched(self, boundary: int, positions: Positions, lengths: RowLengths | None, like: Array | None) -> Rates:
+    def _switched(
+        self, boundary: int, positions: Positions, lengths: RowLengths | None, like: Array | None
+    ) -> DeviceTables:
         """Choose between two tables on the device."""
         by_row = self._row_lengths(positions, lengths, like)
         if self.schedule.policy == "transformers":

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from tightrope.backends.shared.arguments import check_order, check_precision, check_rotatable
 from tightrope.backends.shared.ops import Array, Ops, Order
-from tightrope.backends.shared.rope_angles import Turning
+from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
@@ -18,10 +18,11 @@ class Ropes:
 
     def __init__(self, ops: Ops, model: ModelRope, precision: Precision, policy: Policy, switch: Switch) -> None:
         self.model = model
-        self.turnings = {
-            key: Turning(ops, FrequencySchedule(rope, policy, switch), precision) for key, rope in model.ropes.items()
+        self.rope_angles = {
+            key: RopeAngles(ops, FrequencySchedule(rope, policy, switch), precision)
+            for key, rope in model.ropes.items()
         }
-        self.only = next(iter(self.turnings)) if len(self.turnings) == 1 else None
+        self.only = next(iter(self.rope_angles)) if len(self.rope_angles) == 1 else None
 
 
 class HasRopes:
@@ -83,12 +84,12 @@ class HasRopes:
         )
         return "; ".join(ropes)
 
-    def _turning(self, name: str, x: Array, layer_type: str | None, order: Order) -> Turning:
-        """Return the rope that x is to be turned by, after a check that it can be."""
+    def _rope_angles(self, name: str, x: Array, layer_type: str | None, order: Order) -> RopeAngles:
+        """Return the rope that x is to be rotated by, after a check that it can be."""
         check_order(order)
-        turning = self._ropes.turnings[self._key(layer_type)]
-        check_rotatable(self.ops, name, x, turning.config.pairs, order)
-        return turning
+        rope_angles = self._ropes.rope_angles[self._key(layer_type)]
+        check_rotatable(self.ops, name, x, rope_angles.config.pairs, order)
+        return rope_angles
 
     def _key(self, layer_type: str | None) -> str:
         wanted = self.layer_type if layer_type is None else layer_type

@@ -15,16 +15,16 @@ from tightrope.backends.shared.arguments import (
     find_lengths,
     several,
 )
-from tightrope.backends.shared.key_cache import MovesKeys
+from tightrope.backends.shared.key_cache import KeyCacheMixin
 from tightrope.backends.shared.ops import Array, Order
 from tightrope.backends.shared.positions import Positions, find_positions
 from tightrope.backends.shared.query_scale import query_scale
-from tightrope.backends.shared.rope_angles import Turning
+from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
 from tightrope.rope.errors import RopeConfigError
 
 
-class Rotary(MovesKeys):
+class Rotary(KeyCacheMixin):
     """Rotates queries and keys by their positions; see `HasRopes` for how it is made."""
 
     def rotated(
@@ -58,12 +58,12 @@ class Rotary(MovesKeys):
         angles: Angles | tuple[Array, Array] | None, seq_len: Lengths | None,
         layer_type: str | None, order: Order, **how: Any,
     ) -> Any:  # fmt: skip
-        turning = self._turning("q", q, layer_type, order)
-        rope = turning.config
+        rope_angles = self._rope_angles("q", q, layer_type, order)
+        rope = rope_angles.config
         if k is not None:
             check_rotatable(self.ops, "k", k, rope.pairs, order)
         if angles is None:
-            source = turning.source(*self._placed(turning, q, positions, offset, seq_len, order), q)
+            source = rope_angles.source(*self._placed(rope_angles, q, positions, offset, seq_len, order), q)
         elif positions is None and offset is None and seq_len is None:
             source = given_table(self.ops, angles, self._key(layer_type), rope.pairs)
         else:
@@ -71,12 +71,12 @@ class Rotary(MovesKeys):
         return rotate_by(self.ops, q, k, source, layout=rope.layout, side=rope.side, order=order, **how)
 
     def _placed(
-        self, turning: Turning, x: Array, positions: Array | None, offset: int | Array | None,
+        self, rope_angles: RopeAngles, x: Array, positions: Array | None, offset: int | Array | None,
         seq_len: Lengths | None, order: Order,
     ) -> tuple[Positions, RowLengths | None]:  # fmt: skip
         """Return the positions of the tokens of x, and their lengths."""
         batch, seq = batch_and_seq(x, order)
-        found = find_positions(self.ops, turning.config, positions, offset, seq, x)
+        found = find_positions(self.ops, rope_angles.config, positions, offset, seq, x)
         lengths = find_lengths(self.ops, seq_len)
         if lengths is not None and several(lengths):
             check_lengths(lengths, seq if order == "thd" else batch, None)
@@ -101,7 +101,7 @@ class Rotary(MovesKeys):
         if length is not None and length < 0:
             raise RopeConfigError(f"length must be >= 0, got {length}")
         layer_type = self.layer_type if layer_type is None else layer_type
-        keys = self._ropes.turnings if layer_type is None else [self.model.key(layer_type)]
+        keys = self._ropes.rope_angles if layer_type is None else [self.model.key(layer_type)]
         lengths = find_lengths(self.ops, seq_len)
         return Angles({key: self._table(key, positions, offset, length, lengths) for key in keys})
 
@@ -123,9 +123,9 @@ class Rotary(MovesKeys):
         lengths: RowLengths | None,
     ) -> Table:  # fmt: skip
         """Return cos and sin of one rope."""
-        turning = self._ropes.turnings[key]
-        found = find_positions(self.ops, turning.config, positions, offset, length, None)
-        return turning.table(turning.source(found, lengths, found.values))
+        rope_angles = self._ropes.rope_angles[key]
+        found = find_positions(self.ops, rope_angles.config, positions, offset, length, None)
+        return rope_angles.table(rope_angles.source(found, lengths, found.values))
 
     def query_scale(self, positions: Array, layer_type: str | None = None) -> Array:
         """Return the factor on the query at each position (attention temperature): float32, of the positions' shape.

@@ -13,7 +13,7 @@ from tightrope.backends.shared.ops import Array, Ops, Values
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, Precision, frequencies
-from tightrope.rope.schedule import Plan
+from tightrope.rope.schedule import TableChoice
 
 _Value = TypeVar("_Value")
 
@@ -51,52 +51,52 @@ TableLengths = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
-class HostRates:
+class HostTables:
     """Tables of frequencies on the host.
 
     Attributes:
         turns: (tables, pairs): the bits of `rope.phase.turns` as int64; float32 inv_freq under precision "float32".
-        gains: (tables,) float32: the attention factor of each table.
-        unit: Every gain is 1.
+        attention_factors: (tables,) float32: the attention factor of each table.
+        unscaled: Every gain is 1.
     """
 
     turns: Values
-    gains: Values
-    unit: bool
+    attention_factors: Values
+    unscaled: bool
 
     @classmethod
     def at(cls, config: RopeConfig, lengths: TableLengths, precision: Precision) -> Self:
         """Return one table per length; None stands for the length of a type that follows none."""
         tables = [frequencies(config, length, precision=precision) for length in lengths]
         turns = [table.turns.view(np.int64) if precision == "exact" else table.inv_freq for table in tables]
-        gains = np.array([table.attention_factor for table in tables], np.float32)
-        return cls(Values.of(np.stack(turns)), Values.of(gains), bool((gains == 1).all()))
+        attention_factors = np.array([table.attention_factor for table in tables], np.float32)
+        return cls(Values.of(np.stack(turns)), Values.of(attention_factors), bool((attention_factors == 1).all()))
 
 
 @dataclass(frozen=True, eq=False)
-class Rates:
-    """`HostRates` on a device, and which table each batch row takes.
+class DeviceTables:
+    """`HostTables` on a device, and which table each batch row takes.
 
     Attributes:
-        turns: See `HostRates`.
-        gains: See `HostRates`.
-        unit: See `HostRates`.
+        turns: See `HostTables`.
+        attention_factors: See `HostTables`.
+        unscaled: See `HostTables`.
         rows: (rows,) int32; None: all rows take the first.
     """
 
     turns: Array
-    gains: Array
-    unit: bool
+    attention_factors: Array
+    unscaled: bool
     rows: Array | None = None
 
 
-class RateTables:
+class TableCache:
     """The tables of one rope on the devices where they were used.
 
     Args:
         ops: The framework.
         config: The rope.
-        precision: See `HostRates`.
+        precision: See `HostTables`.
         known: Tables that are there for good; a compiler takes them for constants.
     """
 
@@ -104,29 +104,31 @@ class RateTables:
         self._ops = ops
         self._config = config
         self._precision = precision
-        self._host = {lengths: HostRates.at(config, lengths, precision) for lengths in known}
+        self._host = {lengths: HostTables.at(config, lengths, precision) for lengths in known}
         pair_axes = config.mrope.pair_axes(config.pairs) if config.mrope else ()
         self._axes = Values.of(np.array(pair_axes, np.int32))
         self._name = _named(config, precision)
         self._kept: dict[Hashable, Any] = {}
-        self._recent: Store[Rates] = Store(_RECENT)
+        self._recent: Store[DeviceTables] = Store(_RECENT)
 
-    def known(self, lengths: TableLengths, like: Array | None) -> Rates:
+    def known(self, lengths: TableLengths, like: Array | None) -> DeviceTables:
         """Return tables that were known from the start."""
         return self._keep(self._kept, lengths, like, lambda: self._placed(self._host[lengths], like))
 
-    def planned(self, plan: Plan, like: Array | None) -> Rates:
+    def planned(self, plan: TableChoice, like: Array | None) -> DeviceTables:
         """Return the tables of a plan, and which row takes which."""
         return self._keep(self._recent, plan, like, lambda: self._planned(plan, like))
 
-    def traced(self, lengths: list[int], like: Array | None) -> Rates:
+    def traced(self, lengths: list[int], like: Array | None) -> DeviceTables:
         """Return a table for each row, by lengths that are known only when the graph in the making runs."""
         exact = self._precision == "exact"
-        turns, gains = self._ops.tables_in_graph(self._name, lengths, self._config.pairs, exact=exact, like=like)
+        turns, attention_factors = self._ops.tables_in_graph(
+            self._name, lengths, self._config.pairs, exact=exact, like=like
+        )
         rows = None if len(lengths) == 1 else self._ops.int32(self._ops.arange(0, len(lengths), like))
-        return Rates(turns, gains, unit=False, rows=rows)
+        return DeviceTables(turns, attention_factors, unscaled=False, rows=rows)
 
-    def between(self, old: Frequencies, new: Frequencies, like: Array | None) -> Rates:
+    def between(self, old: Frequencies, new: Frequencies, like: Array | None) -> DeviceTables:
         """Return the table that leads from old to new: R(new) R(old)⁻¹ is a rotation by the difference.
 
         It is taken in 64 bits, before anything is rounded; the attention factor changes by new / old.
@@ -134,21 +136,23 @@ class RateTables:
         return self._keep(self._recent, (old, new), like, lambda: self._placed(_difference(old, new), like))
 
     @staticmethod
-    def unscaled(rates: Rates) -> Rates:
+    def unscaled(tables: DeviceTables) -> DeviceTables:
         """Return the tables with attention factors of 1."""
-        return replace(rates, gains=rates.gains / rates.gains, unit=True)
+        return replace(tables, attention_factors=tables.attention_factors / tables.attention_factors, unscaled=True)
 
     def axes(self, like: Array | None) -> Array:
         """Return (pairs,) int32: the position axis that turns each pair."""
         return self._keep(self._kept, "axes", like, lambda: self._ops.array(self._axes, like))
 
-    def _planned(self, plan: Plan, like: Array | None) -> Rates:
-        host = HostRates.at(self._config, plan.lengths, self._precision)
+    def _planned(self, plan: TableChoice, like: Array | None) -> DeviceTables:
+        host = HostTables.at(self._config, plan.lengths, self._precision)
         rows = None if plan.rows is None else self._ops.array(Values.of(np.array(plan.rows, np.int32)), like)
         return self._placed(host, like, rows)
 
-    def _placed(self, host: HostRates, like: Array | None, rows: Array | None = None) -> Rates:
-        return Rates(self._ops.array(host.turns, like), self._ops.array(host.gains, like), host.unit, rows)
+    def _placed(self, host: HostTables, like: Array | None, rows: Array | None = None) -> DeviceTables:
+        return DeviceTables(
+            self._ops.array(host.turns, like), self._ops.array(host.attention_factors, like), host.unscaled, rows
+        )
 
     def _keep(
         self, kept: dict[Hashable, Any] | Store[Any], key: Hashable, like: Array | None, make: Callable[[], _Made]
@@ -162,10 +166,10 @@ class RateTables:
         return found
 
 
-def _difference(old: Frequencies, new: Frequencies) -> HostRates:
+def _difference(old: Frequencies, new: Frequencies) -> HostTables:
     turns = (new.turns - old.turns).view(np.int64)[None]
     gain = np.array([new.attention_factor / old.attention_factor], np.float32)
-    return HostRates(Values.of(turns), Values.of(gain), bool(gain[0] == 1))
+    return HostTables(Values.of(turns), Values.of(gain), bool(gain[0] == 1))
 
 
 # What a graph knows a rope by: the same name for equal ropes, in every process that runs the graph.
@@ -178,7 +182,7 @@ def _named(config: RopeConfig, precision: Precision) -> str:
     return name
 
 
-def host_rates(name: str, lengths: tuple[int, ...]) -> HostRates:
+def host_tables(name: str, lengths: tuple[int, ...]) -> HostTables:
     """Return the tables of the rope that a graph knows by that name, one per length.
 
     Raises:
@@ -188,4 +192,4 @@ def host_rates(name: str, lengths: tuple[int, ...]) -> HostRates:
         raise RopeConfigError("this graph follows the length of a rope that this process has not made: make it first")
     config, precision = _NAMED[name]
     keys = tuple(config.scaling.effective_length(config, length) for length in lengths)
-    return HostRates.at(config, keys, precision)
+    return HostTables.at(config, keys, precision)

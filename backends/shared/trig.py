@@ -20,9 +20,9 @@ _UNIT_LOWER: Final = _UNIT - _UNIT_UPPER
 def table(ops: Ops, phase: Phase) -> Table:
     """Return cos and sin of exact phases, attention factor in; at most 1e-7 off where that is 1."""
     # The arithmetic shift keeps the sign: the top 32 bits are −½ … ½ turn, with room in int64 for what is added.
-    turned = by_pair(ops, ops.int64(phase.positions), phase.axes) * by_row(phase.turns, phase.rows)
-    cos, sin = ops.cos_sin(turned >> 32)
-    return scaled(cos, sin, phase.gains, phase.rows, unit=phase.unit)
+    rotated = by_pair(ops, ops.int64(phase.positions), phase.axes) * by_row(phase.turns, phase.rows)
+    cos, sin = ops.cos_sin(rotated >> 32)
+    return scaled(cos, sin, phase.attention_factors, phase.rows, unscaled=phase.unscaled)
 
 
 def cos_sin(ops: Ops, top: Array) -> tuple[Array, Array]:
@@ -51,11 +51,18 @@ def _radians(ops: Ops, units: Array) -> Array:
 
 
 def product_table(
-    ops: Ops, positions: Array, inv_freq: Array, gains: Array, rows: Array | None, axes: Array | None, *, unit: bool
+    ops: Ops,
+    positions: Array,
+    inv_freq: Array,
+    attention_factors: Array,
+    rows: Array | None,
+    axes: Array | None,
+    *,
+    unscaled: bool,
 ) -> Table:
     """Return cos and sin of float32(position) · inv_freq, rounded to float32 at each step as transformers does."""
     angles = by_pair(ops, ops.float32(positions), axes) * by_row(inv_freq, rows)
-    return scaled(ops.cos(angles), ops.sin(angles), gains, rows, unit=unit)
+    return scaled(ops.cos(angles), ops.sin(angles), attention_factors, rows, unscaled=unscaled)
 
 
 def difference_table(
@@ -72,11 +79,11 @@ def difference_table(
     return Table(cos=(cos_b * cos_a + sin_b * sin_a) * gain, sin=(sin_b * cos_a - cos_b * sin_a) * gain)
 
 
-def scaled(cos: Array, sin: Array, gains: Array, rows: Array | None, *, unit: bool) -> Table:
+def scaled(cos: Array, sin: Array, attention_factors: Array, rows: Array | None, *, unscaled: bool) -> Table:
     """Return the table with each row's attention factor in it."""
-    if unit:
+    if unscaled:
         return Table(cos=cos, sin=sin)
-    gain = by_row(gains[:, None], rows)
+    gain = by_row(attention_factors[:, None], rows)
     return Table(cos=cos * gain, sin=sin * gain)
 
 

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import Order
-from tightrope.backends.shared.tables import host_rates
+from tightrope.backends.shared.tables import host_tables
 from tightrope.backends.torch import operations as eager
 from tightrope.backends.torch.constants import place_values
 from tightrope.backends.torch.kernels import cpu as native
@@ -26,7 +26,7 @@ def serve(*tensors: torch.Tensor) -> bool:
     return any(isinstance(x, FakeTensor) for x in tensors)
 
 
-def _kernel() -> native.Kernel:
+def _kernel() -> native.CpuKernel:
     # A graph may have been exported where the kernel is, and run where it is not.
     if native.kernel is None:
         raise BackendUnavailable("this graph holds Tightrope's C kernel, which is not here: install with a C compiler")
@@ -74,12 +74,12 @@ rotate.register_autograd(_turn_back, setup_context=_keep)
 def cos_sin(
     positions: torch.Tensor,
     turns: torch.Tensor,
-    gains: torch.Tensor,
+    attention_factors: torch.Tensor,
     rows: torch.Tensor | None,
     axes: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cos and sin of a phase; arguments as in `Phase`."""
-    phase = Phase(positions=positions, turns=turns, gains=gains, rows=rows, axes=axes)
+    phase = Phase(positions=positions, turns=turns, attention_factors=attention_factors, rows=rows, axes=axes)
     table = _kernel().cos_sin(phase)
     return table.cos, table.sin
 
@@ -93,9 +93,12 @@ def _(positions: torch.Tensor, turns: torch.Tensor, *_: Any) -> tuple[torch.Tens
 def table(phase: Phase) -> Table:
     """Return cos and sin of a phase, by the operator."""
     # Constants that one function made share a name in a graph, which torch 2.13 refuses; views of them do not.
-    turns, gains = phase.turns.view_as(phase.turns), phase.gains.view_as(phase.gains)
+    turns, attention_factors = (
+        phase.turns.view_as(phase.turns),
+        phase.attention_factors.view_as(phase.attention_factors),
+    )
     axes = None if phase.axes is None else phase.axes.view_as(phase.axes)
-    cos, sin = cos_sin(phase.positions, turns, gains, phase.rows, axes)
+    cos, sin = cos_sin(phase.positions, turns, attention_factors, phase.rows, axes)
     return Table(cos=cos, sin=sin)
 
 
@@ -104,9 +107,9 @@ def table(phase: Phase) -> Table:
 def tables(
     like: torch.Tensor, name: str, lengths: Sequence[int], pairs: int, exact: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `turns` (lengths, pairs) and `gains` (lengths,) of `rates.host_rates`, on the device of `like`."""
-    host = host_rates(name, tuple(lengths))
-    return place_values(host.turns, like.device), place_values(host.gains, like.device)
+    """Return `turns` (lengths, pairs) and `attention_factors` (lengths,) of `host_tables`, on the device of `like`."""
+    host = host_tables(name, tuple(lengths))
+    return place_values(host.turns, like.device), place_values(host.attention_factors, like.device)
 
 
 @tables.register_fake

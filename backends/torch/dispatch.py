@@ -39,11 +39,11 @@ def rotate_pair(
     kernel = native.serving(xs, angles) or gpu.serving(xs, angles)
     how = How(layout, side, order, transpose)
     if kernel is not None:
-        turned = _launched(kernel, xs, angles, how, in_place)
+        rotated = _launched(kernel, xs, angles, how, in_place)
     else:
         table = angles if isinstance(angles, Table) else ops.table(angles)
-        turned = _rotated(xs, table, how, in_place=in_place)
-    return turned[0], turned[1] if k is not None else None
+        rotated = _rotated(xs, table, how, in_place=in_place)
+    return rotated[0], rotated[1] if k is not None else None
 
 
 def rotate_at_once(
@@ -88,7 +88,11 @@ def _check_apart(q: torch.Tensor, k: torch.Tensor | None) -> None:
 
 
 def _launched(
-    kernel: native.Kernel | gpu.Kernel, xs: tuple[torch.Tensor, ...], angles: Phase | Table, how: How, in_place: bool
+    kernel: native.CpuKernel | gpu.GpuKernel,
+    xs: tuple[torch.Tensor, ...],
+    angles: Phase | Table,
+    how: How,
+    in_place: bool,
 ) -> tuple[torch.Tensor, ...]:
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
     layout, side, order, transpose = how
@@ -108,8 +112,8 @@ def _rotated(xs: tuple[torch.Tensor, ...], table: Table, how: How, *, in_place: 
         ys = tuple(operators.rotate(x, table.cos, table.sin, *how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     if differentiable and not _watched():
-        turned: tuple[torch.Tensor, ...] = _apply(how, table.cos, table.sin, *xs)
-        return turned
+        rotated: tuple[torch.Tensor, ...] = _apply(how, table.cos, table.sin, *xs)
+        return rotated
     return _computed(xs, table.cos, table.sin, how, in_place=in_place)
 
 

@@ -44,7 +44,7 @@ class RotaryEmbedding(Rotary, torch.nn.Module):
         """As written for all frameworks; by angles that exist, which a step has for every layer, at once."""
         if angles is not None and positions is None and offset is None and seq_len is None:
             key = self._key(layer_type)
-            rope, table = self._ropes.turnings[key].config, _given(angles, key)
+            rope, table = self._ropes.rope_angles[key].config, _given(angles, key)
             done = rotate_at_once(
                 q, k, table, pairs=rope.pairs, layout=rope.layout, side=rope.side, order=order, **how
             )  # fmt: skip

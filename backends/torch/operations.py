@@ -52,10 +52,10 @@ def rotated(
     x1, x2 = x[..., first].to(working), x[..., second].to(working)
     s = -sin if transpose else sin
     y1, y2 = (x1 * cos - x2 * s).to(x.dtype), (x1 * s + x2 * cos).to(x.dtype)
-    turned = torch.cat((y1, y2), -1) if layout == "half" else torch.stack((y1, y2), -1).flatten(-2)
+    rotated = torch.cat((y1, y2), -1) if layout == "half" else torch.stack((y1, y2), -1).flatten(-2)
     if width == 2 * pairs:
-        return turned
-    return torch.cat((turned, x[..., 2 * pairs :]) if side == "head" else (x[..., : width - 2 * pairs], turned), -1)
+        return rotated
+    return torch.cat((rotated, x[..., 2 * pairs :]) if side == "head" else (x[..., : width - 2 * pairs], rotated), -1)
 
 
 def beside(part: torch.Tensor, order: Order) -> torch.Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tightrope.rope.errors import ExtraMissing, RopeConfigError
-from tightrope.rope.support.extras import require
+from tightrope.rope.support.extras import import_extra
 
 # The hub's own rule for "organisation/name"; no file of a checkout ends like that by accident.
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -25,7 +25,7 @@ def fetch_config(name: str) -> Path:
         RopeConfigError: huggingface_hub is not installed, or it has no such file: offline, unknown, not allowed.
     """
     try:
-        hub = require("huggingface_hub", extra="hub", purpose="models of the Hugging Face hub")
+        hub = import_extra("huggingface_hub", extra="hub", purpose="models of the Hugging Face hub")
     except ExtraMissing as error:
         raise RopeConfigError(f"no such file or folder, and {error}", source=name) from error
     try:

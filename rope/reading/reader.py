@@ -6,12 +6,12 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.gguf.model import read_gguf
 from tightrope.rope.reading.huggingface.model import (
-    _read_sheet,
+    _read_section,
     _text_part,
 )
 from tightrope.rope.reading.huggingface.params_json import in_usual_words, is_native
 from tightrope.rope.reading.huggingface.towers import Tower, bare_tower, tower_part
-from tightrope.rope.reading.section import Findings, Sheet
+from tightrope.rope.reading.section import Findings, Section
 from tightrope.rope.reading.source import gguf_path, load
 from tightrope.rope.support.validation import one_of, require
 
@@ -42,8 +42,8 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
         raise RopeConfigError("tower needs a config.json; a GGUF file is read for its text", source=str(gguf))
     config, name = load(source)
     findings = Findings()
-    part = _part(Sheet(config, findings), tower)
-    model = None if part is None else _read_sheet(part, findings, strict)
+    part = _part(Section(config, findings), tower)
+    model = None if part is None else _read_section(part, findings, strict)
     if strict or findings.problems:  # what is missing may be there under a misspelt name
         findings.problems.extend(findings.unknown)
     if findings.problems or model is None:
@@ -53,10 +53,10 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
     return model
 
 
-def _part(sheet: Sheet, tower: Tower | None) -> Sheet | None:
+def _part(section: Section, tower: Tower | None) -> Section | None:
     """Return the part of a model that is meant, in the usual words; None, and a problem, where there is none."""
     if tower is not None:
-        return tower_part(sheet, tower)
-    if is_native(sheet.values):
-        return in_usual_words(sheet)
-    return bare_tower(sheet) or _text_part(sheet)
+        return tower_part(section, tower)
+    if is_native(section.values):
+        return in_usual_words(section)
+    return bare_tower(section) or _text_part(section)

@@ -42,7 +42,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Section:
     """A JSON object, where it stands, and where to report.
 
     Every getter takes several names and returns the first value that is not null (null means absent in every published

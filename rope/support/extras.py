@@ -6,7 +6,7 @@ from types import ModuleType
 from tightrope.rope.errors import ExtraMissing
 
 
-def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import and return a module.
 
     Args:

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 
-def plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """Return a value with null for infinities and NaN, which JSON lacks, however deep they lie."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -109,21 +109,21 @@ OFFSETS = [7, np.array(7), np.array([7]), np.array([7, 7])]
 @pytest.mark.parametrize("offset", OFFSETS, ids=["int", "0-d", "(1,)", "(batch,)"])
 def test_every_form_of_offset_means_the_same(backend, offset):
     q = np.random.default_rng(0).standard_normal((2, 1, 3, 8)).astype(np.float32)
-    assert np.array_equal(turned(backend, q, offset=offset), turned(backend, q, positions=np.arange(7, 10)))
+    assert np.array_equal(rotated(backend, q, offset=offset), rotated(backend, q, positions=np.arange(7, 10)))
 
 
 def test_offsets_may_differ_by_row_and_be_negative(backend):
     q = np.random.default_rng(0).standard_normal((2, 1, 3, 8)).astype(np.float32)
     positions = np.array([[-2, -1, 0], [5, 6, 7]])
-    assert np.array_equal(turned(backend, q, offset=np.array([-2, 5])), turned(backend, q, positions=positions))
+    assert np.array_equal(rotated(backend, q, offset=np.array([-2, 5])), rotated(backend, q, positions=positions))
 
 
 def test_without_positions_they_start_at_zero(backend):
     q = np.random.default_rng(0).standard_normal((2, 1, 3, 8)).astype(np.float32)
-    assert np.array_equal(turned(backend, q), turned(backend, q, positions=np.arange(3)))
+    assert np.array_equal(rotated(backend, q), rotated(backend, q, positions=np.arange(3)))
 
 
-def turned(backend, q, **arguments):
+def rotated(backend, q, **arguments):
     device = backend.devices()[0]
     arguments = {
         name: backend.asarray(value, "int64", device) if isinstance(value, np.ndarray) else value

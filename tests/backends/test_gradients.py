@@ -31,7 +31,7 @@ class Bench:
     def vjp(self, function, inputs, cotangents):
         return self.backend.vjp(function, [self.array(x) for x in inputs], [self.array(g) for g in cotangents])
 
-    def turned(self, *xs):
+    def rotated(self, *xs):
         return self.module(*xs, positions=self.positions)
 
 
@@ -40,7 +40,7 @@ class Bench:
 def test_gradient_is_the_transposed_rotation(backend, dtype, case):
     bench = Bench(backend, case, dtype)
     cotangent = reference.round_to(case.q[..., ::-1], dtype)
-    (got,) = bench.vjp(bench.turned, [case.q], [cotangent])
+    (got,) = bench.vjp(bench.rotated, [case.q], [cotangent])
     expected = back(case.rope, cotangent, case.positions)
     assert apart(backend.to_numpy(got), expected, pair_norms(cotangent, case.rope), dtype) <= tolerances.gradient(dtype)
 
@@ -49,7 +49,7 @@ def test_gradient_is_the_transposed_rotation(backend, dtype, case):
 def test_gradients_of_q_and_k_are_their_own(backend, case):
     bench = Bench(backend, case)
     k = case.q[:, :1] + 1
-    q_gradient, k_gradient = bench.vjp(bench.turned, [case.q, k], [case.q, 3 * k])
+    q_gradient, k_gradient = bench.vjp(bench.rotated, [case.q, k], [case.q, 3 * k])
     for got, cotangent in ((q_gradient, case.q), (k_gradient, 3 * k)):
         expected = back(case.rope, cotangent, case.positions)
         assert apart(backend.to_numpy(got), expected, pair_norms(cotangent, case.rope)) <= tolerances.gradient()
@@ -62,8 +62,8 @@ def test_second_order(backend, case):
     v = bench.array(case.q[..., ::-1].copy())
 
     def first(x):
-        turned = bench.turned(x)
-        return differentiated(backend, bench.turned, x, turned)
+        rotated = bench.rotated(x)
+        return differentiated(backend, bench.rotated, x, rotated)
 
     (got,) = bench.vjp(lambda x: (first(x) * v).sum(), [case.q], [np.ones((), np.float32)])
     value = backend.to_numpy(v)

@@ -34,7 +34,7 @@ class Bench:
     def array(self, values, dtype="int64"):
         return self.backend.asarray(np.asarray(values), dtype, self.device)
 
-    def turned(self, q, **arguments):
+    def rotated(self, q, **arguments):
         return self.backend.to_numpy(self.module(self.array(q, "float32"), **arguments))
 
     def angles(self, at, **arguments):
@@ -50,9 +50,9 @@ def q(*shape):
 def test_a_row_turns_as_if_it_were_alone(backend, config, offsets, seq):
     bench = Bench(backend, config)
     x = q(len(offsets), 2, seq, 8)
-    together = bench.turned(x, offset=bench.array(offsets))
+    together = bench.rotated(x, offset=bench.array(offsets))
     for row, offset in enumerate(offsets):
-        assert np.array_equal(together[row], bench.turned(x[row : row + 1], offset=bench.array([offset]))[0])
+        assert np.array_equal(together[row], bench.rotated(x[row : row + 1], offset=bench.array([offset]))[0])
 
 
 @both
@@ -61,7 +61,7 @@ def test_rewinding_and_jumping_leave_no_trace(backend, config, calls):
     used = Bench(backend, config)
     for offset, seq in calls:
         assert np.array_equal(
-            used.turned(q(1, 1, seq, 8), offset=offset), Bench(backend, config).turned(q(1, 1, seq, 8), offset=offset)
+            used.rotated(q(1, 1, seq, 8), offset=offset), Bench(backend, config).rotated(q(1, 1, seq, 8), offset=offset)
         )
 
 
@@ -104,12 +104,12 @@ def test_a_batch_of_short_and_long_rows_has_a_table_per_row(backend, config):
 
 @both
 def test_with_the_final_length_prefill_equals_decode(backend, config):
-    """Without it, it cannot: the first tokens were turned before anyone knew how long the sequence would become."""
+    """Without it, it cannot: the first tokens were rotated before anyone knew how long the sequence would become."""
     bench = Bench(backend, config)
     x = q(1, 1, 40, 8)
-    whole = bench.turned(x, offset=0)
-    known = [bench.turned(x[:, :, t : t + 1], offset=t, seq_len=40) for t in range(40)]
-    unknown = [bench.turned(x[:, :, t : t + 1], offset=t) for t in range(40)]
+    whole = bench.rotated(x, offset=0)
+    known = [bench.rotated(x[:, :, t : t + 1], offset=t, seq_len=40) for t in range(40)]
+    unknown = [bench.rotated(x[:, :, t : t + 1], offset=t) for t in range(40)]
     norms = pair_norms(x, config)
     assert apart(np.concatenate(known, 2), whole, norms) <= tolerances.two_rotations() * 1.25
     early = np.concatenate(unknown, 2)[:, :, :ORIGINAL]
@@ -120,8 +120,8 @@ def test_with_the_final_length_prefill_equals_decode(backend, config):
 def test_chunks_of_a_prefill_equal_the_whole(backend, config):
     bench = Bench(backend, config)
     x = q(1, 2, 40, 8)
-    whole = bench.turned(x, seq_len=40)
-    chunks = [bench.turned(x[:, :, at], positions=at, seq_len=40) for at in positions.chunks(40, 7)]
+    whole = bench.rotated(x, seq_len=40)
+    chunks = [bench.rotated(x[:, :, at], positions=at, seq_len=40) for at in positions.chunks(40, 7)]
     assert apart(np.concatenate(chunks, 2), whole, pair_norms(x, config)) <= tolerances.two_rotations() * 1.25
 
 
@@ -131,10 +131,10 @@ def test_padding_changes_no_token(backend, config, side):
     bench = Bench(backend, config)
     x = q(2, 1, 20, 8)
     lengths = [20, 5]
-    turned = bench.turned(x, positions=positions.padded(lengths, side=side))
+    rotated = bench.rotated(x, positions=positions.padded(lengths, side=side))
     for row, length in enumerate(lengths):
         kept = slice(20 - length, None) if side == "left" else slice(0, length)
-        assert np.array_equal(turned[row : row + 1, :, kept], bench.turned(x[row : row + 1, :, kept], offset=0))
+        assert np.array_equal(rotated[row : row + 1, :, kept], bench.rotated(x[row : row + 1, :, kept], offset=0))
 
 
 @both
@@ -142,10 +142,10 @@ def test_packed_sequences_turn_as_each_by_itself(backend, config):
     bench = Bench(backend, config)
     x = q(26, 2, 8)
     at, lengths = positions.packed([0, 20, 21, 26])
-    turned = bench.turned(x, positions=at, seq_len=lengths, order="thd")
+    rotated = bench.rotated(x, positions=at, seq_len=lengths, order="thd")
     for start, stop in ((0, 20), (20, 21), (21, 26)):
-        alone = bench.turned(x[start:stop], order="thd")
-        assert np.array_equal(turned[start:stop], alone)
+        alone = bench.rotated(x[start:stop], order="thd")
+        assert np.array_equal(rotated[start:stop], alone)
 
 
 @both
@@ -153,28 +153,28 @@ def test_packed_sequences_turn_as_each_by_itself(backend, config):
 def test_shards_equal_the_whole(backend, config, scheme):
     bench = Bench(backend, config)
     x = q(1, 2, 24, 8)
-    whole = bench.turned(x, seq_len=24)
+    whole = bench.rotated(x, seq_len=24)
     for at in positions.shards(24, 3, scheme=scheme):
-        assert np.array_equal(bench.turned(x[:, :, at], positions=at, seq_len=24), whole[:, :, at])
+        assert np.array_equal(bench.rotated(x[:, :, at], positions=at, seq_len=24), whole[:, :, at])
 
 
 @both
 def test_keys_of_a_window_keep_their_global_positions(backend, config):
     bench = Bench(backend, config)
     x = q(1, 2, 24, 8)
-    whole = bench.turned(x, seq_len=24)
+    whole = bench.rotated(x, seq_len=24)
     for ring in (False, True):
         at = positions.window(24, 7, ring=ring)
-        assert np.array_equal(bench.turned(x[:, :, at], positions=at, seq_len=24), whole[:, :, at])
+        assert np.array_equal(bench.rotated(x[:, :, at], positions=at, seq_len=24), whole[:, :, at])
 
 
 @both
 def test_two_threads_with_two_lengths_share_a_module(backend, config):
     bench = Bench(backend, config)
-    expected = {offset: Bench(backend, config).turned(q(), offset=offset) for offset in (2, 30)}
+    expected = {offset: Bench(backend, config).rotated(q(), offset=offset) for offset in (2, 30)}
 
     def work(offset):
-        return all(np.array_equal(bench.turned(q(), offset=offset), expected[offset]) for _ in range(50))
+        return all(np.array_equal(bench.rotated(q(), offset=offset), expected[offset]) for _ in range(50))
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(work, [2, 30, 30, 2]))
@@ -195,21 +195,21 @@ def test_two_threads_with_two_lengths_share_a_module(backend, config):
 def test_lengths_that_cannot_be_are_refused(backend, config, arguments, message):
     bench = Bench(backend, config)
     with pytest.raises(RopeConfigError, match=message):
-        bench.turned(q(), **arguments(bench))
+        bench.rotated(q(), **arguments(bench))
 
 
 def test_tables_of_lengths_stay_bounded(backend):
     bench = Bench(backend, FOLLOWING["dynamic"])
     for length in range(20, 400):
         bench.module.angles(offset=length, length=1)
-    kept = bench.module._ropes.turnings["default"]._tables._recent
+    kept = bench.module._ropes.rope_angles["default"]._tables._recent
     assert len(kept._values) <= 64
 
 
 @pytest.mark.parametrize("arguments", [{"offset": 7}, {"positions": np.arange(7, 11)}, {"offset": 7, "seq_len": 11}])
 def test_a_static_type_neither_plans_nor_reads_a_length(backend, arguments, monkeypatch):
     bench = Bench(backend, rope())
-    expected = bench.turned(q(), **arguments)
+    expected = bench.rotated(q(), **arguments)
 
     def asked(*_, **__):
         raise AssertionError("the schedule was asked")
@@ -218,4 +218,4 @@ def test_a_static_type_neither_plans_nor_reads_a_length(backend, arguments, monk
         monkeypatch.setattr(FrequencySchedule, name, asked)
     for name in ("numbers", "largest_by_row", "ends"):
         monkeypatch.setattr(type(bench.module.ops), name, asked)
-    assert np.array_equal(bench.turned(q(), **arguments), expected)
+    assert np.array_equal(bench.rotated(q(), **arguments), expected)

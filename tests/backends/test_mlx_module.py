@@ -87,16 +87,16 @@ def test_a_compiled_function_cannot_read_lengths_and_says_so(backend):
     compiled = mx.compile(lambda x, offset: rotary(x, offset=offset))
     with pytest.raises(RopeConfigError, match="give seq_len, or compute angles outside"):
         compiled(q(), mx.array(3))
-    turned = mx.compile(lambda x, offset: rotary(x, offset=offset, seq_len=5000))(q(), mx.array(4990))
-    assert close(rope(), turned, rotary(q(), offset=4990, seq_len=5000), q())
+    rotated = mx.compile(lambda x, offset: rotary(x, offset=offset, seq_len=5000))(q(), mx.array(4990))
+    assert close(rope(), rotated, rotary(q(), offset=4990, seq_len=5000), q())
 
 
 def test_compiled_gradients_are_the_same(backend):
     rotary = backend.RotaryEmbedding(rope())
 
     def loss(x, y, offset):
-        turned_x, turned_y = rotary(x, y, offset=offset)
-        return (turned_x**2).sum() + mx.sin(turned_y).sum()
+        rotated_x, rotated_y = rotary(x, y, offset=offset)
+        return (rotated_x**2).sum() + mx.sin(rotated_y).sum()
 
     gradient = mx.grad(loss, argnums=(0, 1))
     x, y, offset = q(), q(2, 1, 4, 8), mx.array([3, -2])
@@ -120,8 +120,8 @@ def test_jvp_is_the_rotation_of_the_tangent(backend):
 
 def test_float64_stays_float64(backend):
     with mx.stream(mx.cpu):
-        turned = backend.RotaryEmbedding(rope())(q().astype(mx.float64), offset=3)
-        assert turned.dtype == mx.float64
+        rotated = backend.RotaryEmbedding(rope())(q().astype(mx.float64), offset=3)
+        assert rotated.dtype == mx.float64
 
 
 @pytest.mark.parametrize("dtype", ["uint32", "uint64", "int16", "uint8"])

@@ -30,7 +30,7 @@ class Bench:
     def keys(self, k):
         return self.array(k, "float32")
 
-    def turned(self, k, **arguments):
+    def rotated(self, k, **arguments):
         return self.module(self.keys(k), **arguments)
 
     def numpy(self, array):
@@ -52,9 +52,9 @@ def test_keys_cross_the_boundary_of_longrope(backend, old, new):
     bench = Bench(backend, LONG)
     at = np.arange(4)
     moved = bench.module.rerotate(
-        bench.turned(k(), positions=at, seq_len=old), at, frequencies(LONG, old), frequencies(LONG, new)
+        bench.rotated(k(), positions=at, seq_len=old), at, frequencies(LONG, old), frequencies(LONG, new)
     )
-    check(LONG, bench.numpy(moved), bench.numpy(bench.turned(k(), positions=at, seq_len=new)))
+    check(LONG, bench.numpy(moved), bench.numpy(bench.rotated(k(), positions=at, seq_len=new)))
 
 
 @given(offset=FAR, old=st.integers(1, 10**6), new=st.integers(1, 10**6))
@@ -111,28 +111,28 @@ def test_a_detour_leads_to_the_same_place(backend, place):
 def test_a_shift_is_the_rotation_at_the_other_position(backend, offset, delta):
     config = rope(layout="interleaved", head_dim=10, side="tail")
     bench = Bench(backend, config)
-    shifted = bench.module.shift(bench.turned(k(2, 3, 4, 10), offset=offset), delta)
-    check(config, bench.numpy(shifted), bench.numpy(bench.turned(k(2, 3, 4, 10), offset=offset + delta)))
+    shifted = bench.module.shift(bench.rotated(k(2, 3, 4, 10), offset=offset), delta)
+    check(config, bench.numpy(shifted), bench.numpy(bench.rotated(k(2, 3, 4, 10), offset=offset + delta)))
 
 
 def test_rows_may_shift_by_different_distances(backend):
     bench = Bench(backend, rope())
-    shifted = bench.module.shift(bench.turned(k(), offset=100), bench.array([-30, 5]))
-    check(rope(), bench.numpy(shifted), bench.numpy(bench.turned(k(), offset=bench.array([70, 105]))))
+    shifted = bench.module.shift(bench.rotated(k(), offset=100), bench.array([-30, 5]))
+    check(rope(), bench.numpy(shifted), bench.numpy(bench.rotated(k(), offset=bench.array([70, 105]))))
 
 
 def test_a_shift_keeps_the_attention_factor(backend):
     bench = Bench(backend, LONG)
-    shifted = bench.module.shift(bench.turned(k(), offset=3, seq_len=20), 5, seq_len=20)
-    check(LONG, bench.numpy(shifted), bench.numpy(bench.turned(k(), offset=8, seq_len=20)))
+    shifted = bench.module.shift(bench.rotated(k(), offset=3, seq_len=20), 5, seq_len=20)
+    check(LONG, bench.numpy(shifted), bench.numpy(bench.rotated(k(), offset=8, seq_len=20)))
 
 
 def test_a_shift_neither_reads_nor_changes_history(backend):
     bench = Bench(backend, GROWING, policy="transformers")
-    bench.turned(k(), offset=100)
-    before = bench.module._ropes.turnings["default"]._state
+    bench.rotated(k(), offset=100)
+    before = bench.module._ropes.rope_angles["default"]._state
     bench.module.shift(bench.keys(k()), 3, seq_len=5000)
-    assert bench.module._ropes.turnings["default"]._state == before == 104
+    assert bench.module._ropes.rope_angles["default"]._state == before == 104
 
 
 @pytest.mark.parametrize("precision", ["exact", "float32"])
@@ -141,9 +141,9 @@ def test_several_axes_and_both_precisions(backend, precision):
     bench = Bench(backend, config, precision=precision)
     at = np.arange(24).reshape(3, 2, 4)
     old, new = (frequencies(config, length, precision=precision) for length in (ORIGINAL, 60))
-    before = short(bench, config, precision).turned(k(), positions=at)
+    before = short(bench, config, precision).rotated(k(), positions=at)
     moved = bench.module.rerotate(before, at, old, new)
-    check(config, bench.numpy(moved), bench.numpy(bench.turned(k(), positions=at, seq_len=60)), turns=4)
+    check(config, bench.numpy(moved), bench.numpy(bench.rotated(k(), positions=at, seq_len=60)), turns=4)
 
 
 def short(bench, config, precision):
@@ -153,9 +153,9 @@ def short(bench, config, precision):
 def test_packed_keys_move_too(backend):
     bench = Bench(backend, LONG)
     at = np.array([0, 1, 2, 0, 1])
-    before = bench.turned(k(5, 2, 8), positions=at, seq_len=ORIGINAL, order="thd")
+    before = bench.rotated(k(5, 2, 8), positions=at, seq_len=ORIGINAL, order="thd")
     moved = bench.module.rerotate(before, at, frequencies(LONG, ORIGINAL), frequencies(LONG, 40), order="thd")
-    check(LONG, bench.numpy(moved), bench.numpy(bench.turned(k(5, 2, 8), positions=at, seq_len=40, order="thd")))
+    check(LONG, bench.numpy(moved), bench.numpy(bench.rotated(k(5, 2, 8), positions=at, seq_len=40, order="thd")))
 
 
 @pytest.mark.parametrize(

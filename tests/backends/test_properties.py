@@ -67,9 +67,9 @@ def test_scores_depend_on_relative_position_alone(backend, case, shift, distance
     norms = (pair_norms(case.q, case.rope) * pair_norms(k, case.rope)).sum(-1) / 2
 
     def score(by):
-        q_turned = rotated(backend, case.rope, case.q, positions=case.positions + by)
-        k_turned = rotated(backend, case.rope, k, positions=case.positions + distance + by)
-        return (q_turned.astype(np.float64) * k_turned).sum(-1)
+        q_rotated = rotated(backend, case.rope, case.q, positions=case.positions + by)
+        k_rotated = rotated(backend, case.rope, k, positions=case.positions + distance + by)
+        return (q_rotated.astype(np.float64) * k_rotated).sum(-1)
 
     rest = np.abs(case.q * k).sum(-1) if case.rope.head_dim > case.rope.rotary_dim else 0
     assert apart(score(shift), score(0), norms + rest) <= tolerances.dot_product()
@@ -158,11 +158,11 @@ def test_q_and_k_may_have_other_heads_and_widths(backend, case):
     more = 0 if case.rope.layout == "halves" else 1  # halves of a width that is known
     k = np.concatenate([case.q[:, :1], case.q[:, :1, :, :more]], -1)
     positions = backend.asarray(case.positions, "int64", device)
-    q_turned, k_turned = backend.RotaryEmbedding(case.rope)(
+    q_rotated, k_rotated = backend.RotaryEmbedding(case.rope)(
         backend.asarray(case.q, "float32", device), backend.asarray(k, "float32", device), positions=positions
     )
-    assert np.array_equal(backend.to_numpy(q_turned), rotated(backend, case.rope, case.q, positions=case.positions))
-    assert np.array_equal(backend.to_numpy(k_turned), rotated(backend, case.rope, k, positions=case.positions))
+    assert np.array_equal(backend.to_numpy(q_rotated), rotated(backend, case.rope, case.q, positions=case.positions))
+    assert np.array_equal(backend.to_numpy(k_rotated), rotated(backend, case.rope, k, positions=case.positions))
 
 
 def test_the_sign_is_that_of_roformer(backend):

@@ -65,7 +65,7 @@ def test_a_folder_without_a_distribution_is_not_an_installed_framework(monkeypat
     """`pip uninstall mlx` can leave mlx/ behind, which Python imports as a namespace."""
     (tmp_path / "leftover").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(backends.ENTRIES, "left", backends.Entry("leftover", "leftover", (0, 1)))
+    monkeypatch.setitem(backends.ENTRIES, "left", backends.BackendEntry("leftover", "leftover", (0, 1)))
     assert "left" not in backends.available()
     with pytest.raises(BackendUnavailable, match="is not installed"):
         backends.load("left")

@@ -16,7 +16,7 @@ MODEL = ModelRope(
 )
 
 
-def turned(backend, module, dtype="float32", **arguments):
+def rotated(backend, module, dtype="float32", **arguments):
     q = np.random.default_rng(0).standard_normal((2, 1, 3, 8))
     device = backend.devices()[0]
     given = {n: backend.asarray(v, "int64", device) if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
@@ -27,31 +27,31 @@ def turned(backend, module, dtype="float32", **arguments):
 @pytest.mark.parametrize("key", ["full", "sliding", "long"])
 def test_copies_turn_alike(backend, key, copied):
     module = backend.RotaryEmbedding(MODEL)
-    expected = turned(backend, module, layer_type=key)
-    assert np.array_equal(turned(backend, copied(module), layer_type=key), expected)
+    expected = rotated(backend, module, layer_type=key)
+    assert np.array_equal(rotated(backend, copied(module), layer_type=key), expected)
 
 
 def test_a_copy_goes_on_where_the_original_stood(backend):
     module = backend.RotaryEmbedding(rope(max_position_embeddings=8).replace(scaling=DYNAMIC), policy="transformers")
-    turned(backend, module, offset=100)
-    grown = turned(backend, module, offset=20)
-    assert np.array_equal(turned(backend, copy.deepcopy(module), offset=20), grown)
-    assert not np.array_equal(turned(backend, backend.RotaryEmbedding(module.model), offset=20), grown)
+    rotated(backend, module, offset=100)
+    grown = rotated(backend, module, offset=20)
+    assert np.array_equal(rotated(backend, copy.deepcopy(module), offset=20), grown)
+    assert not np.array_equal(rotated(backend, backend.RotaryEmbedding(module.model), offset=20), grown)
 
 
 @pytest.mark.parametrize("narrow", ["bfloat16", "float16"])
 def test_a_narrow_call_leaves_the_next_one_whole(backend, narrow):
-    fresh = turned(backend, backend.RotaryEmbedding(rope()))
+    fresh = rotated(backend, backend.RotaryEmbedding(rope()))
     module = backend.RotaryEmbedding(rope())
-    turned(backend, module, narrow)
-    assert np.array_equal(turned(backend, module), fresh)
+    rotated(backend, module, narrow)
+    assert np.array_equal(rotated(backend, module), fresh)
 
 
 def test_a_long_call_leaves_the_next_one_as_it_was(backend):
     module = backend.RotaryEmbedding(rope(max_position_embeddings=8).replace(scaling=DYNAMIC))
-    before = turned(backend, module, offset=2)
-    turned(backend, module, offset=10**6)
-    assert np.array_equal(turned(backend, module, offset=2), before)
+    before = rotated(backend, module, offset=2)
+    rotated(backend, module, offset=10**6)
+    assert np.array_equal(rotated(backend, module, offset=2), before)
 
 
 def test_layers_share_tables_and_have_their_rope(backend):
@@ -61,7 +61,7 @@ def test_layers_share_tables_and_have_their_rope(backend):
         if key is None:
             assert layer is None
         else:
-            assert np.array_equal(turned(backend, layer), turned(backend, module, layer_type=key))
+            assert np.array_equal(rotated(backend, layer), rotated(backend, module, layer_type=key))
 
 
 def test_a_layer_takes_the_angles_of_the_whole_model(backend):
@@ -70,7 +70,7 @@ def test_a_layer_takes_the_angles_of_the_whole_model(backend):
     assert list(angles) == ["full", "sliding", "long"]
     for index in (0, 1, 3):
         layer = module.for_layer(index)
-        assert np.array_equal(turned(backend, layer, offset=None, angles=angles), turned(backend, layer))
+        assert np.array_equal(rotated(backend, layer, offset=None, angles=angles), rotated(backend, layer))
 
 
 # Every field of a rope, with a value that must make a difference. max_position_embeddings and frequency_dim do where
@@ -94,8 +94,8 @@ UNREAD = {"head_dim", "fractional"}
 @pytest.mark.parametrize(("config", "change"), CHANGES, ids=[next(iter(change)) for _, change in CHANGES])
 def test_changing_one_field_changes_the_result(backend, config, change):
     positions = {"offset": None, "positions": np.arange(18).reshape(3, 2, 3) + 5000} if config.mrope else {}
-    before = turned(backend, backend.RotaryEmbedding(config), **positions)
-    after = turned(backend, backend.RotaryEmbedding(config.replace(**change)), **positions)
+    before = rotated(backend, backend.RotaryEmbedding(config), **positions)
+    after = rotated(backend, backend.RotaryEmbedding(config.replace(**change)), **positions)
     assert not np.array_equal(before, after)
 
 
@@ -123,16 +123,16 @@ PARAMETERS = [
 def test_changing_one_parameter_of_the_scaling_changes_the_result(backend, block, change):
     short = rope(max_position_embeddings=64)
     ropes = [short.replace(scaling=scaling) for scaling in (block, {**block, **change})]
-    assert not np.array_equal(*[turned(backend, backend.RotaryEmbedding(config)) for config in ropes])
+    assert not np.array_equal(*[rotated(backend, backend.RotaryEmbedding(config)) for config in ropes])
 
 
 def test_modules_of_equal_configurations_are_independent(backend):
     """A schedule with history belongs to one module, though the tables of both follow from one configuration."""
     config = rope(max_position_embeddings=8).replace(scaling=DYNAMIC)
     one, other = (backend.RotaryEmbedding(config, policy="transformers") for _ in range(2))
-    fresh = turned(backend, other, offset=9)
-    turned(backend, one, offset=1000)
-    assert np.array_equal(turned(backend, other, offset=9), fresh)
+    fresh = rotated(backend, other, offset=9)
+    rotated(backend, one, offset=1000)
+    assert np.array_equal(rotated(backend, other, offset=9), fresh)
 
 
 def test_repr_says_what_turns(backend):

@@ -69,8 +69,8 @@ def test_a_module_made_on_the_meta_device_turns_real_tensors(backend):
 def test_meta_tensors_give_meta_tensors_and_leave_nothing_behind(backend):
     rotary = module(backend)
     positions = torch.zeros(2, 4, dtype=torch.int64, device="meta")
-    turned = rotary(q(dtype=torch.bfloat16).to("meta"), positions=positions)
-    assert (turned.device.type, turned.dtype, turned.shape) == ("meta", torch.bfloat16, (2, 3, 4, 8))
+    rotated = rotary(q(dtype=torch.bfloat16).to("meta"), positions=positions)
+    assert (rotated.device.type, rotated.dtype, rotated.shape) == ("meta", torch.bfloat16, (2, 3, 4, 8))
     assert torch.equal(rotary(q(), offset=13), module(backend)(q(), offset=13))
 
 
@@ -88,14 +88,16 @@ def test_fake_tensors_leave_nothing_behind(backend):
 def test_tables_keep_their_address(backend):
     """What a CUDA graph has captured stays where it is, whatever lengths come afterwards."""
     rotary = module(backend)
-    tables = rotary._ropes.turnings["default"]._tables
+    tables = rotary._ropes.rope_angles["default"]._tables
     rotary(q(), offset=torch.tensor([3]))
-    before = [part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).gains)]
+    before = [
+        part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).attention_factors)
+    ]
     for offset in (3, 13, 500, 0):
         rotary(q(), offset=torch.tensor([offset]))
         rotary.angles(offset=offset, length=4)
     assert [
-        part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).gains)
+        part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).attention_factors)
     ] == before
 
 
@@ -113,9 +115,9 @@ def test_first_used_in_inference_mode_it_still_gives_gradients(backend):
     with torch.inference_mode():
         rotary(q(), offset=13)
         rotary.angles(offset=torch.tensor([13]), length=4)
-    tables = rotary._ropes.turnings["default"]._tables.known((16, 17), q())
+    tables = rotary._ropes.rope_angles["default"]._tables.known((16, 17), q())
     assert not tables.turns.is_inference()
-    assert not tables.gains.is_inference()
+    assert not tables.attention_factors.is_inference()
     x = q().requires_grad_()
     rotary(x, offset=13).sum().backward()
     assert x.grad is not None
@@ -138,12 +140,12 @@ def test_float64_stays_float64(backend):
 def test_in_place_gives_the_same_and_returns_what_it_was_given(backend, layout, dtype):
     rotary = backend.RotaryEmbedding(rope(layout=layout, head_dim=11, side="tail"))
     x, y = q(2, 3, 4, 11, dtype=dtype), q(2, 1, 4, 13, dtype=dtype)
-    turned = rotary(x, y, offset=7)
+    rotated = rotary(x, y, offset=7)
     x2, y2 = x.clone(), y.clone()
     result = rotary.rotate_(x2, y2, offset=7)
     assert result[0] is x2
     assert result[1] is y2
-    for got, expected in zip(result, turned, strict=True):
+    for got, expected in zip(result, rotated, strict=True):
         norms = pair_norms(expected.double().numpy(), rotary.model.rope())
         name = str(dtype).removeprefix("torch.")
         assert apart(got.double().numpy(), expected.double().numpy(), norms, name) <= tolerances.two_rotations(

@@ -123,8 +123,8 @@ def test_compiled_gradients_are_the_same(backend):
     x, y = (t.requires_grad_() for t in tensors(CONFIGS["static"], 5))
     results = []
     for function in (compiled, rotary):
-        turned_x, turned_y = function(x, y, **offsets(5))
-        results.append(torch.autograd.grad((turned_x.pow(2).sum() + turned_y.sin().sum()), (x, y)))
+        rotated_x, rotated_y = function(x, y, **offsets(5))
+        results.append(torch.autograd.grad((rotated_x.pow(2).sum() + rotated_y.sin().sum()), (x, y)))
     for got, expected in zip(*results, strict=True):
         assert torch.allclose(got, expected, rtol=0, atol=16 * torch.finfo(torch.float32).eps * x.detach().abs().max())
 
@@ -185,7 +185,7 @@ def test_a_graph_keeps_no_history_and_says_so(backend):
 def test_the_operator_for_growing_lengths_is_well_formed(backend):
     from tightrope.backends.torch.custom_ops import tables
 
-    name = backend.RotaryEmbedding(rope().replace(scaling=DYNAMIC))._ropes.turnings["default"]._tables._name
+    name = backend.RotaryEmbedding(rope().replace(scaling=DYNAMIC))._ropes.rope_angles["default"]._tables._name
     torch.library.opcheck(tables, (torch.empty(0), name, [5, 9000], 4, True))
 
 

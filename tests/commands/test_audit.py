@@ -8,7 +8,7 @@ from rich.console import Console
 from test_audit_causes import LLAMA31, MadeUp, without_scaling
 
 from tightrope.cli import main
-from tightrope.verify.audit.peers import PEERS, Entry
+from tightrope.verify.audit.peers import PEERS, PeerEntry
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.viewing.terminal.audit import print_audit
 
@@ -17,7 +17,7 @@ from tightrope.viewing.terminal.audit import print_audit
 def run(monkeypatch):
     """Run the command with made-up peers: one is right, one drops the scaling."""
     made = {"right": MadeUp(lambda rope: rope), "wrong": MadeUp(without_scaling)}
-    entries = {name: Entry(name, "json", "json") for name in made}
+    entries = {name: PeerEntry(name, "json", "json") for name in made}
     monkeypatch.setattr("tightrope.verify.audit.PEERS", entries)
     monkeypatch.setattr("tightrope.verify.audit.run.installed", lambda: tuple(made))
     monkeypatch.setattr("tightrope.verify.audit.run.load", lambda name: (made[name], "1.0"))

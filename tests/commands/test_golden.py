@@ -37,7 +37,7 @@ def test_commands_write_and_check(config, golden_subject, tmp_path):
 
 @pytest.fixture
 def disagreeing(golden_path, golden_subject):
-    """What the command says of a file with one rotation turned round."""
+    """What the command says of a file with one rotation rotated round."""
 
     def change(arrays):
         arrays["default/rotation/float32/rows/q"] = -arrays["default/rotation/float32/rows/q"]

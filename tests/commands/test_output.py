@@ -17,7 +17,7 @@ from tightrope.commands.output import JSON, QUIET
 from tightrope.verify import doctor, timing
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.verify.selftest import session as selftest
-from tightrope.verify.selftest.checks import Check
+from tightrope.verify.selftest.checks import DeviceCheck
 from tightrope.viewing import report
 
 LLAMA = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "max_position_embeddings": 64}
@@ -72,7 +72,7 @@ def run(tmp_path, monkeypatch):
     install(monkeypatch, numpy=NumpyBackend())
     report_of_numpy = selftest.Report({"Python": "3"}, (selftest.Device("numpy", "2", "cpu", "numpy", ()),), ())
     monkeypatch.setattr(selftest, "run", lambda tell: tell("kernels") or report_of_numpy)
-    monkeypatch.setattr(doctor, "examine", lambda: [doctor.Check("backends", "numpy", "ok", "works")])
+    monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("backends", "numpy", "ok", "works")])
     monkeypatch.setattr(timing, "plan", lambda *given, **more: [])
     agreeing = Audit("config", (PeerAudit("a library 1.0", "agrees", "turns it as it says"),))
     monkeypatch.setattr("tightrope.verify.audit.audit", lambda *given, **more: agreeing)
@@ -122,10 +122,10 @@ def test_quiet_says_nothing_where_all_is_well(run, name):
 def spoiled(run, monkeypatch, tmp_path):
     """Make every command that can say no do so."""
     (tmp_path / "config.json").write_text(json.dumps({**LLAMA, "num_hidden_layers": 0}))
-    wrong = Check("a rotation", identical=False, ulps=7.0, passed=False)
+    wrong = DeviceCheck("a rotation", identical=False, ulps=7.0, passed=False)
     failed = selftest.Report({}, (selftest.Device("numpy", "2", "cpu", "numpy", (wrong,)),), ())
     monkeypatch.setattr(selftest, "run", lambda tell: failed)
-    monkeypatch.setattr(doctor, "examine", lambda: [doctor.Check("system", "Python", "problem", "old")])
+    monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("system", "Python", "problem", "old")])
     audited = Audit("config", (PeerAudit("a library 1.0", "wrong", "turns it round"),))
     monkeypatch.setattr("tightrope.verify.audit.audit", lambda *given, **more: audited)
     install(monkeypatch, numpy=NumpyBackend(result=lambda y, x: -y))
@@ -169,7 +169,7 @@ def test_colours_on_a_terminal_unless_unwanted(run, settings, coloured):
 
 def test_an_infinity_is_null(spoiled, monkeypatch):
     """Python would write Infinity, which no other reader of JSON knows."""
-    failed = Check("a rotation", identical=False, ulps=math.inf, passed=False, error="raised")
+    failed = DeviceCheck("a rotation", identical=False, ulps=math.inf, passed=False, error="raised")
     device = selftest.Device("numpy", "2", "cpu", "numpy", (failed,))
     monkeypatch.setattr(selftest, "run", lambda tell: selftest.Report({}, (device,), ()))
     told = json.loads(spoiled("selftest", "--json", "-").stdout, parse_constant=pytest.fail)

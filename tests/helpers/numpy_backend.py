@@ -45,8 +45,8 @@ class Module:
         xs = [restore(x, order) for x in (q, k) if x is not None]
         cos, sin = angles or self.angles(positions, offset=offset, length=xs[0].shape[2], seq_len=seq_len)
         how = {"layout": self.rope.layout, "side": self.rope.side, "transpose": xs[0].is_cotangent}
-        turned = [reference.rotate_bits(x, cos[:, None], sin[:, None], dtype=x.dtype_name, **how) for x in xs]
-        spoiled = [self.faults.get("result", lambda y, x: y)(y, x) for y, x in zip(turned, xs, strict=True)]
+        rotated = [reference.rotate_bits(x, cos[:, None], sin[:, None], dtype=x.dtype_name, **how) for x in xs]
+        spoiled = [self.faults.get("result", lambda y, x: y)(y, x) for y, x in zip(rotated, xs, strict=True)]
         return tuple(arrange(named(y, xs[0].dtype_name), order) for y in spoiled)
 
 

@@ -36,7 +36,7 @@ def drawn(*shape, dtype=torch.float32):
     return torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
-def turned(rotary, q, k, cos, sin):
+def rotated(rotary, q, k, cos, sin):
     """q and k by every way of giving angles."""
     from tightrope.backends.torch import rotate
 
@@ -49,7 +49,7 @@ def turned(rotary, q, k, cos, sin):
 def test_what_fits_needs_no_check(rotary, unchecked, dtype):
     q, k = drawn(2, 4, 5, 32, dtype=dtype), drawn(2, 2, 5, 32, dtype=dtype)
     cos, sin = rotary.cos_sin(torch.arange(5))
-    ways = [*turned(rotary, q, k, cos, sin), rotary(q, k, angles=rotary.angles(offset=0, length=5))]
+    ways = [*rotated(rotary, q, k, cos, sin), rotary(q, k, angles=rotary.angles(offset=0, length=5))]
     assert all(torch.equal(x, y) for way in ways for x, y in zip(way, ways[0], strict=True))
 
 
@@ -60,7 +60,7 @@ def test_cos_and_sin_that_the_kernel_cannot_read_are_converted(rotary, change):
     wide = [part.float().repeat_interleave(2, -1)[..., ::2] for part in half]
     given = wide if change == "every other pair" else [part.to(getattr(torch, change)) for part in half]
     plain = rotary(q, k, angles=tuple(part.float().contiguous() for part in half))
-    for way in turned(rotary, q, k, *given):
+    for way in rotated(rotary, q, k, *given):
         assert all(torch.equal(x, y) for x, y in zip(way, plain, strict=True))
 
 

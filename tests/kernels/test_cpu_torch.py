@@ -17,13 +17,13 @@ ROPE = tightrope.RopeConfig(head_dim=32, rotary_dim=24, base=1e4, layout="half",
 def launches(native, monkeypatch):
     """Count the direct calls and the operators' calls of the kernel."""
     seen = []
-    turn = native.Kernel.turn
+    turn = native.CpuKernel.turn
 
     def counted(self, *arguments, **how):
         seen.append(how)
         return turn(self, *arguments, **how)
 
-    monkeypatch.setattr(native.Kernel, "turn", counted)
+    monkeypatch.setattr(native.CpuKernel, "turn", counted)
     return seen
 
 
@@ -137,10 +137,10 @@ def test_operators_keep_what_they_promise(native):
 
     q, _ = q_and_k()
     cos, sin = torch.rand(2, 2, 5, 12)
-    turns, gains = torch.randint(0, 2**60, (1, 12)), torch.ones(1)
+    turns, attention_factors = torch.randint(0, 2**60, (1, 12)), torch.ones(1)
     for x in (q, q.clone().requires_grad_(), q.transpose(1, 2).contiguous().transpose(1, 2)):
         torch.library.opcheck(operators.rotate, (x, cos, sin, "half", "head", "bhsd", False))
-    torch.library.opcheck(operators.cos_sin, (torch.arange(5).reshape(1, 1, 5), turns, gains, None, None))
+    torch.library.opcheck(operators.cos_sin, (torch.arange(5).reshape(1, 1, 5), turns, attention_factors, None, None))
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -211,7 +211,7 @@ def test_in_place_shared_memory_is_refused(rotary, overlapping, where):
     before = q.clone()
     with pytest.raises(tightrope.RopeConfigError, match="k cannot be rotated in place: its elements share memory"):
         rotary.rotate_(q, shared, **where)
-    assert torch.equal(q, before), "q must not have been turned before the error"
+    assert torch.equal(q, before), "q must not have been rotated before the error"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def torch_gpu(monkeypatch):
     monkeypatch.setattr(torch.mps, "compile_shader", Shaders(msl.COMPILERS[0], lambda text: text))
     monkeypatch.setattr(native, "kernel", None)
     module = SimpleNamespace(rotate=counted(mps.rotate), cos_sin=counted(mps.cos_sin))
-    monkeypatch.setattr(gpu, "find_kernel", lambda device_type: gpu.Kernel("Metal", module))
+    monkeypatch.setattr(gpu, "find_kernel", lambda device_type: gpu.GpuKernel("Metal", module))
     return SimpleNamespace(torch=torch, rope=tightrope.load_backend("torch").RotaryEmbedding(CONFIG), launches=launches)
 
 
@@ -45,9 +45,9 @@ ORDERS = {"bhsd": (0, 1, 2, 3), "bshd": (0, 2, 1, 3)}
 def test_torch_rotates_q_and_k_in_one_launch(torch_gpu, order):
     torch, axes = torch_gpu.torch, ORDERS[order]
     q, k = (torch.tensor(x.transpose(axes), dtype=torch.float32) for x in (Q, K))
-    turned = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS), order=order)
+    rotated = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS), order=order)
     assert torch_gpu.launches == ["rotate"]
-    for here, x in zip(turned, (Q, K), strict=True):
+    for here, x in zip(rotated, (Q, K), strict=True):
         np.testing.assert_array_equal(here.numpy(), expected(x).transpose(axes))
 
 
@@ -55,8 +55,8 @@ def test_torch_rotates_q_and_k_in_one_launch(torch_gpu, order):
 def test_torch_rotates_packed_tokens(torch_gpu):
     torch = torch_gpu.torch
     q = torch.tensor(np.concatenate(list(Q.transpose(0, 2, 1, 3))), dtype=torch.float32)
-    turned = torch_gpu.rope(q, positions=torch.tensor(POSITIONS.reshape(-1)), order="thd")
-    np.testing.assert_array_equal(turned.numpy(), np.concatenate(list(expected(Q).transpose(0, 2, 1, 3))))
+    rotated = torch_gpu.rope(q, positions=torch.tensor(POSITIONS.reshape(-1)), order="thd")
+    np.testing.assert_array_equal(rotated.numpy(), np.concatenate(list(expected(Q).transpose(0, 2, 1, 3))))
 
 
 @pytest.mark.backend("torch")
@@ -72,17 +72,17 @@ def test_torch_rotates_in_place_and_nothing_beside(torch_gpu):
 def test_torch_rotates_q_and_k_of_two_dtypes_in_two_launches(torch_gpu):
     torch = torch_gpu.torch
     q, k = torch.tensor(Q, dtype=torch.float32), torch.tensor(K, dtype=torch.bfloat16)
-    turned = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS))
+    rotated = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS))
     assert torch_gpu.launches == ["rotate", "rotate"]
-    assert [x.dtype for x in turned] == [torch.float32, torch.bfloat16]
+    assert [x.dtype for x in rotated] == [torch.float32, torch.bfloat16]
 
 
 @pytest.mark.backend("torch")
 def test_torch_differentiates_by_the_transposed_rotation(torch_gpu):
     torch = torch_gpu.torch
     q = torch.tensor(Q, dtype=torch.float32, requires_grad=True)
-    turned = torch_gpu.rope(q, positions=torch.tensor(POSITIONS))
-    turned.backward(torch.tensor(expected(Q)))
+    rotated = torch_gpu.rope(q, positions=torch.tensor(POSITIONS))
+    rotated.backward(torch.tensor(expected(Q)))
     cos, sin = (part[:, None] for part in cos_sin_bits(CONFIG, POSITIONS))
     back = rotate_bits(expected(Q), cos, sin, layout=CONFIG.layout, side=CONFIG.side, transpose=True)
     np.testing.assert_array_equal(q.grad.numpy(), back)
@@ -94,8 +94,8 @@ def test_torch_takes_angles_of_one_step_for_every_layer(torch_gpu):
     torch = torch_gpu.torch
     angles = torch_gpu.rope.angles(torch.tensor(POSITIONS))
     for _ in range(2):
-        turned = torch_gpu.rope(torch.tensor(Q, dtype=torch.float32), angles=angles)
-        np.testing.assert_array_equal(turned.numpy(), expected(Q))
+        rotated = torch_gpu.rope(torch.tensor(Q, dtype=torch.float32), angles=angles)
+        np.testing.assert_array_equal(rotated.numpy(), expected(Q))
     assert torch_gpu.launches == ["cos_sin", "rotate", "rotate"]
 
 
@@ -118,8 +118,8 @@ def test_torch_gives_fake_tensors_of_a_gpu_their_shapes(device):
     rope = tightrope.load_backend("torch").RotaryEmbedding(CONFIG)
     with FakeTensorMode():
         q = torch.empty(2, 3, 5, 16, device=device, dtype=torch.bfloat16)
-        turned = rope(q, positions=torch.zeros(2, 5, dtype=torch.int64, device=device))
-    assert (turned.device.type, turned.shape, turned.dtype) == (device, q.shape, q.dtype)
+        rotated = rope(q, positions=torch.zeros(2, 5, dtype=torch.int64, device=device))
+    assert (rotated.device.type, rotated.shape, rotated.dtype) == (device, q.shape, q.dtype)
 
 
 @pytest.fixture

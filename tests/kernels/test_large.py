@@ -20,8 +20,8 @@ def q_k_and_angles(torch):
     one = torch.zeros(1, 1, HEADS, WIDTH)
     q, k = one.expand(1, TOKENS, HEADS, WIDTH), one[:, :, :KEY_HEADS].expand(1, TOKENS, KEY_HEADS, WIDTH)
     positions = torch.zeros(1, 1, 1, dtype=torch.int64).expand(1, 1, TOKENS)
-    turns, gains = torch.zeros(1, PAIRS, dtype=torch.int64), torch.ones(1)
-    return q, k, Phase(positions=positions, turns=turns, gains=gains)
+    turns, attention_factors = torch.zeros(1, PAIRS, dtype=torch.int64), torch.ones(1)
+    return q, k, Phase(positions=positions, turns=turns, attention_factors=attention_factors)
 
 
 class Grids(list):
@@ -76,7 +76,7 @@ def test_mlx_stays_within_the_grids_of_cuda_and_metal(monkeypatch):
     launch = SimpleNamespace(compiled=lambda **call: grids.append(call["grid"]))
     monkeypatch.setattr(kernel, "_compiled", lambda *description: launch.compiled)
     arrays = {"positions": mx.broadcast_to(mx.zeros((1, 1, 1), mx.int64), (1, 1, TOKENS)),
-              "turns": mx.zeros((1, PAIRS), mx.int64), "gains": mx.ones(1)}  # fmt: skip
+              "turns": mx.zeros((1, PAIRS), mx.int64), "attention_factors": mx.ones(1)}  # fmt: skip
     heads = [mx.broadcast_to(mx.zeros((1, 1, 1, 1)), (1, TOKENS, n, WIDTH)) for n in (HEADS, KEY_HEADS)]
     kernel.launch(kernel.Call(heads=2, angles=tuple(arrays), seq_axis=1, **HOW), [*heads, *arrays.values()])
     kernel.launch_angles(tuple(arrays), list(arrays.values()))

@@ -26,7 +26,8 @@ def mlx_gpu(monkeypatch):
     launches = []
 
     def angles(names, arrays):
-        table = trig.table(ops.MlxOps(), Phase(**dict(zip(names, arrays, strict=True))))
+        tensors = dict(zip(names, arrays, strict=True))
+        table = trig.table(ops.MlxOps(), Phase(attention_factors=tensors.pop("gains"), **tensors))
         return [table.cos, table.sin]
 
     def launch_angles(names, arrays):
@@ -64,7 +65,7 @@ def mlx_arrays():
     return SimpleNamespace(**arrays, positions=mx.array(POSITIONS), weights=weights)
 
 
-def turned_by(how, layout=CONFIG.layout, side=CONFIG.side, *, transpose=False):
+def rotated_by(how, layout=CONFIG.layout, side=CONFIG.side, *, transpose=False):
     """Return q and k rotated by given angles, as a function of all four: by ours, or plainly."""
     from tightrope.backends.mlx import derivatives as fused
     from tightrope.backends.mlx.kernels import launch as kernel
@@ -77,10 +78,10 @@ def turned_by(how, layout=CONFIG.layout, side=CONFIG.side, *, transpose=False):
     def plainly(x, cos, sin):
         first, second = pair_slices(x.shape[-1], cos.shape[-1], layout, side)
         c, s = cos[:, None], (-sin if transpose else sin)[:, None]
-        turned = x * 1
-        turned[..., first] = x[..., first] * c - x[..., second] * s
-        turned[..., second] = x[..., first] * s + x[..., second] * c
-        return turned
+        rotated = x * 1
+        rotated[..., first] = x[..., first] * c - x[..., second] * s
+        rotated[..., second] = x[..., first] * s + x[..., second] * c
+        return rotated
 
     return lambda q, k, cos, sin: (plainly(q, cos, sin), plainly(k, cos, sin))
 
@@ -92,9 +93,9 @@ def weighted(function, weights):
 
 @pytest.mark.backend("mlx")
 def test_mlx_rotates_q_and_k_in_one_launch(mlx_gpu, mlx_arrays):
-    turned = mlx_gpu.rope(mlx_arrays.q, mlx_arrays.k, positions=mlx_arrays.positions)
+    rotated = mlx_gpu.rope(mlx_arrays.q, mlx_arrays.k, positions=mlx_arrays.positions)
     assert mlx_gpu.launches == ["rotate"]
-    for here, x in zip(turned, (Q, K), strict=True):
+    for here, x in zip(rotated, (Q, K), strict=True):
         np.testing.assert_allclose(here, expected(x), rtol=0, atol=TOLERANCE + 1e-7 * np.abs(x).max())
 
 
@@ -109,16 +110,16 @@ def test_mlx_takes_angles_of_one_step_for_every_layer(mlx_gpu, mlx_arrays):
 @pytest.mark.backend("mlx")
 def test_mlx_rotates_packed_tokens(mlx_gpu, mlx_arrays):
     packed = mlx_gpu.mx.array(Q.transpose(0, 2, 1, 3).reshape(-1, HEADS, 16), mlx_gpu.mx.float32)
-    turned = mlx_gpu.rope(packed, positions=mlx_arrays.positions.reshape(-1), order="thd")
+    rotated = mlx_gpu.rope(packed, positions=mlx_arrays.positions.reshape(-1), order="thd")
     whole = mlx_gpu.rope(mlx_arrays.q, positions=mlx_arrays.positions)
-    np.testing.assert_array_equal(turned, np.array(whole).transpose(0, 2, 1, 3).reshape(-1, HEADS, 16))
+    np.testing.assert_array_equal(rotated, np.array(whole).transpose(0, 2, 1, 3).reshape(-1, HEADS, 16))
 
 
 @pytest.mark.backend("mlx")
 @pytest.mark.parametrize(("argument", "tolerance"), [(0, TOLERANCE), (1, TOLERANCE), (2, OF_ANGLES), (3, OF_ANGLES)])
 def test_mlx_differentiates_q_k_and_given_angles(mlx_gpu, mlx_arrays, argument, tolerance):
     mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
-    gradients = [mx.grad(weighted(turned_by(how), mlx_arrays.weights), argument)(*given) for how in ("ours", "plain")]
+    gradients = [mx.grad(weighted(rotated_by(how), mlx_arrays.weights), argument)(*given) for how in ("ours", "plain")]
     np.testing.assert_allclose(*gradients, rtol=0, atol=tolerance)
 
 
@@ -128,7 +129,7 @@ def test_mlx_differentiates_q_k_and_given_angles(mlx_gpu, mlx_arrays, argument, 
 @pytest.mark.parametrize("transpose", [False, True])
 def test_mlx_differentiates_every_form_of_a_rotation(mlx_gpu, mlx_arrays, layout, side, transpose):
     mx, given = mlx_gpu.mx, [mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin]
-    ours, plain = (turned_by(how, layout, side, transpose=transpose) for how in ("ours", "plain"))
+    ours, plain = (rotated_by(how, layout, side, transpose=transpose) for how in ("ours", "plain"))
     found = zip(*(mx.grad(weighted(function, mlx_arrays.weights), range(4))(*given) for function in (ours, plain)),
                 strict=True)  # fmt: skip
     for (here, there), tolerance in zip(found, [TOLERANCE, TOLERANCE, OF_ANGLES, OF_ANGLES], strict=True):
@@ -142,7 +143,7 @@ def test_mlx_follows_tangents_of_q_k_and_given_angles(mlx_gpu, mlx_arrays, argum
     tangent = mx.cos(mx.arange(given[argument].size).reshape(given[argument].shape))
 
     def moved(how):
-        function = turned_by(how)
+        function = rotated_by(how)
         return mx.jvp(lambda x: function(*given[:argument], x, *given[argument + 1 :]), [given[argument]], [tangent])[1]
 
     for here, there in zip(moved("ours"), moved("plain"), strict=True):
@@ -157,7 +158,7 @@ def test_mlx_differentiates_twice(mlx_gpu, mlx_arrays):
         return sum((x * x * mlx_arrays.weights[:, : x.shape[1]]).sum() for x in function(q, *given))
 
     def twice(how):
-        inner = mx.grad(lambda q: squared(q, turned_by(how)))
+        inner = mx.grad(lambda q: squared(q, rotated_by(how)))
         return mx.grad(lambda q: (inner(q) * mlx_arrays.weights).sum())(mlx_arrays.q)
 
     np.testing.assert_allclose(twice("ours"), twice("plain"), rtol=0, atol=4 * TOLERANCE)
@@ -168,23 +169,23 @@ def test_mlx_differentiates_twice(mlx_gpu, mlx_arrays):
 def test_mlx_maps_over_q(mlx_gpu, mlx_arrays, axis):
     mx, rope = mlx_gpu.mx, mlx_gpu.rope
     q = mx.stack([mlx_arrays.q, 2 * mlx_arrays.q], axis=axis)
-    turned = mx.vmap(lambda x: rope(x, positions=mlx_arrays.positions), in_axes=axis)(q)
+    rotated = mx.vmap(lambda x: rope(x, positions=mlx_arrays.positions), in_axes=axis)(q)
     whole = rope(mlx_arrays.q, positions=mlx_arrays.positions)
-    np.testing.assert_array_equal(turned, mx.stack([whole, 2 * whole]))
+    np.testing.assert_array_equal(rotated, mx.stack([whole, 2 * whole]))
 
 
 @pytest.mark.backend("mlx")
 def test_mlx_maps_over_positions(mlx_gpu, mlx_arrays):
     mx, rope = mlx_gpu.mx, mlx_gpu.rope
     positions = mx.stack([mlx_arrays.positions, mlx_arrays.positions + 7])
-    turned = mx.vmap(lambda at: rope(mlx_arrays.q, positions=at))(positions)
-    np.testing.assert_array_equal(turned, mx.stack([rope(mlx_arrays.q, positions=at) for at in positions]))
+    rotated = mx.vmap(lambda at: rope(mlx_arrays.q, positions=at))(positions)
+    np.testing.assert_array_equal(rotated, mx.stack([rope(mlx_arrays.q, positions=at) for at in positions]))
 
 
 @pytest.mark.backend("mlx")
 def test_mlx_compiles_a_gradient(mlx_gpu, mlx_arrays):
     mx, given = mlx_gpu.mx, (mlx_arrays.q, mlx_arrays.k, mlx_arrays.cos, mlx_arrays.sin)
-    gradient = mx.grad(weighted(turned_by("ours"), mlx_arrays.weights))
+    gradient = mx.grad(weighted(rotated_by("ours"), mlx_arrays.weights))
     np.testing.assert_allclose(mx.compile(gradient)(*given), gradient(*given), rtol=0, atol=TOLERANCE)
 
 

@@ -32,9 +32,9 @@ def vectors(width=16, tokens=6):
 def test_the_drop_in_rotates_exactly_at_any_offset(name, offset):
     rope = next(iter(tightrope.read(fields(name)).ropes.values()))
     x = vectors(rope.rotary_dim if rope.side == "tail" else rope.head_dim)
-    turned = np.array(MLXRope(rope)(mx.array(x), offset=offset))
+    rotated = np.array(MLXRope(rope)(mx.array(x), offset=offset))
     bound = ROUNDING * np.abs(x).max() * np.sqrt(2) * tightrope.frequencies(rope, offset + 6).attention_factor
-    assert np.abs(turned - exact(rope, x, offset)).max() <= bound
+    assert np.abs(rotated - exact(rope, x, offset)).max() <= bound
 
 
 def test_no_call_depends_on_the_calls_before_it():
@@ -49,9 +49,9 @@ def test_no_call_depends_on_the_calls_before_it():
 def test_rows_of_a_batch_switch_tables_each_by_its_own_length():
     rope = MLXRope(tightrope.read(fields("phi3")))
     x = mx.array(np.concatenate([vectors(), vectors()]))
-    turned = np.array(rope(x, offset=mx.array([100, 50_000])))
-    np.testing.assert_array_equal(turned[:1], np.array(rope(x[:1], offset=100)))
-    np.testing.assert_array_equal(turned[1:], np.array(rope(x[1:], offset=50_000)))
+    rotated = np.array(rope(x, offset=mx.array([100, 50_000])))
+    np.testing.assert_array_equal(rotated[:1], np.array(rope(x[:1], offset=100)))
+    np.testing.assert_array_equal(rotated[1:], np.array(rope(x[1:], offset=50_000)))
 
 
 def test_undoing_a_rotation_takes_the_attention_factor_out_again():

@@ -80,12 +80,14 @@ def test_each_pair_follows_its_axis(name, unsqueeze_dim):
     rope = tightrope.read(config(name)).ropes["default"]
     shape = (1, 3, 13, 16) if unsqueeze_dim == 1 else (1, 13, 3, 16)
     q = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    turned, _ = MLXRotary(rope).apply_rotary(mx.array(q), mx.array(q), mx.array(POSITIONS), unsqueeze_dim=unsqueeze_dim)
+    rotated, _ = MLXRotary(rope).apply_rotary(
+        mx.array(q), mx.array(q), mx.array(POSITIONS), unsqueeze_dim=unsqueeze_dim
+    )
     cos, sin = (np.expand_dims(part, unsqueeze_dim) for part in reference.cos_sin(rope, POSITIONS))
     exact = reference.rotate(q, cos, sin, layout=rope.layout)
     # Two products, a sum, cos and sin within 1e-7 (README): below four ulp of 1 for the norm of a pair.
     norm = np.abs(q).max() * np.sqrt(2)
-    assert np.abs(np.array(turned) - exact).max() <= 4 * 2.0**-23 * norm
+    assert np.abs(np.array(rotated) - exact).max() <= 4 * 2.0**-23 * norm
 
 
 def test_a_text_model_of_mlx_vlm_gets_mlx_lm_s_drop_in():

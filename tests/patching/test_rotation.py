@@ -51,10 +51,10 @@ def test_bfloat16_rounds_the_rotation_once():
     exact = torch.from_numpy(reference.rotate(x.float().numpy(), cos, sin, layout="half"))
     own = (hf_models.rotated_by(model, 0, x, 0).double() - exact).abs().max()
     with tightrope.patched(model):
-        turned = hf_models.rotated_by(model, 0, x, 0)
-    assert turned.dtype == torch.bfloat16
-    assert torch.equal(turned, exact.to(torch.bfloat16))
-    assert own > (turned.double() - exact).abs().max()
+        rotated = hf_models.rotated_by(model, 0, x, 0)
+    assert rotated.dtype == torch.bfloat16
+    assert torch.equal(rotated, exact.to(torch.bfloat16))
+    assert own > (rotated.double() - exact).abs().max()
 
 
 def test_a_cast_to_bfloat16_that_reached_inv_freq_is_mended():
@@ -96,9 +96,9 @@ def test_angles_that_something_changed_on_the_way_are_those_that_turn():
     x = torch.randn(1, 2, 5, 16)
     cos, sin = model.model.rotary_emb(x, torch.arange(5)[None])
     apply = model.model.layers[0].self_attn.forward.__globals__["apply_rotary_pos_emb"]
-    turned, _ = apply(x, x, cos, sin)
+    rotated, _ = apply(x, x, cos, sin)
     doubled, _ = apply(x, x, cos * 2, sin * 2)
-    assert torch.equal(doubled, turned * 2)
+    assert torch.equal(doubled, rotated * 2)
 
 
 @pytest.mark.parametrize("form", FORMS)

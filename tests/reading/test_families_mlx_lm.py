@@ -103,8 +103,8 @@ def allowed(rope, positions):
 
     x has two roundings, which count ln 2 · x each, exp2 and the product with the position one each; cos and sin 1e-6.
     """
-    turned = np.abs(tightrope.frequencies(rope, int(positions.max()) + 1).inv_freq * positions[:, None])
-    return 1e-6 + 2.0**-24 * (3 + 2 * np.log(rope.base)) * turned
+    rotated = np.abs(tightrope.frequencies(rope, int(positions.max()) + 1).inv_freq * positions[:, None])
+    return 1e-6 + 2.0**-24 * (3 + 2 * np.log(rope.base)) * rotated
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from draws import DYNAMIC, LONGROPE, ORIGINAL, rope
 from tightrope import RopeConfigError, frequencies
-from tightrope.rope.schedule import FrequencySchedule, Plan
+from tightrope.rope.schedule import FrequencySchedule, TableChoice
 
 
 def schedule(scaling, policy="row", switch="auto"):
@@ -20,7 +20,7 @@ lengths = st.lists(st.integers(0, 4 * ORIGINAL), min_size=1, max_size=6)
 def test_a_static_type_never_changes(lengths):
     for policy in ("row", "transformers"):
         static = schedule({"rope_type": "linear", "factor": 2.0}, policy)
-        assert static.plan(lengths, static.start) == (Plan((None,)), None)
+        assert static.plan(lengths, static.start) == (TableChoice((None,)), None)
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ def test_a_static_type_never_changes(lengths):
 )
 @pytest.mark.parametrize("policy", ["row", "transformers"])
 def test_longrope_is_long_from_one_past_the_original_length(policy, length, table):
-    assert schedule(LONGROPE, policy).plan([length], None)[0] == Plan((table,))
+    assert schedule(LONGROPE, policy).plan([length], None)[0] == TableChoice((table,))
 
 
 @pytest.mark.parametrize(("switch", "table"), [("short", ORIGINAL), ("long", ORIGINAL + 1)])
 def test_a_chosen_side_never_changes(switch, table):
     chosen = schedule(LONGROPE, switch=switch)
     for length in (1, ORIGINAL, ORIGINAL + 1, 1000):
-        assert chosen.plan([length], None) == (Plan((table,)), None)
+        assert chosen.plan([length], None) == (TableChoice((table,)), None)
 
 
 @pytest.mark.parametrize("scaling", [LONGROPE, DYNAMIC], ids=["longrope", "dynamic"])
@@ -51,7 +51,7 @@ def test_by_row_each_row_has_the_table_of_its_own_length(scaling, lengths):
 
 def test_rows_share_tables_where_at_most_half_differ():
     plan, _ = schedule(DYNAMIC).plan([20, 30, 20, 30, 20], None)
-    assert plan == Plan((20, 30), (0, 1, 0, 1, 0))
+    assert plan == TableChoice((20, 30), (0, 1, 0, 1, 0))
 
 
 @given(st.lists(lengths, min_size=2, max_size=5))
@@ -73,14 +73,14 @@ def test_as_transformers_it_grows_stays_and_is_reset():
     state = history.start
     for longest, holds in GROWING:
         plan, state = history.plan([3, longest, 5], state)
-        assert plan == Plan((holds,))
+        assert plan == TableChoice((holds,))
         assert state == holds
 
 
 def test_as_transformers_longrope_follows_the_longest_row_and_forgets():
     history = schedule(LONGROPE, "transformers")
-    assert history.plan([3, 17], None) == (Plan((17,)), None)
-    assert history.plan([3, 16], None) == (Plan((16,)), None)
+    assert history.plan([3, 17], None) == (TableChoice((17,)), None)
+    assert history.plan([3, 16], None) == (TableChoice((16,)), None)
 
 
 @pytest.mark.parametrize("wrong", [{"policy": "batch"}, {"switch": "never"}])
@@ -97,4 +97,4 @@ def test_what_is_remembered_of_lengths_stays_bounded():
 
 
 def test_an_empty_batch_has_a_table():
-    assert schedule(DYNAMIC).plan([], None)[0] == Plan((ORIGINAL,))
+    assert schedule(DYNAMIC).plan([], None)[0] == TableChoice((ORIGINAL,))

@@ -10,7 +10,7 @@ from tightrope.rope import reference
 from tightrope.rope.scaling import find_type
 from tightrope.verify import audit
 from tightrope.verify.audit import peers
-from tightrope.verify.audit.comparison import OFFSETS, compare, offsets, turn, vectors
+from tightrope.verify.audit.comparison import OFFSETS, compare, offsets, rotate_by, vectors
 from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
 from tiny_models import fields
 
@@ -76,7 +76,7 @@ WRONG = {
     ),
     "partial": (
         PARTIAL, lambda rope: rope.replace(rotary_dim=16), ("partial factor ignored",),
-        "turning 16 channels (config.json: 8)",
+        "rotating 16 channels (config.json: 8)",
     ),
     "layout": (PARTIAL, lambda rope: rope.replace(layout="half"), ("layout",), "pairing channels 'half'"),
     "truncate": (NO_TRUNCATE, scaling(truncate=True), ("truncate ignored",), "a rounded correction range"),
@@ -136,7 +136,7 @@ def test_float32_angles_far_out_are_rounding_and_no_mistake():
 
     peer = Single(lambda rope: rope)
     model = tightrope.read(fields("llama"))
-    comparison = compare(turn(peer.build(None, model), 0, model.ropes["default"]), model.ropes["default"])
+    comparison = compare(rotate_by(peer.build(None, model), 0, model.ropes["default"]), model.ropes["default"])
     assert comparison.explained
     assert comparison.errors[131_000] > 1e-3
 

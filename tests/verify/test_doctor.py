@@ -29,8 +29,8 @@ def test_a_package_is_named_once(monkeypatch):
 
 
 def test_machine_and_unused_gpus_are_among_what_is_examined(monkeypatch):
-    told = doctor.Check("backends", "a:gpu", "missing", "sees no GPU")
-    monkeypatch.setattr(doctor, "machine_check", lambda system, processor: doctor.Check("system", "any", "ok", system))
+    told = doctor.Finding("backends", "a:gpu", "missing", "sees no GPU")
+    monkeypatch.setattr(doctor, "machine_check", lambda system, processor: doctor.Finding("system", "any", "ok", system))
     monkeypatch.setattr(doctor, "unused_gpu", lambda name, devices: [told])
     checks = doctor.examine()
     assert found(checks, "any").words == platform.system()
@@ -179,7 +179,7 @@ def test_an_installed_backend_that_fails_is_a_problem(monkeypatch):
 
 
 def check(state, topic="backends"):
-    return doctor.Check(topic, "any", state, "words")
+    return doctor.Finding(topic, "any", state, "words")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_switches_in_the_environment_are_told(monkeypatch):
 
 def test_command_prints_every_finding(monkeypatch):
     monkeypatch.setattr(
-        doctor, "examine", lambda: [check("ok"), doctor.Check("kernel", "C", "missing", "gone", "build it")]
+        doctor, "examine", lambda: [check("ok"), doctor.Finding("kernel", "C", "missing", "gone", "build it")]
     )
     ran = CliRunner().invoke(main, ["doctor"])
     assert ran.exit_code == 0

@@ -97,7 +97,7 @@ FAULTS = {
     "one token short": (llama(), {"result": lambda y, x: y[:, :, 1:]}, "rotation"),
     "no memory": (ROPES["dynamic"], {"memory": lambda policy: "row"}, "trajectory"),
     "batch mates": (ROPES["longrope"], {"memory": lambda policy: "transformers"}, "trajectory"),
-    "gradient not turned back": (llama(), {"gradient": lambda gradients: [-g for g in gradients]}, "gradient"),
+    "gradient not rotated back": (llama(), {"gradient": lambda gradients: [-g for g in gradients]}, "gradient"),
 }
 
 

@@ -35,8 +35,8 @@ def off_by(factor, **changes):
 
     class Off(torch.RotaryEmbedding):
         def forward(self, *arguments, **options):
-            turned = super().forward(*arguments, **options)
-            return tuple(x * factor for x in turned) if isinstance(turned, tuple) else turned * factor
+            rotated = super().forward(*arguments, **options)
+            return tuple(x * factor for x in rotated) if isinstance(rotated, tuple) else rotated * factor
 
     return altered(torch, RotaryEmbedding=Off, **changes)
 

@@ -47,11 +47,11 @@ class Deviation:
     rope: RopeConfig
 
 
-def explain(turned: dict[int, Float32], built: Built, layer: int, rope: RopeConfig) -> tuple[Deviation, ...]:
+def explain(rotated: dict[int, Float32], built: Built, layer: int, rope: RopeConfig) -> tuple[Deviation, ...]:
     """Return the fewest deviations under which a rope turns as the peer does, () where none of those known does."""
     for count in (1, 2, 3):
         for chain in _chains(built, layer, rope, count):
-            if compare(turned, chain[-1].rope).explained:
+            if compare(rotated, chain[-1].rope).explained:
                 return chain
     return ()
 
@@ -82,7 +82,7 @@ def _changed(cause: str, words: str, rope: RopeConfig, **changes: Any) -> Iterat
 def _widths(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> Iterator[Deviation]:
     for width in sorted({rope.head_dim, rope.head_dim // 2, rope.head_dim // 4}):
         if width != rope.rotary_dim and rope.side == "head":
-            words = f"turning {width} channels (config.json: {said.rotary_dim})"
+            words = f"rotating {width} channels (config.json: {said.rotary_dim})"
             yield from _changed("partial factor ignored", words, rope, rotary_dim=width, frequency_dim=None)
 
 

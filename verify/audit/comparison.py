@@ -29,23 +29,23 @@ def offsets(rope: RopeConfig) -> tuple[int, ...]:
 
 
 def vectors(rope: RopeConfig) -> Float32:
-    """Return the queries that are turned, (1, heads, seq, width): of the width that attention hands to the rope."""
+    """Return the queries that are rotated, (1, heads, seq, width): of the width that attention hands to the rope."""
     width = rope.head_dim if rope.side == "head" else rope.rotary_dim
     return np.random.default_rng(0).standard_normal((1, _HEADS, _TOKENS, width)).astype(np.float32)
 
 
 def truth(rope: RopeConfig, x: Float32, offset: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return x turned in float64, and for each channel how far float32 rounding may move it."""
+    """Return x rotated in float64, and for each channel how far float32 rounding may move it."""
     positions = np.arange(offset, offset + _TOKENS)[None]
     length = offset + _TOKENS
     cos, sin = (part[:, None] for part in reference.cos_sin(rope, positions, seq_len=length))
-    turned = reference.rotate(x, cos, sin, layout=rope.layout, side=rope.side)
+    rotated = reference.rotate(x, cos, sin, layout=rope.layout, side=rope.side)
     angles = positions[:, None, :, None] * np.abs(frequencies(rope, length).inv_freq)
     first, second = reference.pair_slices(x.shape[-1], rope.pairs, rope.layout, rope.side)
     norm = np.hypot(x[..., first], x[..., second]) * frequencies(rope, length).attention_factor
     allowed = np.full(x.shape, _VALUE)
     allowed[..., first] = allowed[..., second] = norm * (_VALUE + _ANGLE * angles) + _VALUE
-    return turned, allowed
+    return rotated, allowed
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class Comparison:
     explained: bool
 
 
-def compare(turned: dict[int, Float32], rope: RopeConfig) -> Comparison:
-    """Compare what a peer turned, by offset, with what a rope would have turned."""
+def compare(rotated: dict[int, Float32], rope: RopeConfig) -> Comparison:
+    """Compare what a peer rotated, by offset, with what a rope would have rotated."""
     x = vectors(rope)
     errors: dict[int, float] = {}
     explained = True
-    for offset, result in turned.items():
+    for offset, result in rotated.items():
         if result.shape != x.shape:
-            return Comparison(dict.fromkeys(turned, float("inf")), explained=False)
+            return Comparison(dict.fromkeys(rotated, float("inf")), explained=False)
         exact, allowed = truth(rope, x, offset)
         difference = min(
             (np.abs(arranged - exact) for arranged in _arrangements(result, rope)),
@@ -90,7 +90,7 @@ def _arrangements(result: Float32, rope: RopeConfig) -> list[NDArray[Any]]:
     return [result, back]
 
 
-def turn(built: Built, layer: int, rope: RopeConfig) -> dict[int, Float32]:
+def rotate_by(built: Built, layer: int, rope: RopeConfig) -> dict[int, Float32]:
     """Return what a peer makes of the queries, by offset."""
     x = vectors(rope)
     return {offset: built.rotate(layer, x, offset) for offset in offsets(rope)}

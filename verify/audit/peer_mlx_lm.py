@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tightrope.backends.mlx.mlx_lm.handler import plan
 from tightrope.backends.mlx.mlx_lm.places import rope_modules
-from tightrope.backends.patching.models import Options, Plan
+from tightrope.backends.patching.models import Options, PatchPlan
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
 from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
@@ -71,7 +71,7 @@ class Built:
         return why_not(plan, self.model, self.rope)
 
 
-def why_not(plan: Callable[[nn.Module, object, Options], Plan], model: nn.Module, rope: ModelRope) -> str:
+def why_not(plan: Callable[[nn.Module, object, Options], PatchPlan], model: nn.Module, rope: ModelRope) -> str:
     """Return why `tightrope.patch` cannot take over in a model; empty where it can."""
     try:
         plan(model, rope, Options())

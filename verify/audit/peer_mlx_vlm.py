@@ -37,10 +37,10 @@ class Built:
         if not found:
             raise PeerLacks("it turns in a function of its own")
         try:
-            turned = _turned(found[0], mx.array(x), offset)
+            rotated = _turned(found[0], mx.array(x), offset)
         except REFUSALS as error:
             raise PeerRefuses(f"{type(error).__name__}: {error}") from error
-        return np.array(turned.astype(mx.float32))
+        return np.array(rotated.astype(mx.float32))
 
     def mends(self) -> str:
         """See `tightrope.verify.audit.peers.Built.mends`."""
@@ -49,8 +49,8 @@ class Built:
 
 def _turned(rope: Any, x: mx.array, offset: int) -> mx.array:
     if not hasattr(rope, "apply_rotary"):
-        turned: mx.array = rope(x, offset=offset)
-        return turned
+        rotated: mx.array = rope(x, offset=offset)
+        return rotated
     positions = mx.broadcast_to(mx.arange(offset, offset + x.shape[2]), (3, 1, x.shape[2]))
     q, _ = rope.apply_rotary(x, x, positions)
     result: mx.array = q

@@ -46,8 +46,8 @@ class Built:
         apply, meaning = next((pair for pair in functions if pair[1].layout == layout), functions[0])
         if meaning.order == "bshd":
             q = q.transpose(1, 2)
-        turned = _whole(apply, q, output)
-        return (turned.transpose(1, 2) if meaning.order == "bshd" else turned).contiguous().numpy()
+        rotated = _whole(apply, q, output)
+        return (rotated.transpose(1, 2) if meaning.order == "bshd" else rotated).contiguous().numpy()
 
     def mends(self) -> str:
         """See `tightrope.verify.audit.peers.Built.mends`: a patched model takes the configuration's word."""
@@ -69,17 +69,17 @@ def _apply_functions(scope: Any, output: Any) -> Iterator[tuple[Any, Meaning]]:
 
 
 def _whole(apply: Any, q: torch.Tensor, output: Any) -> torch.Tensor:
-    """Return q turned; where the function takes only channels that turn, the others as they are."""
+    """Return q rotated; where the function takes only channels that turn, the others as they are."""
     angles = (output,) if isinstance(output, torch.Tensor) else output
     names = list(inspect.signature(apply).parameters)
     xs = 2 if names[1] in ("k", "xk", "key") else 1
     ordered = dict(zip(["freqs_cis"] if len(angles) == 1 else ["cos", "sin"], angles, strict=True))
     try:
-        turned = apply(*[q] * xs, **ordered)
+        rotated = apply(*[q] * xs, **ordered)
     except RuntimeError:
         width = angles[0].shape[-1] * (2 if len(angles) == 1 else 1)
-        turned = torch.cat((_whole(apply, q[..., :width], output), q[..., width:]), -1)
-    first: torch.Tensor = turned[0] if isinstance(turned, tuple) else turned
+        rotated = torch.cat((_whole(apply, q[..., :width], output), q[..., width:]), -1)
+    first: torch.Tensor = rotated[0] if isinstance(rotated, tuple) else rotated
     return first
 
 

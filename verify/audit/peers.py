@@ -29,7 +29,7 @@ class Built(Protocol):
     """What multiplies the attention logits beyond 1 / sqrt(head_dim); None where this is not to be seen."""
 
     def rotate(self, layer: int, x: Float32, offset: int) -> Float32:
-        """Return x, (1, heads, seq, width), turned by the rope of a layer; positions count from offset.
+        """Return x, (1, heads, seq, width), rotated by the rope of a layer; positions count from offset.
 
         Raises:
             PeerRefuses: The peer has no rope there, or its rope does not take this call.
@@ -56,7 +56,7 @@ class Peer(Protocol):
 
 
 @dataclass(frozen=True)
-class Entry:
+class PeerEntry:
     """A peer.
 
     Attributes:
@@ -72,16 +72,16 @@ class Entry:
     remedy: str = ""
 
 
-PEERS: Final[dict[str, Entry]] = {
+PEERS: Final[dict[str, PeerEntry]] = {
     # Without verify: modules that contradict their configuration are what the audit has found.
-    "transformers": Entry(
+    "transformers": PeerEntry(
         "transformers",
         "transformers",
         "tightrope.verify.audit.peer_transformers",
         "tightrope.patch(model, verify=False)",
     ),
-    "mlx-lm": Entry("mlx-lm", "mlx_lm", "tightrope.verify.audit.peer_mlx_lm", "tightrope.load_mlx(path)"),
-    "mlx-vlm": Entry("mlx-vlm", "mlx_vlm", "tightrope.verify.audit.peer_mlx_vlm", "tightrope.patch(model, path)"),
+    "mlx-lm": PeerEntry("mlx-lm", "mlx_lm", "tightrope.verify.audit.peer_mlx_lm", "tightrope.load_mlx(path)"),
+    "mlx-vlm": PeerEntry("mlx-vlm", "mlx_vlm", "tightrope.verify.audit.peer_mlx_vlm", "tightrope.patch(model, path)"),
 }
 
 

@@ -10,7 +10,7 @@ from tightrope.rope.reading import read
 from tightrope.rope.reading.convert import convert
 from tightrope.rope.reading.source import load as load_source
 from tightrope.verify.audit.causes import SPELLING, UNKNOWN, explain
-from tightrope.verify.audit.comparison import compare, turn
+from tightrope.verify.audit.comparison import compare, rotate_by
 from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
 from tightrope.verify.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
 
@@ -82,12 +82,12 @@ def _causes(ropes: Sequence[RopeAudit], softmax: str) -> set[str]:
 
 def _rope(built: Built, key: str, model: ModelRope) -> RopeAudit:
     rope, layer = model.ropes[key], _layer(model, key)
-    turned = turn(built, layer, rope)
-    comparison = compare(turned, rope)
+    rotated = rotate_by(built, layer, rope)
+    comparison = compare(rotated, rope)
     if comparison.explained:
         visible = max(comparison.errors.values()) > VISIBLE
         return RopeAudit(key, comparison.errors, "rounding" if visible else "agrees")
-    return RopeAudit(key, comparison.errors, "wrong", explain(turned, built, layer, rope))
+    return RopeAudit(key, comparison.errors, "wrong", explain(rotated, built, layer, rope))
 
 
 def _layer(model: ModelRope, key: str) -> int:

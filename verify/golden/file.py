@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.rope.errors import RopeConfigError, shortened
-from tightrope.rope.support.extras import require
+from tightrope.rope.support.extras import import_extra
 from tightrope.rope.support.files import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -32,7 +32,7 @@ _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
+class Provenance:
     """Where a golden file comes from.
 
     Attributes:
@@ -58,13 +58,13 @@ class Story:
     machine: str
 
 
-def write(path: Path, story: Story, arrays: Arrays) -> None:
+def write(path: Path, story: Provenance, arrays: Arrays) -> None:
     """Write a golden file, whole or not at all.
 
     Raises:
         ExtraMissing: The package safetensors is not installed.
     """
-    numpy_format = require("safetensors.numpy", extra="golden", purpose="golden files")
+    numpy_format = import_extra("safetensors.numpy", extra="golden", purpose="golden files")
     told = json.dumps(asdict(story), sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "story": told, "sha256": _digest(told, arrays)}
     # Without the copy safetensors 0.8 writes the memory of a transposed array, not its values in order.
@@ -72,14 +72,14 @@ def write(path: Path, story: Story, arrays: Arrays) -> None:
     write_atomically(path, numpy_format.save(whole, metadata=metadata))
 
 
-def load(path: Path) -> tuple[Story, Arrays]:
+def load(path: Path) -> tuple[Provenance, Arrays]:
     """Read a golden file.
 
     Raises:
         ExtraMissing: The package safetensors is not installed.
         RopeConfigError: It is damaged, edited, of a newer format, or something else.
     """
-    require("safetensors.numpy", extra="golden", purpose="golden files")
+    import_extra("safetensors.numpy", extra="golden", purpose="golden files")
     try:
         content = _read(path)
         told, digest = _metadata(content)
@@ -180,9 +180,9 @@ def _digest(told: str, arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _story(told: str) -> Story:
+def _story(told: str) -> Provenance:
     story = _object(told, "its story")
-    expected = {item.name: dict if item.name == "configuration" else str for item in fields(Story)}
+    expected = {item.name: dict if item.name == "configuration" else str for item in fields(Provenance)}
     if set(story) != set(expected) or any(not isinstance(story[name], kind) for name, kind in expected.items()):
         raise _Refused(f"its story must hold {', '.join(expected)}")
-    return Story(**story)
+    return Provenance(**story)

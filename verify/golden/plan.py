@@ -32,7 +32,7 @@ _K_HEADS: Final = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class Quantity:
     """One quantity.
 
     Attributes:
@@ -77,7 +77,7 @@ def require_recordable(model: ModelRope) -> None:
         raise RopeConfigError(problems)
 
 
-def entries(rope: RopeConfig) -> Iterator[Entry]:
+def entries(rope: RopeConfig) -> Iterator[Quantity]:
     """Yield everything that is recorded of a rope."""
     lengths = context_lengths(rope)
     scaled = any(frequencies(rope, length).attention_factor != 1 for length in lengths)
@@ -100,7 +100,7 @@ def context_lengths(rope: RopeConfig) -> tuple[int, ...]:
     return tuple(sorted(length for length in lengths if length >= 2 * _SEQ))
 
 
-def _frequencies(rope: RopeConfig, length: int) -> Entry:
+def _frequencies(rope: RopeConfig, length: int) -> Quantity:
     def run(_: OnDevice) -> tuple[Array, ...]:
         found = frequencies(rope, length)
         return found.inv_freq, found.turns, np.array([found.attention_factor])
@@ -110,7 +110,7 @@ def _frequencies(rope: RopeConfig, length: int) -> Entry:
         return np.abs(inv_freq), np.abs(turns.view(np.int64)) * TURN, attention_factor
 
     parts = ("inv_freq", "turns", "attention_factor")
-    return Entry("frequencies", "exact", f"{length} tokens", parts, run, norm, EPS["float64"], allowed=0.0)
+    return Quantity("frequencies", "exact", f"{length} tokens", parts, run, norm, EPS["float64"], allowed=0.0)
 
 
 def _angle_calls(rope: RopeConfig, lengths: tuple[int, ...]) -> Iterator[Call]:
@@ -136,15 +136,15 @@ def _drawn(name: str, shape: tuple[int, ...], below: int) -> Call:
     return Call(name, positions, {"positions": positions})
 
 
-def _angles(rope: RopeConfig, call: Call, scaled: bool) -> Entry:
-    return Entry(
+def _angles(rope: RopeConfig, call: Call, scaled: bool) -> Quantity:
+    return Quantity(
         "angles", "exact", call.name, ("cos", "sin"),
         run=lambda subject: subject.cos_sin(rope, call, "exact"),
         norm=angle_norm, eps=EPS["float32"], allowed=_twice("angles", scaled=scaled),
     )  # fmt: skip
 
 
-def _trajectory(rope: RopeConfig, policy: Policy, scaled: bool) -> Entry:
+def _trajectory(rope: RopeConfig, policy: Policy, scaled: bool) -> Quantity:
     def run(subject: OnDevice) -> tuple[Array, ...]:
         with subject.backend.on(subject.device):
             # A module of its own: under policy "transformers" it remembers the calls before.
@@ -152,7 +152,7 @@ def _trajectory(rope: RopeConfig, policy: Policy, scaled: bool) -> Entry:
             steps = [_step(subject, module, positions) for positions in trajectory(rope)]
         return tuple(np.concatenate(part, axis=1) for part in zip(*steps, strict=True))
 
-    return Entry(
+    return Quantity(
         "trajectory", policy, "prefill, decode, reset", ("cos", "sin"),
         run, norm=angle_norm, eps=EPS["float32"], allowed=_twice("trajectory", scaled=scaled),
     )  # fmt: skip
@@ -174,14 +174,14 @@ def _step(subject: OnDevice, module: Any, positions: NDArray[np.int64]) -> tuple
     return tuple(subject.backend.to_numpy(part) for part in found)
 
 
-def _rotation(rope: RopeConfig, call: Call, dtype: DType, scaled: bool) -> Iterator[Entry]:
+def _rotation(rope: RopeConfig, call: Call, dtype: DType, scaled: bool) -> Iterator[Quantity]:
     tensors = _tensors(rope, call, dtype)
     runs: dict[Kind, Callable[[OnDevice], tuple[Array, ...]]] = {
         "rotation": lambda subject: subject.rotate(rope, call, tensors),
         "gradient": lambda subject: subject.gradient(rope, call, tensors),
     }
     for kind, run in runs.items():
-        yield Entry(
+        yield Quantity(
             kind, dtype, call.name, ("q", "k"), run,
             norm=lambda arrays: tuple(pair_norm(rope, y) for y in arrays),
             eps=EPS[dtype], allowed=_twice(kind, dtype=dtype, scaled=scaled),

@@ -14,10 +14,10 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, RopeError
 from tightrope.rope.reading import read
-from tightrope.rope.support.json_values import plain
+from tightrope.rope.support.json_values import json_values
 from tightrope.verify.golden import file
-from tightrope.verify.golden.file import Arrays, Story
-from tightrope.verify.golden.plan import Entry, entries, require_recordable
+from tightrope.verify.golden.file import Arrays, Provenance
+from tightrope.verify.golden.plan import Quantity, entries, require_recordable
 from tightrope.verify.parity.differences import Figure, compare, worst
 from tightrope.verify.parity.subjects import OnDevice
 
@@ -62,7 +62,7 @@ class Finding:
 class GoldenReport:
     """A check: the file's story and what was found."""
 
-    story: Story
+    story: Provenance
     findings: tuple[Finding, ...]
 
     @property
@@ -81,11 +81,11 @@ class GoldenReport:
             "agrees": self.agrees,
             "identical": self.identical,
             "story": asdict(self.story),
-            "findings": [plain(asdict(one)) for one in self.findings],
+            "findings": [json_values(asdict(one)) for one in self.findings],
         }
 
 
-def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "") -> Story:
+def write(path: str | Path, model: ModelRope, subject: OnDevice, source: str = "") -> Provenance:
     """Record what a backend computes for every rope of a model.
 
     Args:
@@ -128,10 +128,10 @@ def check(path: str | Path, subjects: Sequence[OnDevice]) -> GoldenReport:
     return GoldenReport(story, tuple(found))
 
 
-def _tell(model: ModelRope, subject: OnDevice, source: str) -> Story:
+def _tell(model: ModelRope, subject: OnDevice, source: str) -> Provenance:
     import tightrope
 
-    return Story(
+    return Provenance(
         source=source,
         configuration=model.to_hf("v5"),
         backend=subject.name,
@@ -145,7 +145,7 @@ def _tell(model: ModelRope, subject: OnDevice, source: str) -> Story:
 
 
 def _compare(key: str, rope: RopeConfig, subjects: Sequence[OnDevice], arrays: Arrays) -> Iterator[Finding]:
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Quantity]] = defaultdict(list)
     for entry in entries(rope):
         groups[entry.kind, entry.numbers].append(entry)
     for (kind, _), group in groups.items():
@@ -155,7 +155,7 @@ def _compare(key: str, rope: RopeConfig, subjects: Sequence[OnDevice], arrays: A
             yield from (_find(subject.name, key, group, subject, arrays) for subject in subjects)
 
 
-def _find(name: str, key: str, group: Sequence[Entry], subject: OnDevice, arrays: Arrays) -> Finding:
+def _find(name: str, key: str, group: Sequence[Quantity], subject: OnDevice, arrays: Arrays) -> Finding:
     first = group[0]
     finding = Finding(name, key, first.kind, first.numbers, len(group), 0, np.inf, first.allowed)
     try:
@@ -167,7 +167,7 @@ def _find(name: str, key: str, group: Sequence[Entry], subject: OnDevice, arrays
     return replace(finding, identical=sum(one.identical for one in figures), ulps=worst(figures).ulps)
 
 
-def _figure(key: str, entry: Entry, subject: OnDevice, arrays: Arrays) -> Figure:
+def _figure(key: str, entry: Quantity, subject: OnDevice, arrays: Arrays) -> Figure:
     ours = entry.run(subject)
     for name, one in zip(entry.names(key), _stored(entry, ours), strict=True):
         if (arrays[name].dtype, arrays[name].shape) != (one.dtype, one.shape):
@@ -188,14 +188,14 @@ def _require_plan(model: ModelRope, arrays: Arrays, source: str) -> None:
         raise RopeConfigError(problems, source=source)
 
 
-def _stored(entry: Entry, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+def _stored(entry: Quantity, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return arrays as the file holds them: bfloat16 as its 16 bits, float16 as such."""
     if entry.numbers == "bfloat16":
         return tuple((np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).astype(np.uint16) for x in arrays)
     return tuple(x.astype(np.float16) for x in arrays) if entry.numbers == "float16" else arrays
 
 
-def _held(entry: Entry, array: Array) -> Array:
+def _held(entry: Quantity, array: Array) -> Array:
     """Undo `_stored`."""
     if entry.numbers == "bfloat16":
         return (array.astype(np.uint32) << 16).view(np.float32)

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from xml.etree import ElementTree
 
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.support.json_values import plain
+from tightrope.rope.support.json_values import json_values
 from tightrope.verify.parity.differences import Figure
 from tightrope.verify.parity.tolerances import Kind
 
@@ -141,7 +141,7 @@ class Report:
             "summary": self.counts(),
             "backends": [asdict(backend) for backend in self.backends],
             "absent": list(self.absent),
-            "models": [{"verdict": model.verdict, **plain(asdict(model))} for model in self.models],
+            "models": [{"verdict": model.verdict, **json_values(asdict(model))} for model in self.models],
         }
 
 

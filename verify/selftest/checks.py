@@ -29,7 +29,7 @@ _MANY: Final = 70_000
 
 
 @dataclass(frozen=True)
-class Check:
+class DeviceCheck:
     """One comparison with the definition.
 
     Attributes:
@@ -120,10 +120,10 @@ class Trial:
 
 def rotation(trial: Trial) -> Figure:
     """Q and k by positions."""
-    turned = trial.module()(
+    rotated = trial.module()(
         trial.place(trial.q), trial.place(trial.k), positions=trial.place(trial.positions), layer_type=trial.key
     )
-    return trial.figure(turned, (trial.expected(trial.q), trial.expected(trial.k)))
+    return trial.figure(rotated, (trial.expected(trial.q), trial.expected(trial.k)))
 
 
 def within_a_projection(trial: Trial) -> Figure:
@@ -133,8 +133,8 @@ def within_a_projection(trial: Trial) -> Figure:
     both = trial.place(np.concatenate([trial.q, k, k], axis=1).swapaxes(1, 2))
     at = trial.place(trial.positions)
     q, k_part = both[:, :, :_Q_HEADS, :width], both[:, :, _Q_HEADS : _Q_HEADS + _K_HEADS]
-    turned = trial.module()(q, k_part, positions=at, layer_type=trial.key, order="bshd")
-    return trial.figure(turned, tuple(trial.expected(x).swapaxes(1, 2) for x in (trial.q, k)))
+    rotated = trial.module()(q, k_part, positions=at, layer_type=trial.key, order="bshd")
+    return trial.figure(rotated, tuple(trial.expected(x).swapaxes(1, 2) for x in (trial.q, k)))
 
 
 def by_given_angles(trial: Trial) -> Figure:
@@ -159,8 +159,8 @@ def in_place(trial: Trial) -> Figure:
     module = trial.module()
     q, k, at = trial.place(trial.q), trial.place(trial.k), trial.place(trial.positions)
     rotate = getattr(module, "rotate_", module)
-    turned = rotate(q, k, positions=at, layer_type=trial.key)
-    results = (q, k) if hasattr(module, "rotate_") else turned
+    rotated = rotate(q, k, positions=at, layer_type=trial.key)
+    results = (q, k) if hasattr(module, "rotate_") else rotated
     return trial.figure(results, (trial.expected(trial.q), trial.expected(trial.k)))
 
 
@@ -168,14 +168,14 @@ def compiled(trial: Trial) -> Figure:
     """Q and k in a graph of the framework's compiler."""
     module = trial.module()
     rotate = trial.backend.compiled(lambda q, k, at: module(q, k, positions=at, layer_type=trial.key), trial.device)
-    turned = rotate(trial.place(trial.q), trial.place(trial.k), trial.place(trial.positions))
-    return trial.figure(turned, (trial.expected(trial.q), trial.expected(trial.k)))
+    rotated = rotate(trial.place(trial.q), trial.place(trial.k), trial.place(trial.positions))
+    return trial.figure(rotated, (trial.expected(trial.q), trial.expected(trial.k)))
 
 
 FORMS: Final = (rotation, within_a_projection, by_given_angles, gradient, in_place)
 
 
-def checks(backend: Backend, device: str, *, exact: bool) -> Iterator[Check]:
+def checks(backend: Backend, device: str, *, exact: bool) -> Iterator[DeviceCheck]:
     """Yield every check of a device.
 
     Args:
@@ -196,12 +196,14 @@ def checks(backend: Backend, device: str, *, exact: bool) -> Iterator[Check]:
         yield _checked(f"{dtype}: {compiled.__doc__}", compiled, trial, exact=False)  # operations may rotate in a graph
 
 
-def _checked(name: str, form: Callable[[Trial], Figure], trial: Trial, exact: bool) -> Check:
+def _checked(name: str, form: Callable[[Trial], Figure], trial: Trial, exact: bool) -> DeviceCheck:
     try:
         with trial.backend.on(trial.device):
             figure = form(trial)
     except Exception as error:  # whatever a driver or a compiler of the device raises belongs in the report
-        return Check(name, identical=False, ulps=float("inf"), passed=False, error=f"{type(error).__name__}: {error}")
+        return DeviceCheck(
+            name, identical=False, ulps=float("inf"), passed=False, error=f"{type(error).__name__}: {error}"
+        )
     one = from_exact("rotation", dtype=trial.dtype, scaled=True)
     passed = figure.identical if exact else figure.ulps <= between(one, one)
-    return Check(name, identical=figure.identical, ulps=figure.ulps, passed=passed)
+    return DeviceCheck(name, identical=figure.identical, ulps=figure.ulps, passed=passed)

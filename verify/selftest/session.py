@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tightrope.backends import load, names
 from tightrope.rope.errors import BackendUnavailable
-from tightrope.verify.selftest.checks import Check, checks
+from tightrope.verify.selftest.checks import DeviceCheck, checks
 
 # Every kind of device that a backend has code for.
 _KINDS: Final = {"torch": ("cuda", "mps", "cpu"), "mlx": ("gpu", "cpu")}
@@ -34,7 +34,7 @@ class Device:
     version: str
     device: str
     path: str
-    checks: tuple[Check, ...]
+    checks: tuple[DeviceCheck, ...]
 
     @property
     def identical(self) -> int:
@@ -42,7 +42,7 @@ class Device:
         return sum(check.identical for check in self.checks)
 
     @property
-    def failed(self) -> tuple[Check, ...]:
+    def failed(self) -> tuple[DeviceCheck, ...]:
         """The checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
 

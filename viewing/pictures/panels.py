@@ -35,7 +35,7 @@ def wavelengths_panel(axes: Axes, rope: RopeConfig, plain: Curve, tables: Sequen
     unscaled_line(axes, plain.wavelengths)
     lines(axes, [(name_of(one, rope), one.wavelengths) for one in tables])
     for index, (name, length) in enumerate(context_lengths(rope).items()):
-        inside = curve(rope, length).turning_within(length)
+        inside = curve(rope, length).rotating_within(length)
         _level(axes, length, f"{name} {length:,}: {inside} of {rope.pairs}", index)
     axes.set_yscale("log")
     style.legend(axes, loc="lower right")

@@ -7,7 +7,7 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-from tightrope.rope.support.extras import require
+from tightrope.rope.support.extras import import_extra
 
 _HERE: Final = "tightrope.viewing.report"
 
@@ -40,7 +40,7 @@ def plotly() -> str:
     Raises:
         ExtraMissing: plotly is not installed.
     """
-    require("plotly", extra="report", purpose="reports")
+    import_extra("plotly", extra="report", purpose="reports")
     script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(script, mtime=0)).decode()
 

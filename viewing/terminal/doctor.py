@@ -3,7 +3,7 @@
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from tightrope.verify.doctor import Check, State
+from tightrope.verify.doctor import Finding, State
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +16,7 @@ _SIGNS: Final[dict[State, tuple[str, str]]] = {
 }
 
 
-def print_checks(console: "Console", checks: list[Check]) -> None:
+def print_checks(console: "Console", checks: list[Finding]) -> None:
     """Print a table per topic, and under each what to do."""
     from rich.table import Table
     from rich.text import Text

@@ -59,14 +59,14 @@ def _wavelengths(rope: Mapping[str, Any]) -> "Table":
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2))
     shown.add_column("  wavelengths in tokens", no_wrap=True)
-    within = list(rope["tables"][0]["turning_within"])
+    within = list(rope["tables"][0]["rotating_within"])
     for heading in ("shortest", "longest", "attention factor", *(f"turn within {int(length):,}" for length in within)):
         shown.add_column(heading, justify="right", no_wrap=True)
     for table in rope["tables"]:
         turning = [value for value in table["wavelengths"] if value is not None]
         ends = (f"{turning[0]:,.1f}", f"{max(turning):,.0f}") if turning else ("none", "none")
         pairs = len(table["wavelengths"])
-        counts = (f"{table['turning_within'][length]} of {pairs} pairs" for length in within)
+        counts = (f"{table['rotating_within'][length]} of {pairs} pairs" for length in within)
         shown.add_row(f"  {table['holds']}", *ends, f"{table['attention_factor']:.6g}", *counts)
     return shown
 

@@ -88,7 +88,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kernel:
+class KernelText:
     """A rotation for which one text is made: everything but the lengths, the strides and the values.
 
     Attributes:
@@ -168,7 +168,7 @@ def angle_tensors(angles: Phase | Table) -> dict[str, Any]:
     """Return the tensors that a kernel reads its angles from, by the names that its text gives them."""
     if isinstance(angles, Table):
         return {"cos": angles.cos, "sin": angles.sin}
-    tensors = {"positions": angles.positions, "turns": angles.turns, "gains": angles.gains}
+    tensors = {"positions": angles.positions, "turns": angles.turns, "gains": angles.attention_factors}
     optional = {"rows": angles.rows, "axes": angles.axes}
     return tensors | {name: tensor for name, tensor in optional.items() if tensor is not None}
 

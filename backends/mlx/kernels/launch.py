@@ -10,7 +10,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from tightrope.backends.kernels.gpu.source import AngleKernel, Kernel, Tensor
+from tightrope.backends.kernels.gpu.source import AngleKernel, KernelText, Tensor
 from tightrope.backends.mlx.kernels import cuda, metal
 from tightrope.rope.config.terms import Layout, Side
 
@@ -27,7 +27,7 @@ _OUT_STRIDES: Final = """\
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class Launch:
     """What a launch is told besides its arrays.
 
     Attributes:
@@ -47,7 +47,7 @@ class Call:
     seq_axis: int
 
 
-def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
+def launch(call: Launch, arrays: Sequence[mx.array]) -> list[mx.array]:
     """Return q, and k where there is one, rotated.
 
     Args:
@@ -58,7 +58,7 @@ def launch(call: Call, arrays: Sequence[mx.array]) -> list[mx.array]:
     xs, angles = arrays[: call.heads], dict(zip(call.angles, arrays[call.heads :], strict=True))
     pairs = (angles["cos"] if "cos" in angles else angles["turns"]).shape[-1]
     described = [Tensor(heads=x.shape[3 - call.seq_axis], width=x.shape[3]) for x in xs]
-    kernel = Kernel(
+    kernel = KernelText(
         dtype=language().TYPES[xs[0].dtype], q=described[0], k=described[1] if call.heads > 1 else None, pairs=pairs,
         angles=call.angles, layout=call.layout, side=call.side, transpose=call.transpose, seq_axis=call.seq_axis,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def language() -> ModuleType:
 
 @cache
 def _compiled(
-    language: ModuleType, kernel: Kernel | AngleKernel, names: tuple[str, ...], dtypes: tuple[mx.Dtype, ...]
+    language: ModuleType, kernel: KernelText | AngleKernel, names: tuple[str, ...], dtypes: tuple[mx.Dtype, ...]
 ) -> Callable[..., list[mx.array]]:
     """Return the kernel that rotates the arrays of these names, or that writes cos and sin where there are none."""
     body = "".join(_OUT_STRIDES.format(x=name) for name in names) + kernel.body()

@@ -10,7 +10,7 @@ import mlx.nn as nn
 from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, plan_layers
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
 from tightrope.backends.patching.loading import load_mlx
-from tightrope.backends.patching.models import Options, Plan, own_config
+from tightrope.backends.patching.models import Options, PatchPlan, own_config
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading import read
@@ -18,7 +18,7 @@ from tightrope.rope.reading import read
 __all__ = ["MLXRope", "load_mlx", "plan"]
 
 
-def plan(model: nn.Module, config: object, options: Options) -> Plan:
+def plan(model: nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in an mlx-lm model; see `tightrope.backends.patching.patch`."""
     title = _title(model)
     rope = own_config(config) if config is not None else kept_config(getattr(model, "args", None), title)

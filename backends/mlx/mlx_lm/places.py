@@ -12,7 +12,7 @@ import numpy as np
 
 from tightrope.backends.mlx import interop as host
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
-from tightrope.backends.patching.models import Options, Plan, Swap
+from tightrope.backends.patching.models import Options, PatchPlan, Swap
 from tightrope.backends.patching.report import PartReport, PatchReport, in_words
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
@@ -29,7 +29,7 @@ _SCALE_ROUNDING: Final = 4 * 2.0**-24
 
 
 @dataclass(frozen=True)
-class Place:
+class RopePlace:
     """A rope where it hangs: its owner, its name there, its path below the layer."""
 
     owner: nn.Module
@@ -43,23 +43,23 @@ class Place:
         return module
 
 
-Serve = Callable[[Place, int, ModelRope, Options], tuple[list[Swap], PartReport]]
+Serve = Callable[[RopePlace, int, ModelRope, Options], tuple[list[Swap], PartReport]]
 """Returns what changes at one rope of a layer, and what to say about it."""
 
 
-def rope_modules(layer: nn.Module) -> Iterator[Place]:
+def rope_modules(layer: nn.Module) -> Iterator[RopePlace]:
     """Yield the ropes of one decoder layer."""
     for path, owner in layer.named_modules():  # type: ignore[no-untyped-call]  # untyped in mlx
         for name, child in owner.children().items():
             if not _ROPE_NAME.match(name) or not isinstance(child, nn.Module):
                 continue
             if not child.parameters():  # type: ignore[no-untyped-call]  # untyped in mlx
-                yield Place(owner, name, f"{path}.{name}".lstrip("."))
+                yield RopePlace(owner, name, f"{path}.{name}".lstrip("."))
 
 
 def plan_layers(
     layers: list[nn.Module], title: str, rope: ModelRope, options: Options, serve: Serve | None = None
-) -> Plan:
+) -> PatchPlan:
     """Return what `tightrope.patch` changes in these decoder layers."""
     swaps: list[Swap] = []
     parts: list[PartReport] = []
@@ -67,10 +67,10 @@ def plan_layers(
         made, part = (serve or serve_rope)(place, index, rope, options)
         swaps += made
         parts.append(replace(part, module=path, layer=index))
-    return Plan(tuple(swaps), PatchReport(title, tuple(parts), rope.notes))
+    return PatchPlan(tuple(swaps), PatchReport(title, tuple(parts), rope.notes))
 
 
-def _indexed(layers: list[nn.Module], rope: ModelRope) -> Iterator[tuple[str, int, Place]]:
+def _indexed(layers: list[nn.Module], rope: ModelRope) -> Iterator[tuple[str, int, RopePlace]]:
     """Yield every rope of a model with its path and the index of its layer in the configuration."""
     # LongCat's layers hold two attentions each, which its configuration counts one by one.
     each = len(rope.layers) // max(len(layers), 1)
@@ -84,7 +84,7 @@ def _indexed(layers: list[nn.Module], rope: ModelRope) -> Iterator[tuple[str, in
             yield f"layers.{number}.{place.path}", number * each + (order if each > 1 else 0), place
 
 
-def _required(found: Iterator[Place], index: int, rope: ModelRope, layer: nn.Module) -> list[Place]:
+def _required(found: Iterator[RopePlace], index: int, rope: ModelRope, layer: nn.Module) -> list[RopePlace]:
     """Return the ropes of a layer, after a check that there is one where the configuration wants one."""
     places = list(found)
     if any(isinstance(place.rope, MLXRope) for place in places):
@@ -97,7 +97,7 @@ def _required(found: Iterator[Place], index: int, rope: ModelRope, layer: nn.Mod
     return places
 
 
-def serve_rope(place: Place, index: int, rope: ModelRope, options: Options) -> tuple[list[Swap], PartReport]:
+def serve_rope(place: RopePlace, index: int, rope: ModelRope, options: Options) -> tuple[list[Swap], PartReport]:
     """Return what changes at one rope and what to say about it."""
     config = rope.for_layer(index)
     part = PartReport("", None, None, "left alone")
@@ -123,7 +123,7 @@ def _called(owner: nn.Module) -> tuple[str, ...]:
     return () if code is None else code.co_names
 
 
-def _fitted(place: Place, config: RopeConfig) -> tuple[RopeConfig, str]:
+def _fitted(place: RopePlace, config: RopeConfig) -> tuple[RopeConfig, str]:
     """Return the configuration for this rope, and what the rope itself does otherwise."""
     # As wide as what attention hands to it: MLA turns only the part that it keeps apart.
     width = config.head_dim if config.side == "head" else config.rotary_dim
@@ -159,7 +159,7 @@ def pairing(rope: nn.Module, width: int) -> tuple[Layout, int]:
     return "half", 2 * partners[0]
 
 
-def _scale_swaps(place: Place, config: RopeConfig, rope: ModelRope) -> list[Swap]:
+def _scale_swaps(place: RopePlace, config: RopeConfig, rope: ModelRope) -> list[Swap]:
     """Return what mends the softmax factor of YaRN's mscale_all_dim, where mlx-lm did not read it."""
     scale = getattr(place.owner, "scale", None)
     if rope.softmax_scale == 1 or not isinstance(scale, float):

@@ -56,10 +56,10 @@ class MLXRope(nn.Module):
         if scale != 1 or inverse:
             return self._general(x, offset, scale, inverse, positions)
         if positions is not None:
-            turned: mx.array = self._rope(x, positions=positions)
+            rotated: mx.array = self._rope(x, positions=positions)
         else:
-            turned = self._rope(x, offset=offset)
-        return turned
+            rotated = self._rope(x, offset=offset)
+        return rotated
 
     def _general(
         self, x: mx.array, offset: int | mx.array, scale: float, inverse: bool, positions: mx.array | None
@@ -73,10 +73,10 @@ class MLXRope(nn.Module):
             # cos and sin hold the attention factor g, so (g R)⁻¹ = (g R)ᵀ / g².
             gain = frequencies(self._config, self._config.original_length).attention_factor ** 2
             cos, sin = cos / gain, sin / gain
-        turned: mx.array = rotate(
+        rotated: mx.array = rotate(
             x, cos=cos, sin=sin, layout=self._config.layout, side=self._config.side, transpose=inverse
         )
-        return turned
+        return rotated
 
     def _extra_repr(self) -> str:
         rope = self._config

@@ -15,7 +15,7 @@ from torch._C import _get_tracing_state as _tracing
 from torch._C import _len_torch_dispatch_stack as _dispatch_modes
 from torch.autograd import forward_ad
 
-from tightrope.backends.kernels import CpuKernel, Tensor, load_cpu
+from tightrope.backends.kernels import CpuExtension, Tensor, load_cpu
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import Order
 from tightrope.rope.config.terms import Layout, Side
@@ -37,10 +37,10 @@ PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
 
 @dataclass(frozen=True)
-class Kernel:
+class CpuKernel:
     """The C kernel for one instruction set: `"avx512bf16"`, `"avx512"`, `"avx2"` or `"neon"`."""
 
-    extension: CpuKernel
+    extension: CpuExtension
     name: str
     index: int
 
@@ -61,7 +61,7 @@ class Kernel:
         """
         how: Any = {"pairs": -1, "layout": layout, "side": side, "order": order, "transpose": transpose}
         if isinstance(angles, Phase):
-            parts = angles.positions, angles.turns, angles.gains, angles.rows, angles.axes
+            parts = angles.positions, angles.turns, angles.attention_factors, angles.rows, angles.axes
             self.turn(xs, outs, *parts, **how)
         elif not self.turn(xs, outs, angles.cos, angles.sin, **how):
             self.turn(xs, outs, *(part.to(_FLOAT32).contiguous() for part in (angles.cos, angles.sin)), **how)
@@ -86,12 +86,12 @@ class Kernel:
         shape = *phase.positions.shape[1:], phase.pairs
         like = {"dtype": torch.float32, "device": phase.positions.device}
         cos, sin = torch.empty(shape, **like), torch.empty(shape, **like)
-        parts = phase.positions, phase.turns, phase.gains, phase.rows, phase.axes, cos, sin
+        parts = phase.positions, phase.turns, phase.attention_factors, phase.rows, phase.axes, cos, sin
         self.extension.cos_sin(self.index, torch.get_num_threads(), *(parts if _DESCRIBED else _told(parts)))
         return Table(cos=cos, sin=sin)
 
 
-def find_kernel(name: str | None = None) -> Kernel | None:
+def find_kernel(name: str | None = None) -> CpuKernel | None:
     """Return the kernel of that name, by default the fastest that runs here; None where there is none, and for "none".
 
     Raises:
@@ -104,10 +104,10 @@ def find_kernel(name: str | None = None) -> Kernel | None:
     name = name or names[0]
     if name not in names:
         raise RopeConfigError(f"{_VARIABLE} must be 'none' or one of {', '.join(map(repr, names))}, got {name!r}")
-    return Kernel(extension, name, names.index(name))
+    return CpuKernel(extension, name, names.index(name))
 
 
-kernel: Kernel | None = find_kernel(os.environ.get(_VARIABLE))
+kernel: CpuKernel | None = find_kernel(os.environ.get(_VARIABLE))
 
 
 def path() -> str:
@@ -115,7 +115,7 @@ def path() -> str:
     return f"C ({kernel.name})" if kernel else "framework operations"
 
 
-def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | None:
+def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> CpuKernel | None:
     """Return the kernel where it may read and write these tensors behind PyTorch's back, else None.
 
     It may not where a gradient, a tracer, a function transform, a dispatch mode or a tensor subclass takes part.

@@ -1,4 +1,4 @@
-"""The kernels for CUDA and Apple GPUs, behind the two calls that `native.Kernel` has for the CPU."""
+"""The kernels for CUDA and Apple GPUs, behind the two calls that `native.GpuKernel` has for the CPU."""
 
 import os
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _VARIABLE: Final = "TIGHTROPE_GPU_KERNEL"
 
 
 @dataclass(frozen=True)
-class Kernel:
+class GpuKernel:
     """A kernel for a kind of GPU.
 
     Attributes:
@@ -57,18 +57,18 @@ class Kernel:
 
 
 @cache
-def find_kernel(device_type: str) -> Kernel | None:
+def find_kernel(device_type: str) -> GpuKernel | None:
     """Return the kernel for devices of a type: None where there is none, or where the environment wants none."""
     if os.environ.get(_VARIABLE) == "none":
         return None
     if device_type == "cuda" and find_spec("triton") is not None:
         from tightrope.backends.torch.kernels import triton_launch as triton
 
-        return Kernel("Triton", triton)
+        return GpuKernel("Triton", triton)
     if device_type == "mps":
         from tightrope.backends.torch.kernels import mps
 
-        return Kernel("Metal", mps)
+        return GpuKernel("Metal", mps)
     return None
 
 
@@ -78,7 +78,7 @@ def path(device: str) -> str:
     return kernel.name if kernel else "framework operations"
 
 
-def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> Kernel | None:
+def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> GpuKernel | None:
     """Return the kernel where it may read and write these tensors behind PyTorch's back; see `native.serving`.
 
     In graphs framework operations stand in its place: Inductor makes one pass over q and one over k of them (counted on
@@ -116,7 +116,9 @@ def _spread(angles: Phase | Table, batch: int) -> Phase | Table:
         return Table(cos=cos, sin=sin)
     rows = None if angles.rows is None else angles.rows.expand(batch)
     positions = angles.positions.expand(-1, batch, -1)
-    return Phase(positions=positions, turns=angles.turns, gains=angles.gains, rows=rows, axes=angles.axes)
+    return Phase(
+        positions=positions, turns=angles.turns, attention_factors=angles.attention_factors, rows=rows, axes=angles.axes
+    )
 
 
 def _register(device_type: str) -> None:
@@ -136,7 +138,7 @@ def _register(device_type: str) -> None:
         return out
 
     def cos_sin(
-        positions: torch.Tensor, turns: torch.Tensor, gains: torch.Tensor,
+        positions: torch.Tensor, turns: torch.Tensor, attention_factors: torch.Tensor,
         rows: torch.Tensor | None, axes: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         kernel = find_kernel(device_type)
@@ -144,7 +146,9 @@ def _register(device_type: str) -> None:
             raise BackendUnavailable(
                 f"this graph computes angles by a kernel, and there is none for {device_type} here"
             )
-        table = kernel.cos_sin(Phase(positions=positions, turns=turns, gains=gains, rows=rows, axes=axes))
+        table = kernel.cos_sin(
+            Phase(positions=positions, turns=turns, attention_factors=attention_factors, rows=rows, axes=axes)
+        )
         return table.cos, table.sin
 
     operators.rotate.register_kernel(device_type)(rotate)

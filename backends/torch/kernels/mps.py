@@ -5,7 +5,14 @@ from typing import Any, Final
 
 import torch
 
-from tightrope.backends.kernels.gpu.source import METAL_PRELUDE, AngleKernel, Kernel, Tensor, angle_tensors, functions
+from tightrope.backends.kernels.gpu.source import (
+    METAL_PRELUDE,
+    AngleKernel,
+    KernelText,
+    Tensor,
+    angle_tensors,
+    functions,
+)
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.rope.config.terms import Layout, Side
 
@@ -25,7 +32,7 @@ def rotate(
 ) -> None:  # fmt: skip
     """Write q and k, rotated, into q_out and k_out; see `tightrope.backends.torch.kernels.triton_launch.rotate`."""
     given = angle_tensors(angles)
-    kernel = Kernel(
+    kernel = KernelText(
         dtype=_TYPES[q.dtype], q=_described(q, q_out), k=None if k is None else _described(k, k_out),
         pairs=angles.pairs, angles=tuple(given), layout=layout, side=side, transpose=transpose,
     )  # fmt: skip
@@ -44,7 +51,7 @@ def _described(x: torch.Tensor, out: torch.Tensor | None) -> Tensor:
     return Tensor(heads=x.shape[2], width=x.shape[3], copied=out is not x)
 
 
-def _launch(kernel: Kernel | AngleKernel, tensors: dict[str, Any], threads: tuple[int, int]) -> None:
+def _launch(kernel: KernelText | AngleKernel, tensors: dict[str, Any], threads: tuple[int, int]) -> None:
     if not threads[0]:
         return
     shader, forms = _shader(kernel, tuple(tensors), tuple(_TYPES[tensor.dtype] for tensor in tensors.values()))
@@ -54,7 +61,7 @@ def _launch(kernel: Kernel | AngleKernel, tensors: dict[str, Any], threads: tupl
 
 @lru_cache(maxsize=256)
 def _shader(
-    kernel: Kernel | AngleKernel, names: tuple[str, ...], types: tuple[str, ...]
+    kernel: KernelText | AngleKernel, names: tuple[str, ...], types: tuple[str, ...]
 ) -> tuple[Any, list[tuple[str, str]]]:
     """Return the shader, and which shapes and strides it takes after its tensors: those that its body names."""
     body = kernel.body()

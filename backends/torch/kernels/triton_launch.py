@@ -88,7 +88,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
         "positions": phase.positions,
         "position_strides": phase.positions.stride(),
         "turns": phase.turns,
-        "gains": phase.gains,
+        "gains": phase.attention_factors,
         "rows": phase.rows,
         "row_stride": None if phase.rows is None else phase.rows.stride(0),
         "axes": phase.axes,

@@ -85,13 +85,13 @@ def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     shape = (batch, heads, seq) if meaning.order == "bhsd" else (batch, seq, heads)
     x = random.standard_normal((*shape, 2 * pairs + extra)).astype(np.float32)
-    turned = _called(apply, form, torch.from_numpy(x), FORMS[form](torch.from_numpy(cos), torch.from_numpy(sin)))
-    if turned is None:
+    rotated = _called(apply, form, torch.from_numpy(x), FORMS[form](torch.from_numpy(cos), torch.from_numpy(sin)))
+    if rotated is None:
         return None
     beside = (np.expand_dims(part.astype(np.float64), 1 if meaning.order == "bhsd" else 2) for part in (cos, sin))
     expected = exact_rotate(x, *beside, layout=meaning.layout, side=meaning.side, transpose=meaning.transpose)
     bound = _ROUNDING * float(np.abs(x).max())
-    return all(any(_close(y, e, bound) for e in _arrangements(expected, meaning, 2 * pairs)) for y in turned)
+    return all(any(_close(y, e, bound) for e in _arrangements(expected, meaning, 2 * pairs)) for y in rotated)
 
 
 def _called(apply: Callable[..., Any], form: Form, x: torch.Tensor, output: Any) -> tuple[Any, ...] | None:
@@ -100,10 +100,10 @@ def _called(apply: Callable[..., Any], form: Form, x: torch.Tensor, output: Any)
     angles = (output,) if form == "complex" else output
     values = (*[x] * (len(names) - len(angles)), *angles)
     try:
-        turned = apply(**dict(zip(names, values, strict=True)))
+        rotated = apply(**dict(zip(names, values, strict=True)))
     except (RuntimeError, IndexError, TypeError, ValueError):
         return None
-    return turned if isinstance(turned, tuple) else (turned,)
+    return rotated if isinstance(rotated, tuple) else (rotated,)
 
 
 def _arrangements(expected: NDArray[Any], meaning: Meaning, width: int) -> Iterator[NDArray[Any]]:
@@ -136,15 +136,15 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
     def apply_fused(*args: Any, **kwargs: Any) -> Any:
         # Nearly every call is (q, k, cos, sin): a decode step has too little work to hide a lookup by name.
         if usual and not kwargs and len(args) == plain:
-            return turned(args[0], args[1] if pair else None, args[1 + pair :], own_order)
+            return rotated(args[0], args[1] if pair else None, args[1 + pair :], own_order)
         given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
         order = _ORDERS.get(given["unsqueeze_dim"]) if "unsqueeze_dim" in given else own_order
         if order is None:
             return apply(**_in_dtype(given, given[names[0]].dtype))
         angles = (given[_COMPLEX],) if form == "complex" else (given["cos"], given["sin"])
-        return turned(given[names[0]], given.get(names[1]) if pair else None, angles, order)
+        return rotated(given[names[0]], given.get(names[1]) if pair else None, angles, order)
 
-    def turned(q: torch.Tensor, k: torch.Tensor | None, angles: tuple[torch.Tensor, ...], order: Order) -> Any:
+    def rotated(q: torch.Tensor, k: torch.Tensor | None, angles: tuple[torch.Tensor, ...], order: Order) -> Any:
         table = table_of(form, angles[0] if form == "complex" else angles)
         # The tables are HFRotary's, and fit: the checks of `rotate` would take as long as the rotation of one token.
         result = rotate_pair(ops, q, k, table, order=order, **how)

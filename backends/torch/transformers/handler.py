@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from tightrope.backends.patching.models import Options, Plan, Swap, own_config
+from tightrope.backends.patching.models import Options, PatchPlan, Swap, own_config
 from tightrope.backends.patching.report import PartReport, PatchReport, in_words
 from tightrope.backends.torch import interop as host
 from tightrope.backends.torch.transformers.apply import Meaning, fused, meaning_of
@@ -26,7 +26,7 @@ _UNTOUCHED: Final = "Nothing was changed"
 
 
 @dataclass
-class Place:
+class RotaryPlace:
     """A rotary module where it hangs, what takes its place, and the attention that uses it.
 
     Attributes:
@@ -60,7 +60,7 @@ class User:
     why: str = ""
 
 
-def plan(model: torch.nn.Module, config: object, options: Options) -> Plan:
+def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in a transformers model; see `tightrope.backends.patching.patch`."""
     text = _text_config(model)
     places = list(_places(model))
@@ -74,7 +74,7 @@ def plan(model: torch.nn.Module, config: object, options: Options) -> Plan:
     notes = [note for _, rope in served for note in rope.notes]
     notes += [f"{place.path}: {place.why}" for place, _ in served if place.why]
     parts = tuple(part for place in places for part in _parts(place))
-    return Plan(tuple(swaps), PatchReport(_title(model), parts, tuple(dict.fromkeys(notes))))
+    return PatchPlan(tuple(swaps), PatchReport(_title(model), parts, tuple(dict.fromkeys(notes))))
 
 
 def _text_config(model: torch.nn.Module) -> Any:
@@ -95,17 +95,17 @@ def _title(model: torch.nn.Module) -> str:
     return f"{type(model).__name__} (transformers {metadata.version('transformers')})"
 
 
-def _places(model: torch.nn.Module) -> Iterator[Place]:
+def _places(model: torch.nn.Module) -> Iterator[RotaryPlace]:
     """Yield the rotary modules of a model."""
     for path, owner in model.named_modules():
         for name, child in owner.named_children():
             if isinstance(child, HFRotary):
                 raise RopeConfigError(f"{path} is patched already; tightrope.unpatch(model) first")
             if "Rotary" in type(child).__name__ and not any(True for _ in child.parameters()):
-                yield Place(owner, name, f"{path}.{name}".lstrip("."))
+                yield RotaryPlace(owner, name, f"{path}.{name}".lstrip("."))
 
 
-def _settle(place: Place, text: Any, config: object, options: Options) -> None:
+def _settle(place: RotaryPlace, text: Any, config: object, options: Options) -> None:
     """Decide what becomes of a rotary module: it is served, left alone with a reason, or an error."""
     own = getattr(place.module, "config", None)
     is_text = type(own) is type(text)
@@ -130,7 +130,7 @@ def _angles_of(rope: ModelRope) -> ModelRope:
     return replace(rope, ropes={key: value.replace(direction=1) for key, value in rope.ropes.items()})
 
 
-def _require_shape(place: Place) -> None:
+def _require_shape(place: RotaryPlace) -> None:
     """Raise where a module is called otherwise than rotary modules are."""
     kind = type(place.module)
     names = list(inspect.signature(kind.forward).parameters)
@@ -145,7 +145,7 @@ def _require_shape(place: Place) -> None:
         )
 
 
-def _settle_users(model: torch.nn.Module, places: list[Place]) -> None:
+def _settle_users(model: torch.nn.Module, places: list[RotaryPlace]) -> None:
     """Give each attention module to the nearest rotary module above it, with a forward method that rotates once."""
     known: dict[tuple[type, str], tuple[Callable[..., Any] | None, str]] = {}
     for path, module in model.named_modules():
@@ -178,7 +178,7 @@ def _within(path: str, above: str) -> bool:
 
 
 def _fused_forward(
-    attention: Any, functions: dict[str, Callable[..., Any]], place: Place
+    attention: Any, functions: dict[str, Callable[..., Any]], place: RotaryPlace
 ) -> tuple[Callable[..., Any] | None, str]:
     """Return a forward method that uses the fused rotation, or None and why there is none."""
     meanings = {name: meaning_of(function, place.form) for name, function in functions.items()}
@@ -191,7 +191,7 @@ def _fused_forward(
     return forward, "" if forward else "its forward method is wrapped"
 
 
-def _require_meant(attention: type, place: Place, meanings: set[Meaning]) -> None:
+def _require_meant(attention: type, place: RotaryPlace, meanings: set[Meaning]) -> None:
     """Raise where attention pairs channels, or turns, otherwise than the configuration says."""
     said = {(rope.layout, rope.direction) for rope in place.rope.ropes.values()} if place.rope else set()
     done = {(meaning.layout, -1 if meaning.transpose else 1) for meaning in meanings}
@@ -202,7 +202,7 @@ def _require_meant(attention: type, place: Place, meanings: set[Meaning]) -> Non
         )
 
 
-def _swaps(place: Place, rope: ModelRope, options: Options) -> Iterator[Swap]:
+def _swaps(place: RotaryPlace, rope: ModelRope, options: Options) -> Iterator[Swap]:
     """Yield what changes for one rotary module and its users."""
     fused_throughout = bool(place.users) and all(user.method for user in place.users)
     new = HFRotary(_angles_of(rope), form=place.form, in_float32=fused_throughout, **options.rotary())
@@ -218,7 +218,7 @@ def _method_swap(module: torch.nn.Module, method: types.MethodType) -> Swap:
     return Swap(module, "forward", method) if hooked is None else Swap(module, "_old_forward", method, hooked)
 
 
-def _parts(place: Place) -> Iterator[PartReport]:
+def _parts(place: RotaryPlace) -> Iterator[PartReport]:
     """Yield what to say about one rotary module and its users."""
     if place.rope is None:
         yield PartReport(place.path, None, None, "left alone", why=place.why)

@@ -7,20 +7,20 @@ from typing import Literal
 from tightrope.rope.config.mrope import AxisOrder, Progression
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.terms import Layout, Side
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 from tightrope.rope.scaling import Scaling
 
-LayerRule = Callable[[Sheet, int], list[str]]
+LayerRule = Callable[[Section, int], list[str]]
 """From a configuration and its number of layers to the type of each."""
-NoPositionRule = Callable[[Sheet, Sequence[str]], list[bool]]
+NoPositionRule = Callable[[Section, Sequence[str]], list[bool]]
 """From a configuration and the type of each layer to: has this layer no position?"""
-Rewrite = Callable[[Sheet, list[str]], tuple[Sheet, list[str]]]
+Rewrite = Callable[[Section, list[str]], tuple[Section, list[str]]]
 """From a configuration and its layer types to the same in the usual words: nested rope_parameters and their names."""
-WithoutRule = Callable[[Sheet], str | None]
+WithoutRule = Callable[[Section], str | None]
 """From a configuration to the reason why it is an exception, None where it is none."""
-QueryRule = Callable[[Sheet, Sheet, Scaling], QueryScale | None]
+QueryRule = Callable[[Section, Section, Scaling], QueryScale | None]
 """From a configuration, its (completed) rope block and the scaling to the attention temperature."""
-WidthRule = Callable[[Sheet], int | None]
+WidthRule = Callable[[Section], int | None]
 """From a configuration to the width of a head, None (and a problem) where it does not give it."""
 
 

@@ -147,7 +147,7 @@ GRANITE_HYBRID = nope.without_unless("position_embedding_type", "rope", "only 'r
 CHATGLM = nope.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimensional positions, which are not read")
 
 INDEXER_NOTE = "the indexer turns its first 64 channels, pairs half a head apart"
-UNROTATED_NOTE = "the attention output is turned back by the query's angles (rotate with transpose=True)"
+UNROTATED_NOTE = "the attention output is rotated back by the query's angles (rotate with transpose=True)"
 LEARNED_NOTE = "each layer multiplies inv_freq by exp(alpha), a learned weight; config.json does not hold it"
 XDROPE_NOTE = (
     "within pictures both channels of a pair follow one axis, as in Tencent's own code, vLLM and llama.cpp; "

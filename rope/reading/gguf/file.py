@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.reading.gguf.header import FETCH_AGAIN, MAGIC, Header, Place, read_header
-from tightrope.rope.reading.section import Findings, Sheet
+from tightrope.rope.reading.gguf.header import FETCH_AGAIN, MAGIC, Header, TensorLocation, read_header
+from tightrope.rope.reading.section import Findings, Section
 
 TENSORS = ("rope_freqs", "rope_factors_long", "rope_factors_short")
 _FLOAT32 = 0
@@ -88,7 +88,7 @@ def _data_start(header: Header) -> int:
     return -(-header.end // alignment) * alignment
 
 
-def _divisors(name: str, place: Place, data: mmap, order: str, start: int) -> tuple[float, ...]:
+def _divisors(name: str, place: TensorLocation, data: mmap, order: str, start: int) -> tuple[float, ...]:
     if place.type != _FLOAT32:
         raise RopeConfigError(f"tensor {name} must be float32 (type 0), got type {place.type}; convert the model again")
     if place.count > _MOST_DIVISORS:
@@ -103,7 +103,7 @@ def _divisors(name: str, place: Place, data: mmap, order: str, start: int) -> tu
 def _other_parts(path: Path, values: dict[str, Any]) -> list[Path]:
     """Return the other parts of a model that gguf-split has divided; the first part holds the keys."""
     findings = Findings()
-    split = Sheet(values, findings, "")
+    split = Section(values, findings, "")
     number, count = split.integer("split.no", above=-1) or 0, split.integer("split.count", above=-1, at_most=99_999)
     named = _PART.fullmatch(path.stem)
     if findings.problems:

@@ -36,7 +36,7 @@ _TENSOR_BYTES = 8 + 4 + 4 + 8
 
 
 @dataclass(frozen=True)
-class Passed:
+class Skipped:
     """A list that was stepped over: how many values, and of what kind."""
 
     count: int
@@ -47,7 +47,7 @@ class Passed:
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorLocation:
     """Where a tensor lies.
 
     Attributes:
@@ -66,14 +66,14 @@ class Header:
     """Everything before the data.
 
     Attributes:
-        values: Every key; lists of strings and long lists are `Passed`.
+        values: Every key; lists of strings and long lists are `Skipped`.
         tensors: By name.
         order: `"<"` or `">"`: the byte order of the file.
         end: Where the header ends.
     """
 
     values: dict[str, Any]
-    tensors: dict[str, Place]
+    tensors: dict[str, TensorLocation]
     order: str
     end: int
 
@@ -90,7 +90,7 @@ def read_header(data: mmap) -> Header:
     values: dict[str, Any] = {}
     for index in range(key_count):
         _add(values, walk.string(f"key {index}"), walk.value)
-    tensors: dict[str, Place] = {}
+    tensors: dict[str, TensorLocation] = {}
     for index in range(tensor_count):
         _add(tensors, walk.string(f"the name of tensor {index}"), walk.place)
     return Header(values, tensors, walk.order, walk.at)
@@ -149,27 +149,27 @@ class _Walk:
             return self.string(key)
         return self._list(key) if kind == _ARRAY else self.number(self._letter(kind, key), key)
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> TensorLocation:
         """Return what follows the name of a tensor."""
         what = f"tensor {name!r}"
         dimensions = self.number("I", what)
         if dimensions > _MOST_DIMENSIONS:
             raise RopeConfigError(f"{what} must have at most 4 dimensions, got {dimensions:,}; {FETCH_AGAIN}")
         count = math.prod(self.number("Q", what) for _ in range(dimensions))
-        return Place(type=self.number("I", what), count=count, offset=self.number("Q", what))
+        return TensorLocation(type=self.number("I", what), count=count, offset=self.number("Q", what))
 
-    def _list(self, key: str) -> list[Any] | Passed:
+    def _list(self, key: str) -> list[Any] | Skipped:
         kind = self.number("I", key)
         if kind == _STRING:
             count = self.count(key, 8)
             self._pass_strings(count, key)
-            return Passed(count, "strings")
+            return Skipped(count, "strings")
         letter = self._letter(kind, key)
         size = struct.calcsize("<" + letter)
         count = self.count(key, size)
         if count > _LONGEST_LIST:
             self.at += count * size
-            return Passed(count, "numbers")
+            return Skipped(count, "numbers")
         return list(struct.unpack(f"{self.order}{count}{letter}", self.bytes(count * size, key)))
 
     def _pass_strings(self, count: int, key: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tightrope.rope.errors import shortened, suggestion
 from tightrope.rope.reading.families.family import Family, LayerRope
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 from tightrope.rope.scaling import find_type, rope_types
 
 # Names that mean a type under another name. `mrope` says that there are sections, which say it themselves.
@@ -30,25 +30,25 @@ class Block:
 
     Attributes:
         key: Its key in `ModelRope.ropes`.
-        sheet: Its parameters, in the configuration's own words.
+        section: Its parameters, in the configuration's own words.
         defaults: What the family fills in.
         shared: It is a flat block that several ropes read.
     """
 
     key: str
-    sheet: Sheet
+    section: Section
     defaults: LayerRope
     shared: bool = False
 
     @property
     def place(self) -> str:
         """Return the key path of the block itself."""
-        return self.sheet.path[:-1]
+        return self.section.path[:-1]
 
 
-def read_blocks(sheet: Sheet, family: Family) -> dict[str, Block | None]:
+def read_blocks(section: Section, family: Family) -> dict[str, Block | None]:
     """Return one block per rope, None where the configuration says that these layers have none."""
-    raw = _raw_block(sheet)
+    raw = _raw_block(section)
     nested = [key for key, value in raw.values.items() if isinstance(value, Mapping)]
     if nested:
         return _nested_blocks(raw, nested, family)
@@ -66,27 +66,27 @@ def read_blocks(sheet: Sheet, family: Family) -> dict[str, Block | None]:
     return blocks
 
 
-def _note_unscaled(raw: Sheet, family: Family) -> None:
+def _note_unscaled(raw: Section, family: Family) -> None:
     named = [key for key, defaults in family.ropes.items() if defaults is not None and not defaults.scaled]
     if raw.values and named:
         raw.findings.note(f"{raw.path[:-1]} has no effect on {', '.join(named)} layers in this family")
 
 
-def _raw_block(sheet: Sheet) -> Sheet:
+def _raw_block(section: Section) -> Section:
     """Return the block that counts: rope_scaling wins over rope_parameters, as in transformers."""
-    scaling, parameters = sheet.inner("rope_scaling"), sheet.inner("rope_parameters")
+    scaling, parameters = section.inner("rope_scaling"), section.inner("rope_parameters")
     if scaling is None or not scaling.values:
-        empty = replace(sheet, values={}, path=sheet.where("rope_parameters."))
+        empty = replace(section, values={}, path=section.where("rope_parameters."))
         return empty if parameters is None else parameters
     if parameters is not None and parameters.values:
         differ = ", and they differ" if scaling.values != parameters.values else ""
-        sheet.findings.note(
-            f"{sheet.where('rope_scaling')} and rope_parameters are both given; rope_scaling counts{differ}"
+        section.findings.note(
+            f"{section.where('rope_scaling')} and rope_parameters are both given; rope_scaling counts{differ}"
         )
     return scaling
 
 
-def _nested_blocks(raw: Sheet, nested: Iterable[str], family: Family) -> dict[str, Block | None]:
+def _nested_blocks(raw: Section, nested: Iterable[str], family: Family) -> dict[str, Block | None]:
     shared = {key: value for key, value in raw.values.items() if value is not None and not isinstance(value, Mapping)}
     blocks: dict[str, Block | None] = {}
     for key in nested:
@@ -112,69 +112,69 @@ def _defaults(key: str, family: Family) -> LayerRope:
 
 def type_name(block: Block, family: Family) -> str:
     """Return the rope type a block asks for, by its name in this package."""
-    sheet, findings = block.sheet, block.sheet.findings
+    section, findings = block.section, block.section.findings
     aliases = {**TYPE_ALIASES, **family.type_aliases}
-    new, old = sheet.text("rope_type"), sheet.text("type")
+    new, old = section.text("rope_type"), section.text("type")
     if new is not None and old is not None and aliases.get(new, new) != aliases.get(old, old):
-        findings.note(f"{sheet.where('rope_type')} {new!r} counts; {sheet.where('type')} {old!r} contradicts it")
+        findings.note(f"{section.where('rope_type')} {new!r} counts; {section.where('type')} {old!r} contradicts it")
     name = new or old
     if name is None:
         name = str(filled(block).get("rope_type", "default"))
-        if sheet.find("factor") is not None:
-            findings.note(f"{sheet.where('factor')} has no effect: {block.place} has no rope_type, so it is {name!r}")
+        if section.find("factor") is not None:
+            findings.note(f"{section.where('factor')} has no effect: {block.place} has no rope_type, so it is {name!r}")
     if name in aliases:
         if name not in ("mrope", "axial"):
             findings.note(f"{block.place}: rope type {name!r} is read as {aliases[name]!r}")
         name = aliases[name]
-    if name == "dynamic" and family.alpha and sheet.number("alpha"):
-        findings.note(f"{sheet.where('alpha')} is the factor of a static NTK base (rope_type 'ntk')")
+    if name == "dynamic" and family.alpha and section.number("alpha"):
+        findings.note(f"{section.where('alpha')} is the factor of a static NTK base (rope_type 'ntk')")
         return "ntk"
     return name
 
 
 def filled(block: Block) -> Mapping[str, object]:
     """Return the family's block where the configuration has none."""
-    empty = all(value is None for value in block.sheet.values.values())
+    empty = all(value is None for value in block.section.values.values())
     return block.defaults.block if empty else {}
 
 
 def parameters(block: Block, name: str, family: Family) -> dict[str, Any]:
     """Return the parameters for the rope type of that name, renamed and completed."""
-    sheet = block.sheet
+    section = block.section
     values: dict[str, Any] = {**block.defaults.fixed.get(name, {}), **filled(block)}
     if filled(block) and set(filled(block)) != {"partial_rotary_factor"}:
-        sheet.findings.note(f"{block.place} is missing; the family's default is used: {dict(filled(block))}")
-    values |= {key: value for key, value in sheet.values.items() if value is not None}
+        section.findings.note(f"{block.place} is missing; the family's default is used: {dict(filled(block))}")
+    values |= {key: value for key, value in section.values.items() if value is not None}
     for old, new in KEY_ALIASES.items():
-        if sheet.values.get(old) is not None and sheet.values.get(new) is None:
-            sheet.findings.note(_alias_note(sheet, old, new))
-            values[new] = sheet.values[old]
-    if name == "ntk" and family.alpha and sheet.values.get("alpha") is not None:
-        values["factor"] = sheet.values["alpha"]
-    for text in _unknown(sheet, name, family):
-        sheet.findings.unknown_key(text)
+        if section.values.get(old) is not None and section.values.get(new) is None:
+            section.findings.note(_alias_note(section, old, new))
+            values[new] = section.values[old]
+    if name == "ntk" and family.alpha and section.values.get("alpha") is not None:
+        values["factor"] = section.values["alpha"]
+    for text in _unknown(section, name, family):
+        section.findings.unknown_key(text)
     return values
 
 
-def _alias_note(sheet: Sheet, old: str, new: str) -> str:
+def _alias_note(section: Section, old: str, new: str) -> str:
     return (
-        f"{sheet.where(old)} {shortened(sheet.values[old])} is read as {new}, for which it stands; "
+        f"{section.where(old)} {shortened(section.values[old])} is read as {new}, for which it stands; "
         "transformers ignores it, vLLM multiplies it into the default"
     )
 
 
-def _unknown(sheet: Sheet, name: str, family: Family) -> Iterator[str]:
+def _unknown(section: Section, name: str, family: Family) -> Iterator[str]:
     own = _parameters_of(name)
     expected = own | SHARED_KEYS | KEY_ALIASES.keys() | set(family.block_keys) | ({"alpha"} if family.alpha else set())
-    for key, value in sheet.values.items():
+    for key, value in section.values.items():
         if key in expected or value is None:
             continue
         if key in IGNORED_KEYS or key in _all_parameters():
             if key not in ("original_max_position_embeddings", "max_position_embeddings"):
-                sheet.findings.note(f"{sheet.where(key)} has no effect with rope_type {name!r}")
+                section.findings.note(f"{section.where(key)} has no effect with rope_type {name!r}")
         else:
             hint = suggestion(key, expected)
-            yield f"unknown key {sheet.where(key)!r} (value {shortened(value)}){hint}"
+            yield f"unknown key {section.where(key)!r} (value {shortened(value)}){hint}"
 
 
 def _parameters_of(name: str) -> frozenset[str]:

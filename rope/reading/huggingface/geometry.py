@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.huggingface.blocks import Block, filled
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 
 # The same thing in other words, most usual first.
 HIDDEN_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "model_dim", "hidden_dim", "n_embed")
@@ -43,112 +43,114 @@ class Geometry(NamedTuple):
     frequency_dim: int | None = None
 
 
-def read_layout(sheet: Sheet, family: Family) -> Layout:
+def read_layout(section: Section, family: Family) -> Layout:
     """Return which channels pair up."""
-    stated = None if family.layout_key is None else sheet.flag(family.layout_key)
+    stated = None if family.layout_key is None else section.flag(family.layout_key)
     if stated is None:
         return family.layout
     return "interleaved" if stated else "half"
 
 
-def read_geometry(sheet: Sheet, block: Block, family: Family, type_name: str) -> Geometry | None:
+def read_geometry(section: Section, block: Block, family: Family, type_name: str) -> Geometry | None:
     """Return the widths, None (and a problem) where the configuration does not give them."""
-    layout = read_layout(sheet, family)
+    layout = read_layout(section, family)
     if family.mla is not None:
-        return _mla(sheet, family.mla, layout)
-    head_dim = read_head_dim(sheet, family)
+        return _mla(section, family.mla, layout)
+    head_dim = read_head_dim(section, family)
     if head_dim is None:
         return None
     if family.axes is not None:
-        return _axial(sheet, family.axes.count, head_dim, layout)
-    width = head_dim if type_name == "proportional" else _rotated(sheet, block, family, head_dim)
+        return _axial(section, family.axes.count, head_dim, layout)
+    width = head_dim if type_name == "proportional" else _rotated(section, block, family, head_dim)
     if width is None:
         return None
     if width % 2 and width < head_dim and family.rounds_up:
-        sheet.findings.note(f"the rotated width {width} is odd; {width + 1} channels turn, as transformers rounds up")
+        section.findings.note(f"the rotated width {width} is odd; {width + 1} channels turn, as transformers rounds up")
         return Geometry(head_dim, width + 1, family.side, layout, width)
     return Geometry(head_dim, width, family.side, layout)
 
 
-def _mla(sheet: Sheet, defaults: tuple[int, int], layout: Layout) -> Geometry | None:
+def _mla(section: Section, defaults: tuple[int, int], layout: Layout) -> Geometry | None:
     """MLA: a query is [nope | rope], the shared key only the rope part."""
-    nope = _or_default(sheet, "qk_nope_head_dim", defaults[0], above=-1)
-    rope = _or_default(sheet, "qk_rope_head_dim", defaults[1])
+    nope = _or_default(section, "qk_nope_head_dim", defaults[0], above=-1)
+    rope = _or_default(section, "qk_rope_head_dim", defaults[1])
     if nope is None or rope is None:
         return None
-    stated = sheet.values.get("head_dim")
+    stated = section.values.get("head_dim")
     if stated is not None and stated not in (rope, nope + rope):
-        sheet.findings.note(f"{sheet.where('head_dim')} {stated!r} has no effect: a head is {nope} + {rope} wide (MLA)")
+        section.findings.note(
+            f"{section.where('head_dim')} {stated!r} has no effect: a head is {nope} + {rope} wide (MLA)"
+        )
     return Geometry(nope + rope, rope, "tail", layout)
 
 
-def _axial(sheet: Sheet, axes: int, head_dim: int, layout: Layout) -> Geometry | None:
+def _axial(section: Section, axes: int, head_dim: int, layout: Layout) -> Geometry | None:
     """Axes share the pairs equally; a rest that cannot be shared does not turn (with two axes there must be none)."""
     width = head_dim - head_dim % (2 * axes)
     if not width or (axes == 2 and width != head_dim):
-        sheet.findings.problem(
+        section.findings.problem(
             f"a head shared by {axes} axes must have a multiple of {2 * axes} channels, got {head_dim}"
         )
         return None
     return Geometry(head_dim, width, "head", layout)
 
 
-def _or_default(sheet: Sheet, key: str, default: int, above: int = 0) -> int | None:
-    if sheet.values.get(key) is not None:
-        return sheet.integer(key, above=above)
-    sheet.findings.note(f"{sheet.where(key)} is missing; the family's default {default} is used")
+def _or_default(section: Section, key: str, default: int, above: int = 0) -> int | None:
+    if section.values.get(key) is not None:
+        return section.integer(key, above=above)
+    section.findings.note(f"{section.where(key)} is missing; the family's default {default} is used")
     return default
 
 
-def read_head_dim(sheet: Sheet, family: Family) -> int | None:
+def read_head_dim(section: Section, family: Family) -> int | None:
     """Return the width of a query head."""
-    stated = sheet.find(*family.head_dim_keys)
+    stated = section.find(*family.head_dim_keys)
     if stated is not None:
-        sheet.translated(stated[0], "head_dim")
-        return sheet.integer(*family.head_dim_keys)
+        section.translated(stated[0], "head_dim")
+        return section.integer(*family.head_dim_keys)
     if family.width is not None:
-        return family.width(sheet)
-    hidden = with_default(sheet, HIDDEN_KEYS, family.shape[0])
-    heads = with_default(sheet, HEADS_KEYS, family.shape[1])
+        return family.width(section)
+    hidden = with_default(section, HIDDEN_KEYS, family.shape[0])
+    heads = with_default(section, HEADS_KEYS, family.shape[1])
     # An explicit null asks for the quotient, a missing key for the class's own default.
-    asked = "head_dim" in sheet.values and hidden is not None and heads is not None
+    asked = "head_dim" in section.values and hidden is not None and heads is not None
     if family.head_dim is not None and not asked:
-        sheet.findings.note(f"{sheet.where('head_dim')} is missing; the family's default {family.head_dim} is used")
+        section.findings.note(f"{section.where('head_dim')} is missing; the family's default {family.head_dim} is used")
         return family.head_dim
     if hidden is None or heads is None:
-        _report_missing(sheet, [HIDDEN_KEYS] * (hidden is None) + [HEADS_KEYS] * (heads is None))
+        _report_missing(section, [HIDDEN_KEYS] * (hidden is None) + [HEADS_KEYS] * (heads is None))
         return None
     hidden *= family.hidden_factor
     if hidden % heads:
-        sheet.findings.note(f"hidden_size {hidden} is no multiple of {heads} heads; a head is {hidden // heads} wide")
+        section.findings.note(f"hidden_size {hidden} is no multiple of {heads} heads; a head is {hidden // heads} wide")
     return hidden // heads
 
 
-def _report_missing(sheet: Sheet, missing: Iterable[tuple[str, ...]]) -> None:
+def _report_missing(section: Section, missing: Iterable[tuple[str, ...]]) -> None:
     for keys in missing:
-        if sheet.find(*keys) is None:  # otherwise its value was wrong, and that is reported
-            sheet.findings.problem(f"{sheet.where(keys[0])} is missing; give it, or head_dim")
+        if section.find(*keys) is None:  # otherwise its value was wrong, and that is reported
+            section.findings.problem(f"{section.where(keys[0])} is missing; give it, or head_dim")
 
 
-def with_default(sheet: Sheet, keys: tuple[str, ...], default: int | None) -> int | None:
+def with_default(section: Section, keys: tuple[str, ...], default: int | None) -> int | None:
     """Return the value, or the class's default inside a sub-configuration, which is saved without such values."""
-    if sheet.find(*keys) is not None:
-        return sheet.integer(*keys)
-    if default is not None and sheet.path:
-        sheet.findings.note(f"{sheet.where(keys[0])} is missing; the family's default {default} is used")
+    if section.find(*keys) is not None:
+        return section.integer(*keys)
+    if default is not None and section.path:
+        section.findings.note(f"{section.where(keys[0])} is missing; the family's default {default} is used")
         return default
     return None
 
 
-def _rotated(sheet: Sheet, block: Block, family: Family, head_dim: int) -> int | None:
+def _rotated(section: Section, block: Block, family: Family, head_dim: int) -> int | None:
     """Return how many channels turn, before rounding up."""
-    if sheet.find(*family.rotary_dim_keys) is not None:
-        return sheet.integer(*family.rotary_dim_keys)
+    if section.find(*family.rotary_dim_keys) is not None:
+        return section.integer(*family.rotary_dim_keys)
     if family.rotary_dim is not None:
-        sheet.findings.note(f"no {family.rotary_dim_keys[0]}; the family's default {family.rotary_dim} is used")
+        section.findings.note(f"no {family.rotary_dim_keys[0]}; the family's default {family.rotary_dim} is used")
         return family.rotary_dim
-    inside = block.sheet.find("partial_rotary_factor") is not None
-    owner, keys = (block.sheet, ("partial_rotary_factor",)) if inside else (sheet, family.partial_keys)
+    inside = block.section.find("partial_rotary_factor") is not None
+    owner, keys = (block.section, ("partial_rotary_factor",)) if inside else (section, family.partial_keys)
     found = owner.find(*keys)
     if found is not None:
         owner.translated(found[0], "partial_rotary_factor")
@@ -158,11 +160,11 @@ def _rotated(sheet: Sheet, block: Block, family: Family, head_dim: int) -> int |
     share = family.partial if default is None else float(str(default))
     if share is None or share == 1:
         return head_dim
-    sheet.findings.note(f"no partial_rotary_factor for {block.key}; the family's default {share:g} is used")
+    section.findings.note(f"no partial_rotary_factor for {block.key}; the family's default {share:g} is used")
     return int(head_dim * share)
 
 
-def _share_of(share: float, owner: Sheet, key: str, family: Family, head_dim: int) -> int:
+def _share_of(share: float, owner: Section, key: str, family: Family, head_dim: int) -> int:
     if family.partial is not None:
         return int(head_dim * share)
     if share != 1:

@@ -8,34 +8,36 @@ from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.families.rules.layer_types import FULL, WITHOUT_ATTENTION
 from tightrope.rope.reading.huggingface.blocks import Block
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS, with_default
-from tightrope.rope.reading.section import MOST_LAYERS, Sheet
+from tightrope.rope.reading.section import MOST_LAYERS, Section
 
 
-def layer_types(sheet: Sheet, family: Family) -> list[str]:
+def layer_types(section: Section, family: Family) -> list[str]:
     """Return the type of each layer: as the configuration lists it, else as the family's rule says."""
-    stated = sheet.strings("layer_types", "layers_block_type")
-    count = _layer_count(sheet, family)
+    stated = section.strings("layer_types", "layers_block_type")
+    count = _layer_count(section, family)
     if count is None:
-        if sheet.find(*LAYERS_KEYS) is None and stated is None:
-            sheet.findings.note("num_hidden_layers is missing, so `layers` is empty")
+        if section.find(*LAYERS_KEYS) is None and stated is None:
+            section.findings.note("num_hidden_layers is missing, so `layers` is empty")
         return stated or []
     if count > MOST_LAYERS:
-        sheet.reject(next(key for key in LAYERS_KEYS if sheet.values.get(key) is not None), f"<= {MOST_LAYERS}", count)
+        section.reject(
+            next(key for key in LAYERS_KEYS if section.values.get(key) is not None), f"<= {MOST_LAYERS}", count
+        )
         return []
     if stated is None:
-        return family.layers(sheet, count) if family.layers else [FULL] * count
+        return family.layers(section, count) if family.layers else [FULL] * count
     if len(stated) < count:
-        sheet.findings.problem(f"{sheet.where('layer_types')} must have {count} entries, got {len(stated)}")
+        section.findings.problem(f"{section.where('layer_types')} must have {count} entries, got {len(stated)}")
         return []
     return stated[:count]
 
 
-def _layer_count(sheet: Sheet, family: Family) -> int | None:
-    if family.layers_factor is not None and sheet.find(family.layers_factor[0]) is not None:
+def _layer_count(section: Section, family: Family) -> int | None:
+    if family.layers_factor is not None and section.find(family.layers_factor[0]) is not None:
         key, factor = family.layers_factor
-        blocks = sheet.integer(key)
+        blocks = section.integer(key)
         return None if blocks is None else blocks * factor
-    return with_default(sheet, LAYERS_KEYS, family.shape[2])
+    return with_default(section, LAYERS_KEYS, family.shape[2])
 
 
 def rope_of(layer_type: str, family: Family, blocks: Mapping[str, Any]) -> str:
@@ -49,11 +51,11 @@ def rope_of(layer_type: str, family: Family, blocks: Mapping[str, Any]) -> str:
 
 
 def assign(
-    sheet: Sheet, family: Family, types: Sequence[str], blocks: Mapping[str, Block | None]
+    section: Section, family: Family, types: Sequence[str], blocks: Mapping[str, Block | None]
 ) -> tuple[str | None, ...]:
     """Return for each layer the key of its rope, None where it has no position."""
     layers: list[str | None] = []
-    for layer_type, no_position in zip(types, _without_position(sheet, family, types), strict=True):
+    for layer_type, no_position in zip(types, _without_position(section, family, types), strict=True):
         key = rope_of(layer_type, family, blocks)
         attends = family.all_layers or layer_type not in WITHOUT_ATTENTION
         if no_position or not attends or (key in blocks and blocks[key] is None):
@@ -62,45 +64,47 @@ def assign(
             layers.append(key)
         else:
             known = ", ".join(map(repr, blocks))
-            sheet.findings.problem(f"layer type {layer_type!r} has no rope; rope_parameters has {known}")
+            section.findings.problem(f"layer type {layer_type!r} has no rope; rope_parameters has {known}")
             return ()
     if None in layers:
-        sheet.findings.note(f"{layers.count(None)} of {len(layers)} layers have no position")
+        section.findings.note(f"{layers.count(None)} of {len(layers)} layers have no position")
     return tuple(layers)
 
 
-def _without_position(sheet: Sheet, family: Family, types: Sequence[str]) -> list[bool]:
+def _without_position(section: Section, family: Family, types: Sequence[str]) -> list[bool]:
     """Return which layers have no position: by no_rope_layers where it is stated (1 means that a layer has one)."""
-    stated = sheet.integers("no_rope_layers")
+    stated = section.integers("no_rope_layers")
     if stated:
         if len(stated) < len(types):
-            sheet.findings.problem(f"{sheet.where('no_rope_layers')} must have {len(types)} entries, got {len(stated)}")
+            section.findings.problem(
+                f"{section.where('no_rope_layers')} must have {len(types)} entries, got {len(stated)}"
+            )
             return [False] * len(types)
         return [not has for has in stated[: len(types)]]
     if stated is not None and family.no_position is not None:
-        sheet.findings.note(f"{sheet.where('no_rope_layers')} is empty: the family's default pattern holds")
-    return family.no_position(sheet, types) if family.no_position else [False] * len(types)
+        section.findings.note(f"{section.where('no_rope_layers')} is empty: the family's default pattern holds")
+    return family.no_position(section, types) if family.no_position else [False] * len(types)
 
 
-def sheet_of(sheet: Sheet, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]) -> Sheet:
+def sheet_of(section: Section, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]) -> Section:
     """Return the configuration as the layers of this rope see it.
 
     Their own widths come from per_layer_config (transformers 5), or from keys such as global_head_dim.
     """
     own = {}
     for name, (key, default) in block.defaults.widths.items():
-        stated = sheet.values.get(key)
+        stated = section.values.get(key)
         own[name] = default if stated is None else stated
         if stated is None:
-            sheet.findings.note(f"{sheet.where(key)} is missing; the family's default {default} is used")
-    own |= _per_layer(sheet, block, family, types, keys)
-    return replace(sheet, values={**sheet.values, **own}) if own else sheet
+            section.findings.note(f"{section.where(key)} is missing; the family's default {default} is used")
+    own |= _per_layer(section, block, family, types, keys)
+    return replace(section, values={**section.values, **own}) if own else section
 
 
 def _per_layer(
-    sheet: Sheet, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]
+    section: Section, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]
 ) -> dict[str, object]:
-    overrides = sheet.inner("per_layer_config")
+    overrides = section.inner("per_layer_config")
     index = next((i for i, layer_type in enumerate(types) if rope_of(layer_type, family, keys) == block.key), None)
     if overrides is None or index is None:
         return {}

@@ -6,7 +6,7 @@ Their weights pair neighbouring channels; the converted ones, which a config.jso
 from collections.abc import Mapping
 from typing import Any
 
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 
 _SHAPE_KEYS = {
     "dim": "hidden_size",
@@ -33,19 +33,19 @@ def is_native(config: Mapping[str, Any]) -> bool:
     return config.get("model_type") in (None, "transformer") and {"dim", "n_layers", "n_heads"} <= config.keys()
 
 
-def in_usual_words(sheet: Sheet) -> Sheet:
+def in_usual_words(section: Section) -> Section:
     """Return a params.json as the config.json that says the same."""
-    values = {new: sheet.values[old] for old, new in _SHAPE_KEYS.items() if sheet.values.get(old) is not None}
-    own = _meta(sheet) if _META_KEYS & sheet.values.keys() else _mistral(sheet)
-    sheet.findings.note("params.json: the weights beside it pair neighbouring channels")
-    return Sheet({**values, **own}, sheet.findings, sheet.path)
+    values = {new: section.values[old] for old, new in _SHAPE_KEYS.items() if section.values.get(old) is not None}
+    own = _meta(section) if _META_KEYS & section.values.keys() else _mistral(section)
+    section.findings.note("params.json: the weights beside it pair neighbouring channels")
+    return Section({**values, **own}, section.findings, section.path)
 
 
-def _meta(sheet: Sheet) -> dict[str, Any]:
+def _meta(section: Section) -> dict[str, Any]:
     """Llama 3.1 and later turn scaling on by a flag; its numbers are those of Meta's apply_scaling."""
     values: dict[str, Any] = {"model_type": "meta_params"}
-    if sheet.flag("use_scaled_rope"):
-        factor, high = sheet.number("rope_scaling_factor"), sheet.number("rope_high_freq_factor")
+    if section.flag("use_scaled_rope"):
+        factor, high = section.number("rope_scaling_factor"), section.number("rope_high_freq_factor")
         values["rope_scaling"] = {
             "rope_type": "llama3",
             "factor": 8.0 if factor is None else factor,
@@ -53,20 +53,20 @@ def _meta(sheet: Sheet) -> dict[str, Any]:
             "high_freq_factor": 4.0 if high is None else high,
             "original_max_position_embeddings": 8192,
         }
-    if sheet.find("nope_layer_interval") is not None:
+    if section.find("nope_layer_interval") is not None:
         values["model_type"] = "meta_params_nope"
-        values["no_rope_layer_interval"] = sheet.values["nope_layer_interval"]
+        values["no_rope_layer_interval"] = section.values["nope_layer_interval"]
     return values
 
 
-def _mistral(sheet: Sheet) -> dict[str, Any]:
+def _mistral(section: Section) -> dict[str, Any]:
     """Mistral's defaults of the base: 10 000 with a sliding window, 1 000 000 without."""
-    latent = sheet.find("qk_rope_head_dim") is not None
+    latent = section.find("qk_rope_head_dim") is not None
     values: dict[str, Any] = {"model_type": "mistral_params_mla" if latent else "mistral_params"}
-    if sheet.find("rope_theta") is None:
-        values["rope_theta"] = 1e6 if sheet.find("sliding_window") is None else 1e4
-        sheet.findings.note(f"no rope_theta; Mistral's default {values['rope_theta']:g} is used")
-    yarn, temperature = sheet.inner("yarn"), sheet.inner("llama_4_scaling")
+    if section.find("rope_theta") is None:
+        values["rope_theta"] = 1e6 if section.find("sliding_window") is None else 1e4
+        section.findings.note(f"no rope_theta; Mistral's default {values['rope_theta']:g} is used")
+    yarn, temperature = section.inner("yarn"), section.inner("llama_4_scaling")
     if yarn is not None:
         block = {new: yarn.values[old] for old, new in _YARN_KEYS.items() if yarn.values.get(old) is not None}
         scaled = {} if yarn.flag("apply_scale") else {"attention_factor": 1.0}

@@ -8,23 +8,23 @@ from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.huggingface.blocks import Block, parameters, type_name
 from tightrope.rope.reading.huggingface.geometry import LENGTH_KEYS, Geometry, read_geometry, with_default
-from tightrope.rope.reading.section import Findings, Sheet
+from tightrope.rope.reading.section import Findings, Section
 from tightrope.rope.scaling import Scaling, find_type, rope_types
 
 
-def read_rope(sheet: Sheet, block: Block, family: Family) -> RopeConfig | None:
+def read_rope(section: Section, block: Block, family: Family) -> RopeConfig | None:
     """Return one rope, None (and problems) where it cannot be right."""
-    findings = sheet.findings
+    findings = section.findings
     name = type_name(block, family)
     is_known = name in rope_types()
     if not is_known:
         hint = suggestion(name, rope_types()) or f"; known: {', '.join(rope_types())}"
         findings.problem(f"unknown rope_type {shortened(name)} in {block.place}{hint}")
     # With an unknown type the rest is read all the same: a file is mended in one go.
-    scaling = _scaling(sheet, block, name, family) if is_known else None
-    geometry = read_geometry(sheet, block, family, name if is_known else "default")
-    base = _base(sheet, block, family)
-    length = with_default(sheet, LENGTH_KEYS, family.shape[3])
+    scaling = _scaling(section, block, name, family) if is_known else None
+    geometry = read_geometry(section, block, family, name if is_known else "default")
+    base = _base(section, block, family)
+    length = with_default(section, LENGTH_KEYS, family.shape[3])
     mrope = None if geometry is None else _mrope(block, family, geometry)
     if geometry is None or base is None or scaling is None or findings.problems:
         return None
@@ -40,7 +40,7 @@ def _checked(
     block: Block,
     family: Family,
 ) -> RopeConfig | None:
-    findings = block.sheet.findings
+    findings = block.section.findings
     try:
         rope = RopeConfig(
             **geometry._asdict(),
@@ -62,42 +62,42 @@ def _checked(
     return rope
 
 
-def _scaling(sheet: Sheet, block: Block, name: str, family: Family) -> Scaling | None:
+def _scaling(section: Section, block: Block, name: str, family: Family) -> Scaling | None:
     values = parameters(block, name, family)
-    _original_length(sheet, name, values, block)
+    _original_length(section, name, values, block)
     if name == "proportional" and "partial_rotary_factor" not in values:
-        share = sheet.number(*family.partial_keys, "partial_rotary_factor")
+        share = section.number(*family.partial_keys, "partial_rotary_factor")
         values |= {} if share is None else {"partial_rotary_factor": share}
     try:
         return find_type(name).from_block(values)
     except RopeConfigError as error:
-        sheet.findings.problems.extend(f"{block.sheet.path}{problem}" for problem in error.problems)
+        section.findings.problems.extend(f"{block.section.path}{problem}" for problem in error.problems)
         return None
 
 
-def _original_length(sheet: Sheet, name: str, values: dict[str, Any], block: Block) -> None:
+def _original_length(section: Section, name: str, values: dict[str, Any], block: Block) -> None:
     """A top-level original_max_position_embeddings counts before the block's, as in transformers."""
-    stated = sheet.integer("original_max_position_embeddings")
+    stated = section.integer("original_max_position_embeddings")
     if stated is None or name not in ("yarn", "longrope", "llama3"):
         return
     own = values.get("original_max_position_embeddings")
     if own is not None and own != stated:
-        sheet.findings.note(
+        section.findings.note(
             f"original_max_position_embeddings is {stated} at the top and {shortened(own)} in {block.place}; "
             "the one at the top counts"
         )
     values["original_max_position_embeddings"] = stated
 
 
-def _base(sheet: Sheet, block: Block, family: Family) -> float | int | None:
-    inside = None if block.shared and block.defaults.own_base else block.sheet.find("rope_theta")
-    owner, keys = _where_base_stands(sheet, block.defaults.base_keys)
+def _base(section: Section, block: Block, family: Family) -> float | int | None:
+    inside = None if block.shared and block.defaults.own_base else block.section.find("rope_theta")
+    owner, keys = _where_base_stands(section, block.defaults.base_keys)
     outside = owner.find(*keys)
     if inside is not None:
-        base = block.sheet.number("rope_theta", above=0)
+        base = block.section.number("rope_theta", above=0)
         if outside is not None and outside[1] != inside[1] and not isinstance(outside[1], list):
-            sheet.findings.note(
-                f"{block.sheet.where('rope_theta')} {shortened(inside[1])} counts; "
+            section.findings.note(
+                f"{block.section.where('rope_theta')} {shortened(inside[1])} counts; "
                 f"{owner.where(outside[0])} {shortened(outside[1])} differs"
             )
     elif outside is not None:
@@ -106,22 +106,22 @@ def _base(sheet: Sheet, block: Block, family: Family) -> float | int | None:
             owner.translated(outside[0], "rope_theta" if block.key == "default" else f"rope_theta of {block.key}")
     else:
         base = block.defaults.base
-        sheet.findings.note(f"no {(*keys, 'rope_theta')[0]} for {block.key}; the family's default {base:g} is used")
-    factor = sheet.number(family.base_factor_key, above=0) if family.base_factor_key else None
+        section.findings.note(f"no {(*keys, 'rope_theta')[0]} for {block.key}; the family's default {base:g} is used")
+    factor = section.number(family.base_factor_key, above=0) if family.base_factor_key else None
     if base is None or factor is None:
         return base
-    sheet.findings.note(f"{sheet.where(str(family.base_factor_key))} {factor:g} multiplies the base")
+    section.findings.note(f"{section.where(str(family.base_factor_key))} {factor:g} multiplies the base")
     return base * factor
 
 
-def _where_base_stands(sheet: Sheet, keys: tuple[str, ...]) -> tuple[Sheet, tuple[str, ...]]:
+def _where_base_stands(section: Section, keys: tuple[str, ...]) -> tuple[Section, tuple[str, ...]]:
     """Follow a dotted key into its inner object (DBRX keeps its base in attn_config)."""
     for key in keys:
         outer, dot, name = key.partition(".")
-        inner = sheet.inner(outer) if dot and isinstance(sheet.values.get(outer), dict) else None
+        inner = section.inner(outer) if dot and isinstance(section.values.get(outer), dict) else None
         if inner is not None and inner.find(name) is not None:
             return inner, (name,)
-    return sheet, tuple(key for key in keys if "." not in key)
+    return section, tuple(key for key in keys if "." not in key)
 
 
 def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
@@ -129,23 +129,23 @@ def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
     if family.axes is not None:
         each = geometry.rotary_dim // 2 // family.axes.count
         return MRope(sections=(each,) * family.axes.count, order=family.axes.order, progression=family.axes.progression)
-    order = family.mrope or ("interleaved" if block.sheet.flag("mrope_interleaved") else "chunked")
-    sections = block.sheet.integers("mrope_section")
-    if block.sheet.find("mrope_section") is None and family.sections is not None:
+    order = family.mrope or ("interleaved" if block.section.flag("mrope_interleaved") else "chunked")
+    sections = block.section.integers("mrope_section")
+    if block.section.find("mrope_section") is None and family.sections is not None:
         sections = _default_sections(family.sections, geometry.rotary_dim // 2, order)
-        block.sheet.findings.note(f"no mrope_section for {block.key}; the family's default {sections} is used")
+        block.section.findings.note(f"no mrope_section for {block.key}; the family's default {sections} is used")
     if not sections:
         return None
     if family.section_order is not None and len(family.section_order) == len(sections):
         sections = [sections[family.section_order.index(axis)] for axis in range(len(sections))]
     missing = geometry.rotary_dim // 2 - sum(sections)
-    if order == "interleaved" and missing > 0 and block.sheet.find("mrope_section") is not None:
-        block.sheet.findings.note(f"{block.sheet.where('mrope_section')} leaves {missing} pairs to axis 0")
+    if order == "interleaved" and missing > 0 and block.section.find("mrope_section") is not None:
+        block.section.findings.note(f"{block.section.where('mrope_section')} leaves {missing} pairs to axis 0")
         sections[0] += missing
     try:
         return MRope(sections=tuple(sections), order=order)
     except RopeConfigError as error:
-        block.sheet.findings.problems.extend(f"{block.sheet.path}{problem}" for problem in error.problems)
+        block.section.findings.problems.extend(f"{block.section.path}{problem}" for problem in error.problems)
         return None
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tightrope.rope.reading.families.lookup import family_name, find_family
 from tightrope.rope.reading.families.towers import TOWERS
-from tightrope.rope.reading.section import Sheet, present, shortened
+from tightrope.rope.reading.section import Section, present, shortened
 from tightrope.rope.support.validation import one_of, require
 
 Tower = Literal["vision", "audio"]
@@ -38,13 +38,13 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 SUFFIXES = ("_vision", "_vision_encoder", "_vision_model")
 
 
-def tower_part(sheet: Sheet, tower: Tower) -> Sheet | None:
+def tower_part(section: Section, tower: Tower) -> Section | None:
     """Return the configuration of a model's tower, under a model_type that the family table has.
 
     None, and a problem, where there is no such tower, or none with rotary positions that is known.
     """
     require(one_of("tower", tower, PLACES))
-    path = [sheet]
+    path = [section]
     while (inner := _inner(path[-1], PLACES[tower])) is not None:
         path.append(inner)
     for part in reversed(path[1:] or path):
@@ -52,47 +52,47 @@ def tower_part(sheet: Sheet, tower: Tower) -> Sheet | None:
             return part
     named = (_under_own_name(path[-1], part.values.get("model_type")) for part in reversed(path))
     found = next(present(named), None) if tower == "vision" and len(path) > 1 else None
-    if found is None and len(path) > 1 and _is_known(path[-1], sheet):
+    if found is None and len(path) > 1 and _is_known(path[-1], section):
         return path[-1]
     if found is None:
         _report(path, tower)
     return found
 
 
-def bare_tower(sheet: Sheet) -> Sheet | None:
+def bare_tower(section: Section) -> Section | None:
     """Return the configuration under the tower's own name where it is a vision_config that bears the model's name."""
-    values, name = sheet.values, sheet.values.get("model_type")
+    values, name = section.values, section.values.get("model_type")
     if values.get("patch_size") is None or values.get("vocab_size") is not None or _is_tower(name):
         return None
-    if _inner(sheet, PLACES["vision"]) is not None or values.get("text_config") is not None:
+    if _inner(section, PLACES["vision"]) is not None or values.get("text_config") is not None:
         return None
-    found = _under_own_name(sheet, name)
+    found = _under_own_name(section, name)
     if found is not None:
         own = found.values["model_type"]
-        sheet.findings.note(f"a vision_config that bears its model's model_type {name!r}: read as {own!r}")
+        section.findings.note(f"a vision_config that bears its model's model_type {name!r}: read as {own!r}")
     return found
 
 
-def _inner(sheet: Sheet, keys: Iterable[str]) -> Sheet | None:
-    return next((sheet.inner(key) for key in keys if isinstance(sheet.values.get(key), Mapping)), None)
+def _inner(section: Section, keys: Iterable[str]) -> Section | None:
+    return next((section.inner(key) for key in keys if isinstance(section.values.get(key), Mapping)), None)
 
 
 def _is_tower(name: object) -> bool:
     return isinstance(name, str) and family_name(name) in TOWERS
 
 
-def _is_known(part: Sheet, whole: Sheet) -> bool:
+def _is_known(part: Section, whole: Section) -> bool:
     """Tell whether the part has a family of its own: then it is one without rotary positions."""
     own = part.values.get("model_type")
     return isinstance(own, str) and own != whole.values.get("model_type") and find_family(own) is not None
 
 
-def _under_own_name(sheet: Sheet, name: object) -> Sheet | None:
+def _under_own_name(section: Section, name: object) -> Section | None:
     own = next((f"{name}{suffix}" for suffix in SUFFIXES if _is_tower(f"{name}{suffix}")), None)
-    return None if own is None else replace(sheet, values={**sheet.values, "model_type": own})
+    return None if own is None else replace(section, values={**section.values, "model_type": own})
 
 
-def _report(path: list[Sheet], tower: Tower) -> None:
+def _report(path: list[Section], tower: Tower) -> None:
     part = path[-1]
     found = f"{part.where('model_type')} {shortened(part.values.get('model_type'))}"
     if len(path) > 1:

@@ -47,7 +47,7 @@ class Call:
             return Table(cos=_apart(given.cos), sin=mx.swapaxes(_apart(given.sin.swapaxes(0, 1)), 0, 1))
         optional = {name: None if (v := getattr(given, name)) is None else mx.array(v) for name in ("rows", "axes")}
         positions, turns, gains = _apart(given.positions), mx.array(given.turns), mx.array(given.gains)
-        return Phase(positions=positions, turns=turns, gains=gains, **optional)
+        return Phase(positions=positions, turns=turns, attention_factors=gains, **optional)
 
     def run(self, rotate):
         """Call MLX's launch function; return what is wrong, None where nothing is."""

@@ -45,9 +45,9 @@ def apart_tables_problem(kernel):
     x = rng.standard_normal((3, 2, 5, 32)).astype(np.float32)
     cos, sin = rng.standard_normal((2, 3, 5, 16)).astype(np.float32)
     wanted = torch.from_numpy(reference.rotate_bits(x, cos[:, None], sin[:, None], layout="half"))
-    wide, turned = np.zeros((3, 7, 20), np.float32), np.ascontiguousarray(sin.swapaxes(0, 1))
+    wide, rotated = np.zeros((3, 7, 20), np.float32), np.ascontiguousarray(sin.swapaxes(0, 1))
     wide[:, 1:6, 2:18] = cos
-    table = Table(cos=torch.from_numpy(wide)[:, 1:6, 2:18], sin=torch.from_numpy(turned).transpose(0, 1))
+    table = Table(cos=torch.from_numpy(wide)[:, 1:6, 2:18], sin=torch.from_numpy(rotated).transpose(0, 1))
     for order, axes in (("bhsd", (0, 1, 2, 3)), ("bshd", (0, 2, 1, 3))):
         given = torch.from_numpy(x).permute(axes).contiguous()
         out = torch.empty_like(given)

@@ -26,7 +26,7 @@ IN_ROW = [
     Mutant("not transposed", "flip(load_f32(by.sin + i), by.sign)", "load_f32(by.sin + i)"),
     Mutant("not transposed where few", "(CosSin){cos, sin, by.sign}", "(CosSin){cos, sin, 0}"),
     Mutant("rest left out", "put(dtype, layout, y, at, pairs - LANES, last);", ""),
-    Mutant("rest read too late", "LANES, last)", "LANES, turned(dtype, layout, y, at, by, pairs - LANES))"),
+    Mutant("rest read too late", "LANES, last)", "LANES, rotated(dtype, layout, y, at, by, pairs - LANES))"),
     Mutant("rest with angles before", "by, pairs - LANES)", "(CosSin){by.cos, by.sin - 1, by.sign}, pairs - LANES)"),
     Mutant("second vector with the first angles", "by, i + LANES)", "by, i)"),
     Mutant("odd vector left out", "    for (; i < count", "    for (; layout == INTERLEAVED && i < count"),
@@ -100,10 +100,10 @@ MISTAKES = [
 def differs(path, variant):
     """Say whether that kernel of the extension at that path gives something wrong."""
     from kernels import native_cases
-    from tightrope.backends.torch.kernels.cpu import Kernel
+    from tightrope.backends.torch.kernels.cpu import CpuKernel
 
     extension = native_build.load(path)
-    kernel = Kernel(extension, variant, extension.variants.index(variant))
+    kernel = CpuKernel(extension, variant, extension.variants.index(variant))
     if native_cases.apart_tables_problem(kernel) or any(native_cases.rounding_problem(kernel, *how) for how in FORMS):
         return True
     return any(native_cases.problem(kernel, case) for case in [*native_cases.MORE, *CASES.values()])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kernels import native_build, native_cases
 from kernels.cases import CASES
-from tightrope.backends.torch.kernels.cpu import Kernel
+from tightrope.backends.torch.kernels.cpu import CpuKernel
 
 
 def main(folder, *flags):
@@ -18,7 +18,7 @@ def main(folder, *flags):
     build.compile(*native_build.SOURCES)
     extension = native_build.load(build.link())
     for index, name in enumerate(extension.variants):
-        kernel = Kernel(extension, name, index)
+        kernel = CpuKernel(extension, name, index)
         wrong = [str(case) for case in [*native_cases.MORE, *CASES.values()] if native_cases.problem(kernel, case)]
         print(json.dumps([name, wrong]), flush=True)
 

@@ -84,7 +84,9 @@ class Call:
             return Table(cos=_apart(given.cos), sin=_apart(given.sin.swapaxes(0, 1)).transpose(0, 1))
         optional = {name: _tensor(getattr(given, name)) for name in ("rows", "axes")}
         positions = _apart(given.positions)
-        return Phase(positions=positions, turns=_tensor(given.turns), gains=_tensor(given.gains), **optional)
+        return Phase(
+            positions=positions, turns=_tensor(given.turns), attention_factors=_tensor(given.gains), **optional
+        )
 
     def run(self, rotate):
         """Call a kernel's launch function; return what is wrong, None where nothing is."""

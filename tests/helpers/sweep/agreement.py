@@ -120,8 +120,8 @@ def allowed(config, freqs, expected: np.ndarray | None, positions: np.ndarray) -
     """Return the difference allowed per pair, in units of the pair's norm: (batch, 1, seq, pairs)."""
     inv_freq = np.abs(freqs.inv_freq.astype(np.float64))
     slack = PER_RADIAN * inv_freq if expected is None else PER_RADIAN * inv_freq + np.abs(np.abs(expected) - inv_freq)
-    turned = np.abs(_by_pair(config, positions))
-    return (FLOOR + turned * slack)[:, None] * max(freqs.attention_factor, 1.0)
+    rotated = np.abs(_by_pair(config, positions))
+    return (FLOOR + rotated * slack)[:, None] * max(freqs.attention_factor, 1.0)
 
 
 def _frequencies(expected: np.ndarray | None, got: np.ndarray) -> Disagreement | None:

@@ -63,16 +63,16 @@ class Seen:
 def _arguments(case: Case, module, positions: np.ndarray) -> dict:
     """Return what the layer hands to its attention for one token at a position."""
     takes = inspect.signature(module.forward).parameters
-    turned = getattr(module, "use_rope", getattr(module, "sliding_window", True))
+    rotated = getattr(module, "use_rope", getattr(module, "sliding_window", True))
     angles = case.rope.angles(case.for_family(positions))
     angles = angles if len(angles) > 1 else angles[0]
     given = {
-        "position_embeddings": angles if turned or "attention_scaling" not in takes else None,
+        "position_embeddings": angles if rotated or "attention_scaling" not in takes else None,
         "position_ids": torch.from_numpy(positions),
         "past_key_values": Seen(int(positions[0, 0])),
         "attention_mask": None,
     }
-    if "attention_scaling" in takes and not turned:
+    if "attention_scaling" in takes and not rotated:
         given["attention_scaling"] = case.rope.module.compute_attention_scaling(torch.from_numpy(positions))
     return {name: value for name, value in given.items() if name in takes}
 

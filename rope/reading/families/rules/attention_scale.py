@@ -3,7 +3,7 @@
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.reading.families.family import Family
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 from tightrope.rope.scaling import Scaling
 from tightrope.rope.scaling.yarn import Yarn, attention_gain
 
@@ -18,22 +18,22 @@ def softmax_scale(rope: RopeConfig, family: Family) -> float:
     return attention_gain(rope.scaling.resolved_factor(rope), rope.scaling.mscale_all_dim) ** 2
 
 
-def llama4(sheet: Sheet, block: Sheet, scaling: Scaling) -> QueryScale | None:
+def llama4(section: Section, block: Section, scaling: Scaling) -> QueryScale | None:
     """Llama 4: attn_scale (0.1) over floor_scale (8192) positions, counted from 1."""
-    if sheet.flag("attn_temperature_tuning") is False:
+    if section.flag("attn_temperature_tuning") is False:
         return None
-    beta = sheet.number("attn_scale")
-    length = sheet.integer("floor_scale")
+    beta = section.number("attn_scale")
+    length = section.integer("floor_scale")
     return QueryScale(beta=0.1 if beta is None else beta, length=length or 8192, shift=1)
 
 
-def ministral(sheet: Sheet, block: Sheet, scaling: Scaling) -> QueryScale | None:
+def ministral(section: Section, block: Section, scaling: Scaling) -> QueryScale | None:
     """Ministral 3, Mistral 4: the block's llama_4_scaling_beta over its original length."""
     beta = block.number("llama_4_scaling_beta")
     length: int | None = getattr(scaling, "original_max_position_embeddings", None)
     return QueryScale(beta=beta, length=length) if beta and length else None
 
 
-def beam(sheet: Sheet, block: Sheet, scaling: Scaling) -> QueryScale | None:
+def beam(section: Section, block: Section, scaling: Scaling) -> QueryScale | None:
     """Beam: (1 + (p + 1) / 2048) ** 0.1 in the layers without position."""
     return QueryScale(beta=0.1, length=2048, shift=1, form="power")

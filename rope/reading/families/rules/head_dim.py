@@ -1,15 +1,15 @@
 """How wide a head is in towers that have their own words for it: small named rules of the family table."""
 
 from tightrope.rope.reading.families.family import WidthRule
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 
 
 def shared(width: str, default: int, *divisors: tuple[str, int]) -> WidthRule:
     """The channels under `width`, divided by each of the others: (key, default)."""
 
-    def rule(sheet: Sheet) -> int | None:
-        whole = _stated(sheet, width, default)
-        parts = [_stated(sheet, key, value) for key, value in divisors]
+    def rule(section: Section) -> int | None:
+        whole = _stated(section, width, default)
+        parts = [_stated(section, key, value) for key, value in divisors]
         if whole is None or None in parts:
             return None
         for part in parts:
@@ -19,10 +19,10 @@ def shared(width: str, default: int, *divisors: tuple[str, int]) -> WidthRule:
     return rule
 
 
-def _stated(sheet: Sheet, key: str, default: int) -> int | None:
-    if sheet.find(key) is not None:
-        return sheet.integer(key)
-    sheet.findings.note(f"{sheet.where(key)} is missing; the family's default {default} is used")
+def _stated(section: Section, key: str, default: int) -> int | None:
+    if section.find(key) is not None:
+        return section.integer(key)
+    section.findings.note(f"{section.where(key)} is missing; the family's default {default} is used")
     return default
 
 

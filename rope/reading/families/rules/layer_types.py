@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tightrope.rope.reading.families.family import LayerRule
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 
 SLIDING, FULL, LINEAR = "sliding_attention", "full_attention", "linear_attention"
 
@@ -32,15 +32,15 @@ def full_every(
         full: The type of these layers.
     """
 
-    def types(sheet: Sheet, count: int) -> list[str]:
-        found = sheet.find(*keys)
+    def types(section: Section, count: int) -> list[str]:
+        found = section.find(*keys)
         if found is not None and isinstance(found[1], str):
             return (
                 [full if found[1][index % len(found[1])] == "G" else other for index in range(count)]
                 if found[1]
                 else []
             )
-        every = sheet.integer(*keys) or interval
+        every = section.integer(*keys) or interval
         start = (every - 1 if first is None else first) % every
         extra = {index % count for index in also if count}
         return [full if index % every == start or index in extra else other for index in range(count)]
@@ -51,8 +51,8 @@ def full_every(
 def full_at(key: str, other: str, *, missing: str) -> LayerRule:
     """The layers that the list under `key` names attend; without it every layer is of type `missing`."""
 
-    def types(sheet: Sheet, count: int) -> list[str]:
-        indices = sheet.integers(key)
+    def types(section: Section, count: int) -> list[str]:
+        indices = section.integers(key)
         return [missing] * count if indices is None else [FULL if index in indices else other for index in range(count)]
 
     return types
@@ -61,13 +61,13 @@ def full_at(key: str, other: str, *, missing: str) -> LayerRule:
 def flags(key: str, on: str, off: str, otherwise: LayerRule) -> LayerRule:
     """One 0 or 1 a layer under `key`; without it another rule holds."""
 
-    def types(sheet: Sheet, count: int) -> list[str]:
-        values = sheet.integers(key)
+    def types(section: Section, count: int) -> list[str]:
+        values = section.integers(key)
         if not values:
-            return otherwise(sheet, count)
+            return otherwise(section, count)
         if len(values) < count:
-            sheet.findings.problem(f"{sheet.where(key)} must have {count} entries, got {len(values)}")
-            return otherwise(sheet, count)
+            section.findings.problem(f"{section.where(key)} must have {count} entries, got {len(values)}")
+            return otherwise(section, count)
         return [on if value else off for value in values[:count]]
 
     return types
@@ -76,59 +76,59 @@ def flags(key: str, on: str, off: str, otherwise: LayerRule) -> LayerRule:
 def repeated(key: str, names: dict[str, str], default: Sequence[str]) -> LayerRule:
     """The pattern under `key`, over and over, its entries renamed."""
 
-    def types(sheet: Sheet, count: int) -> list[str]:
-        pattern = sheet.strings(key) or list(default)
+    def types(section: Section, count: int) -> list[str]:
+        pattern = section.strings(key) or list(default)
         return [names.get(pattern[index % len(pattern)], pattern[index % len(pattern)]) for index in range(count)]
 
     return types
 
 
-def flint(sheet: Sheet, count: int) -> list[str]:
+def flint(section: Section, count: int) -> list[str]:
     """The first two layers, every fourth from 1 on and the last see everything."""
     return [FULL if index < 2 or index % 4 == 1 or index == count - 1 else SLIDING for index in range(count)]
 
 
-def dots3(sheet: Sheet, count: int) -> list[str]:
+def dots3(section: Section, count: int) -> list[str]:
     """As flint without the last; unless use_sliding_window is false. use_dsa names the layers that see everything."""
-    full = FULL if sheet.flag("use_dsa") is False else "indexed_attention"
-    windowed = sheet.flag("use_sliding_window") is not False
+    full = FULL if section.flag("use_dsa") is False else "indexed_attention"
+    windowed = section.flag("use_sliding_window") is not False
     return [SLIDING if windowed and index >= 2 and index % 4 != 1 else full for index in range(count)]
 
 
-def deepseek_v4(sheet: Sheet, count: int) -> list[str]:
+def deepseek_v4(section: Section, count: int) -> list[str]:
     """compress_ratios names each layer by 0, 4 or 128; by default two heavily compressed layers, then alternating."""
     names = {0: SLIDING, 4: "compressed_sparse_attention", 128: "heavily_compressed_attention"}
-    ratios = sheet.integers("compress_ratios")
+    ratios = section.integers("compress_ratios")
     if ratios is not None and len(ratios) >= count and set(ratios) <= set(names):
         return [names[ratio] for ratio in ratios[:count]]
     return [names[4] if index >= 2 and index % 2 else names[128] for index in range(count)]
 
 
-def lfm3(sheet: Sheet, count: int) -> list[str]:
+def lfm3(section: Section, count: int) -> list[str]:
     """Short convolutions; of four layers the third sees everything and the first, but for the very first, a window."""
     return [FULL if index % 4 == 2 else SLIDING if index % 4 == 0 and index else "conv" for index in range(count)]
 
 
-def plamo2(sheet: Sheet, count: int) -> list[str]:
+def plamo2(section: Section, count: int) -> list[str]:
     """One layer in mamba_step attends, the others are Mamba; all attend where mamba_enabled is false."""
-    step = sheet.integer("mamba_step") or 2
-    if sheet.flag("mamba_enabled") is False:
+    step = section.integer("mamba_step") or 2
+    if section.flag("mamba_enabled") is False:
         return [FULL] * count
     if count <= step // 2:
         return ["mamba"] * (count - 1) + [FULL]
     return [FULL if index % step == step // 2 else "mamba" for index in range(count)]
 
 
-def zamba2(sheet: Sheet, count: int) -> list[str]:
+def zamba2(section: Section, count: int) -> list[str]:
     """A shared attention block at the indices of hybrid_layer_ids."""
-    indices = sheet.integers("hybrid_layer_ids") or [6, 12, 18, 24, 30, 36, 42, 47, 51]
+    indices = section.integers("hybrid_layer_ids") or [6, 12, 18, 24, 30, 36, 42, 47, 51]
     return ["hybrid" if index in indices else LINEAR for index in range(count)]
 
 
-def cohere2_moe(sheet: Sheet, count: int) -> list[str]:
+def cohere2_moe(section: Section, count: int) -> list[str]:
     """Two patterns: one over the first dense layers, one over the rest."""
-    dense = min(sheet.integer("first_k_dense_replace", above=-1) or 0, count)
-    prefix = sheet.integer("prefix_dense_sliding_window_pattern") or 1
-    every = sheet.integer("sliding_window_pattern") or 4
+    dense = min(section.integer("first_k_dense_replace", above=-1) or 0, count)
+    prefix = section.integer("prefix_dense_sliding_window_pattern") or 1
+    every = section.integer("sliding_window_pattern") or 4
     places = [(index, prefix) for index in range(dense)] + [(index, every) for index in range(count - dense)]
     return [SLIDING if (index + 1) % interval else FULL for index, interval in places]

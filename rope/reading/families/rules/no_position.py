@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from tightrope.rope.reading.families.family import NoPositionRule, WithoutRule
 from tightrope.rope.reading.families.rules.layer_types import SLIDING
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 
 
 def only(*layer_types: str) -> NoPositionRule:
     """Positions only in layers of these types."""
 
-    def rule(sheet: Sheet, types: Sequence[str]) -> list[bool]:
+    def rule(section: Section, types: Sequence[str]) -> list[bool]:
         return [layer not in layer_types for layer in types]
 
     return rule
@@ -19,20 +19,20 @@ def only(*layer_types: str) -> NoPositionRule:
 def sliding_only(*, without_window: bool) -> NoPositionRule:
     """Positions only in sliding layers; where sliding_window is null, in all layers or in none (`without_window`)."""
 
-    def rule(sheet: Sheet, types: Sequence[str]) -> list[bool]:
-        if "sliding_window" in sheet.values and sheet.values["sliding_window"] is None:
+    def rule(section: Section, types: Sequence[str]) -> list[bool]:
+        if "sliding_window" in section.values and section.values["sliding_window"] is None:
             return [not without_window] * len(types)
         return [layer != SLIDING for layer in types]
 
     return rule
 
 
-def cohere2_moe_positions(sheet: Sheet, types: Sequence[str]) -> list[bool]:
+def cohere2_moe_positions(section: Section, types: Sequence[str]) -> list[bool]:
     """As `sliding_only`, and in dense layers where prefix_dense_sliding_window_pattern is 1."""
-    dense = sheet.integer("first_k_dense_replace", above=-1) or 0
-    kinds = sheet.strings("mlp_layer_types") or ["dense"] * dense
-    forced = sheet.integer("prefix_dense_sliding_window_pattern") in (None, 1)
-    without = sliding_only(without_window=False)(sheet, types)
+    dense = section.integer("first_k_dense_replace", above=-1) or 0
+    kinds = section.strings("mlp_layer_types") or ["dense"] * dense
+    forced = section.integer("prefix_dense_sliding_window_pattern") in (None, 1)
+    without = sliding_only(without_window=False)(section, types)
     return [
         no_position and not (forced and index < len(kinds) and kinds[index] == "dense")
         for index, no_position in enumerate(without)
@@ -42,8 +42,8 @@ def cohere2_moe_positions(sheet: Sheet, types: Sequence[str]) -> list[bool]:
 def every_nth(interval: int, key: str) -> NoPositionRule:
     """No position in every interval-th layer; `key` may give another interval. no_rope_layers is read before."""
 
-    def rule(sheet: Sheet, types: Sequence[str]) -> list[bool]:
-        every = sheet.integer(key) or interval
+    def rule(section: Section, types: Sequence[str]) -> list[bool]:
+        every = section.integer(key) or interval
         return [(index + 1) % every == 0 for index in range(len(types))]
 
     return rule
@@ -52,8 +52,8 @@ def every_nth(interval: int, key: str) -> NoPositionRule:
 def listed(key: str, default: Sequence[int]) -> NoPositionRule:
     """No position in the layers whose indices `key` lists."""
 
-    def rule(sheet: Sheet, types: Sequence[str]) -> list[bool]:
-        stated = sheet.integers(key)
+    def rule(section: Section, types: Sequence[str]) -> list[bool]:
+        stated = section.integers(key)
         indices = default if stated is None else stated
         return [index in indices for index in range(len(types))]
 
@@ -63,20 +63,20 @@ def listed(key: str, default: Sequence[int]) -> NoPositionRule:
 def zero_bases(otherwise: NoPositionRule | None = None) -> NoPositionRule:
     """No position where layer_rope_theta has 0; without that list another rule holds."""
 
-    def rule(sheet: Sheet, types: Sequence[str]) -> list[bool]:
-        bases = sheet.list_of((int, float), "numbers", "layer_rope_theta")
+    def rule(section: Section, types: Sequence[str]) -> list[bool]:
+        bases = section.list_of((int, float), "numbers", "layer_rope_theta")
         if bases is not None and len(bases) >= len(types):
             return [not base for base in bases[: len(types)]]
         if bases is not None:
-            sheet.findings.problem(
-                f"{sheet.where('layer_rope_theta')} must have {len(types)} entries, got {len(bases)}"
+            section.findings.problem(
+                f"{section.where('layer_rope_theta')} must have {len(types)} entries, got {len(bases)}"
             )
-        return otherwise(sheet, types) if otherwise else [False] * len(types)
+        return otherwise(section, types) if otherwise else [False] * len(types)
 
     return rule
 
 
-def last_of_four(sheet: Sheet, types: Sequence[str]) -> list[bool]:
+def last_of_four(section: Section, types: Sequence[str]) -> list[bool]:
     """No position in the last layer and in every fourth before it."""
     return [(len(types) - 1 - index) % 4 == 0 for index in range(len(types))]
 
@@ -84,9 +84,11 @@ def last_of_four(sheet: Sheet, types: Sequence[str]) -> list[bool]:
 def without_if(key: str, value: object, reason: str, default: object = None) -> WithoutRule:
     """No rotary positions where `key` (or its default) has this value."""
 
-    def rule(sheet: Sheet) -> str | None:
-        stated = sheet.values.get(key)
-        return f"{sheet.where(key)} {stated!r}: {reason}" if (default if stated is None else stated) == value else None
+    def rule(section: Section) -> str | None:
+        stated = section.values.get(key)
+        return (
+            f"{section.where(key)} {stated!r}: {reason}" if (default if stated is None else stated) == value else None
+        )
 
     return rule
 
@@ -94,9 +96,11 @@ def without_if(key: str, value: object, reason: str, default: object = None) -> 
 def without_unless(key: str, value: object, reason: str, default: object = None) -> WithoutRule:
     """No rotary positions unless `key` (or its default) has this value."""
 
-    def rule(sheet: Sheet) -> str | None:
-        stated = sheet.values.get(key)
-        return None if (default if stated is None else stated) == value else f"{sheet.where(key)} {stated!r}: {reason}"
+    def rule(section: Section) -> str | None:
+        stated = section.values.get(key)
+        return (
+            None if (default if stated is None else stated) == value else f"{section.where(key)} {stated!r}: {reason}"
+        )
 
     return rule
 
@@ -104,12 +108,12 @@ def without_unless(key: str, value: object, reason: str, default: object = None)
 def always_without(reason: str) -> WithoutRule:
     """No rotary positions in any model of the family."""
 
-    def rule(sheet: Sheet) -> str | None:
+    def rule(section: Section) -> str | None:
         return reason
 
     return rule
 
 
-def baichuan(sheet: Sheet) -> str | None:
+def baichuan(section: Section) -> str | None:
     """The 7B models turn, the 13B models (hidden_size 5120) have ALiBi; the files do not say which."""
-    return "Baichuan 13B (hidden_size 5120) uses ALiBi" if sheet.values.get("hidden_size") == 5120 else None
+    return "Baichuan 13B (hidden_size 5120) uses ALiBi" if section.values.get("hidden_size") == 5120 else None

@@ -4,93 +4,97 @@ from dataclasses import replace
 from typing import Any
 
 from tightrope.rope.reading.families.rules.layer_types import FULL, SLIDING
-from tightrope.rope.reading.section import Sheet
+from tightrope.rope.reading.section import Section
 
 
-def _flat_block(sheet: Sheet) -> dict[str, Any]:
-    block = sheet.inner("rope_scaling") or sheet.inner("rope_parameters")
+def _flat_block(section: Section) -> dict[str, Any]:
+    block = section.inner("rope_scaling") or section.inner("rope_parameters")
     return {} if block is None else dict(block.values)
 
 
-def _nested(sheet: Sheet, blocks: dict[str, dict[str, Any]]) -> Sheet:
-    kept = {key: value for key, value in sheet.values.items() if key not in ("rope_scaling", "rope_theta")}
-    return replace(sheet, values={**kept, "rope_parameters": blocks})
+def _nested(section: Section, blocks: dict[str, dict[str, Any]]) -> Section:
+    kept = {key: value for key, value in section.values.items() if key not in ("rope_scaling", "rope_theta")}
+    return replace(section, values={**kept, "rope_parameters": blocks})
 
 
-def _is_nested(sheet: Sheet) -> bool:
-    return any(isinstance(value, dict) for value in _flat_block(sheet).values())
+def _is_nested(section: Section) -> bool:
+    return any(isinstance(value, dict) for value in _flat_block(section).values())
 
 
-def base_a_layer(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
+def base_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Granite SWA: layer_rope_theta gives each layer its base, 0 for none. Distinct bases become ropes "base_…"."""
-    bases = sheet.list_of((int, float), "numbers", "layer_rope_theta")
-    if bases is None or _is_nested(sheet) or len(bases) < len(types):
-        return sheet, types
+    bases = section.list_of((int, float), "numbers", "layer_rope_theta")
+    if bases is None or _is_nested(section) or len(bases) < len(types):
+        return section, types
     distinct = sorted({base for base in bases[: len(types)] if base})
-    flat = _flat_block(sheet)
+    flat = _flat_block(section)
     if len(distinct) == 1:
-        return _nested(sheet, {"default": {**flat, "rope_theta": distinct[0]}}), ["default"] * len(types)
+        return _nested(section, {"default": {**flat, "rope_theta": distinct[0]}}), ["default"] * len(types)
     names = {base: f"base_{base:g}" for base in distinct}
     blocks = {name: {**flat, "rope_theta": base} for base, name in names.items()}
-    return _nested(sheet, blocks), [names.get(base, FULL) for base in bases[: len(types)]]
+    return _nested(section, blocks), [names.get(base, FULL) for base in bases[: len(types)]]
 
 
-def scaled_layers(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
+def scaled_layers(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Molmo 2: rope_scaling_layers names the layers to which the scaling applies; the others keep the plain base."""
-    scaled = sheet.integers("rope_scaling_layers")
-    if scaled is None or _is_nested(sheet) or set(range(len(types))) <= set(scaled):
-        return sheet, types
-    flat = _flat_block(sheet)
-    base = flat.get("rope_theta", sheet.values.get("rope_theta"))
+    scaled = section.integers("rope_scaling_layers")
+    if scaled is None or _is_nested(section) or set(range(len(types))) <= set(scaled):
+        return section, types
+    flat = _flat_block(section)
+    base = flat.get("rope_theta", section.values.get("rope_theta"))
     blocks = {"scaled": {**flat, "rope_theta": base}, "unscaled": {"rope_type": "default", "rope_theta": base}}
-    return _nested(sheet, blocks), ["scaled" if index in scaled else "unscaled" for index in range(len(types))]
+    return _nested(section, blocks), ["scaled" if index in scaled else "unscaled" for index in range(len(types))]
 
 
-def lists_a_layer(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
+def lists_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Step 3.5, UltraBERT: rope_theta (and partial_rotary_factors) list a value a layer, alike for layers of a type.
 
     rope_scaling belongs to the full-attention layers alone.
     """
-    windows = sheet.values.get("attention_windows")
-    if isinstance(windows, list) and "layer_types" not in sheet.values and len(windows) >= len(types):
+    windows = section.values.get("attention_windows")
+    if isinstance(windows, list) and "layer_types" not in section.values and len(windows) >= len(types):
         types = [SLIDING if window else FULL for window in windows[: len(types)]]
-    base = sheet.values.get("rope_theta")
-    if not isinstance(base, list) or _is_nested(sheet) or len(base) < len(types):
-        return sheet, types
-    shares = sheet.values.get("partial_rotary_factors")
+    base = section.values.get("rope_theta")
+    if not isinstance(base, list) or _is_nested(section) or len(base) < len(types):
+        return section, types
+    shares = section.values.get("partial_rotary_factors")
     blocks: dict[str, dict[str, Any]] = {}
     for index, layer_type in enumerate(types):
         block = {"rope_theta": base[index]}
         if isinstance(shares, list) and index < len(shares):
             block["partial_rotary_factor"] = shares[index]
         if blocks.setdefault(layer_type, block) != block:
-            sheet.findings.problem(f"{sheet.where('rope_theta')} must be alike for all {layer_type!r} layers")
-    scaling = sheet.inner("rope_scaling")
+            section.findings.problem(f"{section.where('rope_theta')} must be alike for all {layer_type!r} layers")
+    scaling = section.inner("rope_scaling")
     if scaling is not None and FULL in blocks:
         blocks[FULL] |= scaling.values
-    return _nested(sheet, blocks), types
+    return _nested(section, blocks), types
 
 
-def xdrope_sections(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
+def xdrope_sections(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Hunyuan-VL: xdrope_section is mrope_section under another name."""
-    values = dict(sheet.values)
+    values = dict(section.values)
     for name in ("rope_scaling", "rope_parameters"):
         block = values.get(name)
         if not isinstance(block, dict) or block.get("xdrope_section") is None:
             continue
         sections = block["xdrope_section"]
-        sheet.findings.note(f"{sheet.where(name)}.xdrope_section is read as mrope_section")
+        section.findings.note(f"{section.where(name)}.xdrope_section is read as mrope_section")
         if block.get("mrope_section") not in (None, sections):
-            sheet.findings.problem(f"{sheet.where(name)} has xdrope_section and another mrope_section; leave one out")
+            section.findings.problem(
+                f"{section.where(name)} has xdrope_section and another mrope_section; leave one out"
+            )
         values[name] = {key: value for key, value in block.items() if key != "xdrope_section"}
         values[name] |= {"mrope_section": sections}
-    return replace(sheet, values=values), types
+    return replace(section, values=values), types
 
 
-def position_scale(sheet: Sheet, types: list[str]) -> tuple[Sheet, list[str]]:
+def position_scale(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Phi-3-small: rope_position_scale multiplies the positions, which is linear scaling by its reciprocal."""
-    scale = sheet.number("rope_position_scale", above=0)
+    scale = section.number("rope_position_scale", above=0)
     if scale is None or scale == 1:
-        return sheet, types
-    sheet.translated("rope_position_scale", f"linear scaling by {1 / scale:g}")
-    return replace(sheet, values={**sheet.values, "rope_scaling": {"rope_type": "linear", "factor": 1 / scale}}), types
+        return section, types
+    section.translated("rope_position_scale", f"linear scaling by {1 / scale:g}")
+    return replace(
+        section, values={**section.values, "rope_scaling": {"rope_type": "linear", "factor": 1 / scale}}
+    ), types
