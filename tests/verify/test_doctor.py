@@ -30,7 +30,9 @@ def test_a_package_is_named_once(monkeypatch):
 
 def test_machine_and_unused_gpus_are_among_what_is_examined(monkeypatch):
     told = doctor.Finding("backends", "a:gpu", "missing", "sees no GPU")
-    monkeypatch.setattr(doctor, "machine_check", lambda system, processor: doctor.Finding("system", "any", "ok", system))
+    monkeypatch.setattr(
+        doctor, "machine_check", lambda system, processor: doctor.Finding("system", "any", "ok", system)
+    )
     monkeypatch.setattr(doctor, "unused_gpu", lambda name, devices: [told])
     checks = doctor.examine()
     assert found(checks, "any").words == platform.system()
