@@ -114,7 +114,7 @@ def row(name: str, models: dict[bool, Any], call: Callable[[bool], object], devi
 
 def quartile(times: list[float]) -> float:
     """Return the time that a quarter of the calls stayed below."""
-    return statistics.quantiles(times, n=4)[0]
+    return statistics.quantiles(times, n=4, method="inclusive")[0]
 
 
 if __name__ == "__main__":

@@ -67,3 +67,12 @@ def test_compared_configurations_are_told_apart(folders, block, expected, tmp_pa
     ran = CliRunner().invoke(main, ["inspect", files[0], "--compare", files[1], "--plot", "both.png", *block])
     assert ran.exit_code == 0, ran.output
     assert asked == [expected]
+
+
+def test_long_names_leave_room_for_the_panels(config_file, tmp_path):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(SMALL))
+    path = str(folder / "config.json")
+    ran = CliRunner().invoke(main, ["inspect", path, "--compare", path, "--plot", str(tmp_path / "out.png")])
+    assert ran.exit_code == 0, ran.output

@@ -16,6 +16,7 @@ from tightrope.viewing.pictures import panels, style
 _WIDTH: Final = 11.0
 _HEIGHT: Final = 7.2
 _PADDING: Final = 0.12
+_LONGEST_NAME: Final = 40  # characters
 
 
 def rope_picture(model: ModelRope, title: str) -> Figure:
@@ -44,6 +45,7 @@ def comparison_picture(left: ModelRope, right: ModelRope, names: tuple[str, str]
         RopeConfigError: They have no rope in common.
     """
     matches = matched_keys(left, right)
+    names = (_shortened(names[0]), _shortened(names[1]))
     figure, blocks = _blocks(f"{names[0]} and {names[1]}", len(matches))
     for block, keys in zip(blocks, matches, strict=True):
         _compare(block, names, ((left, keys[0]), (right, keys[1])))
@@ -76,6 +78,11 @@ def _compare(block: SubFigure, names: tuple[str, str], sides: tuple[tuple[ModelR
     _both_wavelengths(top[1], named, tables)
     _ratio(bottom[0], names, tables)
     panels.attention_factor_panel(bottom[1], [(f"{name}: ", rope) for name, rope in named])
+
+
+def _shortened(name: str) -> str:
+    """Return the end of a long path: a legend that outgrows its panel leaves no room for the axes."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def _blocks(title: str, count: int) -> tuple[Figure, list[SubFigure]]:

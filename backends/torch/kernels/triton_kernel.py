@@ -1,7 +1,7 @@
 """The rotation as a Triton kernel: q and k in one launch, a program for each token and block of heads.
 
 Bit for bit `rope.reference`: the phase is an integer, every product that is added to something is an explicit fma, and
-the result is rounded once. Launched by `backends.torch.triton` alone; Triton is optional, so nothing else imports this.
+the result is rounded once. Launched by `triton_launch` alone; Triton is optional, so nothing else imports this.
 
 Pointers that an angle source does not use are None, which Triton specialises on. Strides are in elements, a tuple for
 each tensor.

@@ -69,7 +69,7 @@ def facts(target):
 def _facts(case):
     from kernels import triton_driver
     from kernels.tensors import Call
-    from tightrope.backends.torch.triton import rotate
+    from tightrope.backends.torch.kernels.triton_launch import rotate
 
     triton_driver.LAUNCHES.clear()
     if problem := Call(case).run(rotate):
