@@ -24,6 +24,11 @@ GALLERY: Final[dict[str, dict[str, Any]]] = {
             "original_max_position_embeddings": 8192,
         },
     },
+    # Its slowest pair rotates once in 4e11 tokens.
+    "falcon-h1-7b": {
+        "model_type": "falcon_h1", "hidden_size": 3072, "num_attention_heads": 12, "head_dim": 128,
+        "num_hidden_layers": 44, "max_position_embeddings": 262144, "rope_theta": 100000000000.0,
+    },
     # As its model card tells a user to extend it.
     "qwen2.5-7b-yarn": {
         "model_type": "qwen2", "hidden_size": 3584, "num_attention_heads": 28, "num_hidden_layers": 28,

@@ -30,6 +30,7 @@ ROPES = {
     "backwards": llama(direction=-1),
     "no length": llama(max_position_embeddings=None),
     "mrope": llama(mrope=MRope(sections=(2, 3, 3))),
+    "slow pairs": llama(base=1e12).replace(scaling={**YARN, "factor": 48.0}),
     "yarn": llama().replace(scaling=YARN),
     "dynamic": llama().replace(scaling=DYNAMIC),
     "longrope": llama().replace(scaling=LONGROPE),

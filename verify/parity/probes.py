@@ -1,4 +1,4 @@
-"""Frequencies, read off a rotation from outside: what a backend turns by, not what it was told to.
+"""Frequencies, read off a rotation from outside: what a backend rotates by, not what it was asked for.
 
 At position 2 ** shift the angle holds the frequency's bits from `shift` on, in front; a few such angles give them all.
 """
@@ -14,7 +14,7 @@ from tightrope.verify.parity.cases import Call
 from tightrope.verify.parity.subjects import Subject
 
 EXACT_SHIFTS: Final = (48, 32, 16, 0)
-FLOAT32_SHIFTS: Final = tuple(range(32))
+FLOAT32_SHIFTS: Final = tuple(range(63))  # a frequency of 5e-17, too, reaches 256 rad
 _DIGIT: Final = 16
 _LARGEST_ANGLE: Final = 256.0
 
