@@ -10,19 +10,39 @@ from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 
 @dataclass(frozen=True)
 class BackendEntry:
-    """A backend: its module, the framework it stands on and the oldest version of it that works."""
+    """What is known of a backend before its framework is imported.
+
+    Attributes:
+        module: Where it is.
+        framework: The distribution that it needs.
+        at_least: The oldest version of it that works.
+        kinds: Every kind of device that the backend has code for, as device names begin.
+        gpu_build: How to get a build of the framework that sees an NVIDIA GPU, in words.
+    """
 
     module: str
     framework: str
     at_least: tuple[int, int]
+    kinds: tuple[str, ...] = ("cpu",)
+    gpu_build: str = ""
 
 
 # A further backend is one more line.
 ENTRIES: Final[dict[str, BackendEntry]] = {
     "torch": BackendEntry(
-        "tightrope.backends.torch", "torch", (2, 7)
-    ),  # before 2.7 integer shifts on MPS gave wrong results
-    "mlx": BackendEntry("tightrope.backends.mlx", "mlx", (0, 32)),
+        "tightrope.backends.torch",
+        "torch",
+        (2, 8),  # the first that can keep an operator out of CUDA graphs
+        kinds=("cuda", "mps", "cpu"),
+        gpu_build="install a build of PyTorch with CUDA, see its web site",
+    ),
+    "mlx": BackendEntry(
+        "tightrope.backends.mlx",
+        "mlx",
+        (0, 32),
+        kinds=("gpu", "cpu"),
+        gpu_build='python -m pip uninstall mlx mlx-cpu, then python -m pip install "mlx[cuda13]>=0.32"',
+    ),
 }
 
 

@@ -18,8 +18,8 @@ from tightrope.commands.common import (
     source_argument,
 )
 from tightrope.commands.output import Output, output_options, plot_option
+from tightrope.rope.reference import DTYPES
 
-_DTYPES = ("float32", "bfloat16", "float16")
 _TASKS = ("in place", "new tensors", "with gradient", "by position", "angles")
 _SEQS = (8192, 512, 1)
 _POSITIVE = click.IntRange(min=1)
@@ -36,7 +36,7 @@ _POSITIVE = click.IntRange(min=1)
 )
 @source_argument(required=False)
 @backends_option
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Of q and k; may be repeated.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Of q and k; may be repeated.")
 @click.option("--seq", "lengths", multiple=True, type=_POSITIVE, help="Tokens; may be repeated.")
 @click.option("--task", "tasks", multiple=True, type=click.Choice(_TASKS), help="What to time; may be repeated.")
 @click.option(
@@ -76,7 +76,7 @@ def bench(
     subjects, _ = choose(out, wanted)
     jobs = timing.plan(
         read_model(source or parity.LLAMA_3, block, layer_type), [(one.backend.name, one.device) for one in subjects],
-        dtypes=dtypes or _DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, orders=orders or ("bhsd",),
+        dtypes=dtypes or DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, orders=orders or ("bhsd",),
         layouts=layouts, rotary_dims=rotary_dims, heads=heads, kv_heads=kv_heads, layer_type=layer_type,
         compiled=compiled,
     )  # fmt: skip

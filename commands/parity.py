@@ -7,8 +7,7 @@ import click
 
 from tightrope.commands.common import backends_option, choose, examples, rope_options
 from tightrope.commands.output import Output, output_options, write
-
-_DTYPES = ("float32", "bfloat16", "float16")
+from tightrope.rope.reference import DTYPES
 
 
 @click.command(
@@ -20,7 +19,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 )
 @click.argument("configs", nargs=-1, metavar="[CONFIG]...")
 @backends_option
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Of q and k; may be repeated.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Of q and k; may be repeated.")
 @click.option("--max-position", type=click.IntRange(min=16), metavar="TOKENS", help="Longest context to compare at.")
 @rope_options
 @click.option(
@@ -50,7 +49,7 @@ def parity(
     options: dict[str, Any] = {"block": block, "layer_type": layer_type, "max_position": max_position}
     models = []
     for name, source in out.track(sources, "comparing"):
-        models.append(library.compare_source(name, source, subjects, dtypes=dtypes or _DTYPES, **options))
+        models.append(library.compare_source(name, source, subjects, dtypes=dtypes or DTYPES, **options))
         shown.print_model(out.console, models[-1], [one.name for one in subjects])
     report = library.summarise(subjects, absent, models)
     shown.print_summary(out.console, report, time.monotonic() - started)

@@ -4,7 +4,7 @@ Both are plain numpy and slow; they are the oracles of the tests and of `tightro
 Shapes: cos, sin (…, pairs); x (…, width); leading axes broadcast.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,8 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Channels = slice | NDArray[np.int64]
 DType = Literal["float64", "float32", "bfloat16", "float16"]
+DTYPES: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float16")
+"""Of q and k, in the models that people run."""
 
 
 def cos_sin(

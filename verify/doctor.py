@@ -21,10 +21,6 @@ _INSIDE: Final = {"test", "dev", "docs", "all"}
 _KERNEL: Final = "tightrope.backends.kernels._cpu"
 _REINSTALL: Final = "pip install --force-reinstall --no-deps --no-binary tightrope tightrope"
 _SWITCHES: Final = ("TIGHTROPE_CPU_KERNEL", "TIGHTROPE_GPU_KERNEL")
-_GPU_BUILDS: Final = {
-    "torch": "install a build of PyTorch with CUDA, see its web site",
-    "mlx": 'pip uninstall mlx mlx-cpu, then pip install "tightrope[mlx-cuda]"',
-}
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,7 @@ def unused_gpu(
     """
     if find("nvidia-smi") and all(device.startswith("cpu") for device in devices):
         words = "sees no GPU, though there is an NVIDIA driver (nvidia-smi): probably a build for the CPU"
-        yield Finding("backends", f"{name}:gpu", "missing", words, _GPU_BUILDS.get(name, ""))
+        yield Finding("backends", f"{name}:gpu", "missing", words, backends.ENTRIES[name].gpu_build)
 
 
 def kernel_check(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.protocol import DTypeName
+from tightrope.rope.reference import DTYPES
 
 name: Final = "mlx"
 version: Final[str] = _version("mlx")
@@ -23,7 +24,7 @@ def devices() -> tuple[str, ...]:
 
 def dtypes(device: str) -> tuple[DTypeName, ...]:
     """Return the float dtypes that the device computes in."""
-    common: tuple[DTypeName, ...] = ("float32", "bfloat16", "float16")
+    common: tuple[DTypeName, ...] = DTYPES
     return ("float64", *common) if device == "cpu" else common
 
 

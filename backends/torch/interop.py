@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tightrope.backends.protocol import DTypeName
 from tightrope.backends.torch.kernels import cpu as native
 from tightrope.backends.torch.kernels import gpu
+from tightrope.rope.reference import DTYPES
 
 name: Final = "torch"
 version: Final[str] = torch.__version__
@@ -25,7 +26,7 @@ def devices() -> tuple[str, ...]:
 
 def dtypes(device: str) -> tuple[DTypeName, ...]:
     """Return the float dtypes that the device computes in."""
-    common: tuple[DTypeName, ...] = ("float32", "bfloat16", "float16")
+    common: tuple[DTypeName, ...] = DTYPES
     return common if device.startswith("mps") else ("float64", *common)
 
 

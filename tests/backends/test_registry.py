@@ -93,7 +93,7 @@ def test_a_backend_that_fails_to_import_says_why(monkeypatch, error):
 
 @pytest.mark.parametrize(
     ("name", "installed", "needed"),
-    [("torch", "2.6.1+cu124", "2.7"), ("mlx", "0.31.9", "0.32"), ("mlx", "0.9", "0.32")],
+    [("torch", "2.7.1+cu126", "2.8"), ("mlx", "0.31.9", "0.32"), ("mlx", "0.9", "0.32")],
 )
 def test_an_old_framework_is_refused(monkeypatch, name, installed, needed):
     monkeypatch.setattr(backends, "_installed", lambda framework: installed)
@@ -101,7 +101,7 @@ def test_an_old_framework_is_refused(monkeypatch, name, installed, needed):
         backends.load(name)
 
 
-@pytest.mark.parametrize("installed", ["2.7.0", "2.13.0+cpu", "2.7.0a0+git1234", "3.0", "10.0.dev1"])
+@pytest.mark.parametrize("installed", ["2.8.0", "2.13.0+cpu", "2.8.0a0+git1234", "3.0", "10.0.dev1"])
 def test_a_newer_framework_of_any_spelling_is_taken(monkeypatch, installed):
     monkeypatch.setattr(backends, "_installed", lambda framework: installed)
     monkeypatch.setattr(backends, "import_module", lambda name: name)

@@ -1,11 +1,13 @@
 """Timing: fair turns, what is planned, honest rows. No test depends on how fast anything is."""
 
+import dataclasses
 import json
 from itertools import product
 
 import pytest
 
 import tightrope
+from tightrope import backends
 from tightrope.commands.bench import bench
 from tightrope.verify import timing
 from timing_examples import ROWS, jobs, rope
@@ -138,3 +140,14 @@ def test_rows_become_a_table():
 
 def test_rows_become_json():
     assert json.loads(json.dumps(timing.as_dicts(ROWS)))[1]["ratio"] == 0.66
+
+
+@pytest.mark.backend("torch")
+def test_a_backend_whose_contenders_nobody_listed_is_left_out_with_the_reason(monkeypatch):
+    entry = dataclasses.replace(backends.ENTRIES["torch"])
+    monkeypatch.setitem(backends.ENTRIES, "another", entry)
+    job = dataclasses.replace(jobs("torch")[0], backend="another", device="cpu")
+    assert timing.run(job) == []
+    assert timing.absent([job, job]) == [
+        "another cpu: nothing is timed; verify/timing/measure.py names no contenders for this backend"
+    ]

@@ -11,7 +11,7 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
-from tightrope.rope.reference import DType
+from tightrope.rope.reference import DTYPES, DType
 from tightrope.rope.schedule import POLICIES, Policy
 from tightrope.verify.golden import random_bits as draws
 from tightrope.verify.parity.cases import Call
@@ -21,7 +21,6 @@ from tightrope.verify.parity.tolerances import Kind, between, from_exact
 
 Array = NDArray[Any]
 
-DTYPES: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float16")
 _FAR: Final = 1 << 20
 _BEYOND_INT32: Final = 1 << 40
 _WIDEST: Final = 1 << 14

@@ -11,7 +11,7 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import LAYOUTS
 from tightrope.rope.reading.families.lookup import find_family
-from tightrope.rope.reference import DType
+from tightrope.rope.reference import DTYPES, DType
 from tightrope.verify.parity.checks import Check, checks
 from tightrope.verify.parity.differences import Figure, compare
 from tightrope.verify.parity.report import Comparison, ModelReport, describe
@@ -20,7 +20,6 @@ from tightrope.verify.parity.tolerances import between
 
 Arrays = tuple[NDArray[Any], ...]
 
-DTYPES: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float16")
 EXACT: Final = Exact()
 DEFINITION: Final = Definition()
 

@@ -7,9 +7,9 @@ from typing import Any
 from tightrope import backends
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.reading import read
-from tightrope.rope.reference import DType
+from tightrope.rope.reference import DTYPES, DType
 from tightrope.verify.parity.report import BackendReport, ModelReport, Report
-from tightrope.verify.parity.run import DTYPES, compare_model
+from tightrope.verify.parity.run import compare_model
 from tightrope.verify.parity.subjects import OnDevice
 
 

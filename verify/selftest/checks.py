@@ -13,14 +13,13 @@ from tightrope.backends.protocol import Backend
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.reading import read
-from tightrope.rope.reference import DType, cos_sin_bits, pair_slices, rotate_bits, round_to
+from tightrope.rope.reference import DTYPES, DType, cos_sin_bits, rotate_bits, round_to
 from tightrope.verify.gallery import GALLERY
-from tightrope.verify.parity.differences import EPS, Figure, compare, worst
+from tightrope.verify.parity.differences import EPS, Figure, compare, pair_norm, worst
 from tightrope.verify.parity.tolerances import between, from_exact
 
 Float32 = NDArray[np.float32]
 
-_DTYPES: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float16")
 _BATCH, _SEQ, _Q_HEADS, _K_HEADS = 2, 37, 6, 2
 # One row within every original context length, one far beyond.
 _LENGTHS: Final = (1000, 200_000)
@@ -112,10 +111,7 @@ class Trial:
         return worst([self._compared(self.backend.to_numpy(here), there) for here, there in pairs])
 
     def _compared(self, here: NDArray[Any], there: Float32) -> Figure:
-        norm = np.zeros_like(there)
-        first, second = pair_slices(there.shape[-1], self.rope.pairs, self.rope.layout, self.rope.side)
-        norm[..., first] = norm[..., second] = np.hypot(there[..., first], there[..., second])
-        return compare(here, there, norm, EPS[self.dtype])
+        return compare(here, there, pair_norm(self.rope, there), EPS[self.dtype])
 
 
 def rotation(trial: Trial) -> Figure:
@@ -185,13 +181,13 @@ def checks(backend: Backend, device: str, *, exact: bool) -> Iterator[DeviceChec
     """
     for name, source in GALLERY.items():
         model = read(source)
-        for key, dtype, form in product(model.ropes, _DTYPES, FORMS):
+        for key, dtype, form in product(model.ropes, DTYPES, FORMS):
             yield _checked(
                 f"{name}, {key}, {dtype}: {form.__doc__}", form, Trial(backend, device, model, key, dtype), exact
             )
     small = ModelRope(ropes={"default": RopeConfig(head_dim=4, rotary_dim=4, base=1e4, layout="half")}, layers=())
     yield _checked(f"{_MANY} tokens", rotation, Trial(backend, device, small, "default", "float32", _MANY), exact)
-    for dtype in _DTYPES:
+    for dtype in DTYPES:
         trial = Trial(backend, device, small, "default", dtype)
         yield _checked(f"{dtype}: {compiled.__doc__}", compiled, trial, exact=False)  # operations may rotate in a graph
 

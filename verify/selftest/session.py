@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from tightrope.backends import load, names
+from tightrope.backends import ENTRIES, load, names
 from tightrope.rope.errors import BackendUnavailable
 from tightrope.verify.selftest.checks import DeviceCheck, checks
 
-# Every kind of device that a backend has code for.
-_KINDS: Final = {"torch": ("cuda", "mps", "cpu"), "mlx": ("gpu", "cpu")}
 _FRAMEWORK: Final = "framework operations"
 
 
@@ -104,7 +102,7 @@ def run(tell: Callable[[str], None] = lambda device: None) -> Report:
 
 
 def _absent(name: str, present: tuple[str, ...]) -> Iterator[str]:
-    for kind in _KINDS.get(name, ()):
+    for kind in ENTRIES[name].kinds:
         if not any(device.startswith(kind) for device in present):
             yield f"{name} on {kind}: there is no such device here."
 

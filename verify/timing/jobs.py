@@ -10,6 +10,7 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.reference import DTYPES
 from tightrope.verify.timing.work import TASKS, Task, Work
 
 
@@ -24,7 +25,7 @@ class Job:
 
 
 def plan(
-    model: ModelRope, places: Sequence[tuple[str, str]], *, dtypes: Sequence[str] = ("float32", "bfloat16", "float16"),
+    model: ModelRope, places: Sequence[tuple[str, str]], *, dtypes: Sequence[str] = DTYPES,
     lengths: Sequence[int] = (8192, 512, 1), tasks: Sequence[Task] = TASKS, orders: Sequence[Order] = ("bhsd",),
     layouts: Sequence[Layout] = (), rotary_dims: Sequence[int] = (), heads: int = 32, kv_heads: int = 8,
     layer_type: str | None = None, compiled: bool = False,

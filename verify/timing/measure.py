@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from statistics import median
@@ -28,8 +28,9 @@ def run(job: Job, rounds: int = 15) -> list[Row]:
         job: See `plan`.
         rounds: How often they take turns.
     """
-    backend = backends.load(job.backend)
-    library = find_contenders(job.backend)
+    backend, library = backends.load(job.backend), find_contenders(job.backend)
+    if library is None:
+        return []
     with library.on(job.device):
         found = library.contenders(job.work, job.rope, job.device)
         calls = {name: contender.call for name, contender in found.items()}
@@ -43,17 +44,21 @@ def run(job: Job, rounds: int = 15) -> list[Row]:
 
 def absent(jobs: Sequence[Job]) -> list[str]:
     """Return who takes no part in which of the jobs, and why: a line for each library and reason."""
-    reasons = (
-        f"{job.backend} {job.device}: {name} {reason}"
-        for job in jobs
-        for name, reason in find_contenders(job.backend).absent(job.work, job.rope, job.device).items()
-    )
-    return list(dict.fromkeys(reasons))
+    return list(dict.fromkeys(reason for job in jobs for reason in _absent(job)))
 
 
-def find_contenders(name: str) -> Contenders:
-    """Return what a backend's module `contenders` offers."""
-    return cast(Contenders, import_module(CONTENDERS[name]))
+def _absent(job: Job) -> Iterator[str]:
+    library, where = find_contenders(job.backend), f"{job.backend} {job.device}"
+    if library is None:
+        yield f"{where}: nothing is timed; verify/timing/measure.py names no contenders for this backend"
+        return
+    for name, reason in library.absent(job.work, job.rope, job.device).items():
+        yield f"{where}: {name} {reason}"
+
+
+def find_contenders(name: str) -> Contenders | None:
+    """Return who is timed on a backend; None where `CONTENDERS` has no module for it."""
+    return cast(Contenders, import_module(CONTENDERS[name])) if name in CONTENDERS else None
 
 
 def _row(
