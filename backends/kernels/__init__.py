@@ -16,10 +16,12 @@ class CpuExtension(Protocol):
     def rotate(
         self, variant: int, pairs: int, layout: int, tail: bool, order: int, transpose: bool, threads: int,
         xs: tuple[Tensor, ...], outs: tuple[Tensor, ...], /, *angles: Tensor | None,
-    ) -> bool:  # fmt: skip
-        """Turn one or two tensors by cos and sin, or by positions, turns, gains, rows and axes.
+    ) -> None:  # fmt: skip
+        """Rotate one or two tensors by cos and sin, or by positions, turns, gains, rows and axes.
 
-        Return False, and do nothing, where cos or sin are not float32 with the pairs side by side.
+        Raises:
+            TypeError, ValueError: The tensors do not fit one another, or cos and sin are not float32, the pairs side by
+                side; nothing was written.
         """
 
     def cos_sin(self, variant: int, threads: int, /, *phase_and_table: Tensor | None) -> None:

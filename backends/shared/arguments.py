@@ -81,6 +81,8 @@ def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> N
         raise RopeConfigError(
             f"cos and sin must both be (batch, seq, pairs), got shapes {tuple(shape)} and {tuple(sin.shape)}"
         )
+    if shape[-1] == 0:
+        raise RopeConfigError("cos and sin must hold at least one pair, got none")
     if pairs is not None and shape[-1] != pairs:
         raise RopeConfigError(f"cos and sin must have one entry per rotated pair ({pairs}), got {shape[-1]}")
 

@@ -61,12 +61,10 @@ def rotate_at_once(
         return None
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
     try:
-        fits = kernel.turn(
+        kernel.turn(
             xs, outs, table.cos, table.sin, pairs=pairs, layout=layout, side=side, order=order, transpose=transpose
         )
     except (KeyError, TypeError, ValueError):
-        return None
-    if not fits:
         return None
     if in_place:
         _note_change(xs)

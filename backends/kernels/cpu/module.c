@@ -27,8 +27,10 @@ static void find_variants(void) {
 #endif
 }
 
-/* Both shaped (batch, seq, pairs). Returns false, with no exception set, where they are there but cannot be read: not float32, or
- * the pairs not side by side. */
+/* Whether the pairs of a table lie side by side; of one or none that is so whatever the stride says. */
+static bool readable(const View *part) { return part->dtype == FLOAT32 && (part->strides[2] == 1 || part->shape[2] <= 1); }
+
+/* Both shaped (batch, seq, pairs). */
 static bool parse_table(PyObject *const *parts, Job *job) {
     View cos, sin;
     if (!view_of(parts[0], 3, &cos) || !view_of(parts[1], 3, &sin)) return false;
@@ -39,7 +41,9 @@ static bool parse_table(PyObject *const *parts, Job *job) {
     job->batch = cos.shape[0], job->seq = cos.shape[1], job->pairs = cos.shape[2];
     job->table = (Table){.cos = cos.data, .sin = sin.data, .cos_seq = 4 * cos.strides[1], .sin_seq = 4 * sin.strides[1]};
     if (job->batch > 1) job->table.cos_batch = 4 * cos.strides[0], job->table.sin_batch = 4 * sin.strides[0];
-    return cos.dtype == FLOAT32 && sin.dtype == FLOAT32 && cos.strides[2] == 1 && sin.strides[2] == 1;
+    const bool fits = readable(&cos) && readable(&sin) && job->pairs > 0;
+    if (!fits) PyErr_SetString(PyExc_ValueError, "cos and sin must be float32, one pair or more, side by side");
+    return fits;
 }
 
 /* positions (axes, batch, seq), turns (tables, pairs), gains (tables,), rows (batch,) or None, axes (pairs,) or None: see Phase. */
@@ -166,11 +170,19 @@ static bool has_arguments(Py_ssize_t count, Py_ssize_t wanted) {
     return count == wanted;
 }
 
+/* What is left over would be returned unwritten. */
+static bool is_one_or_two(PyObject *xs, PyObject *outs) {
+    const Py_ssize_t count = PyTuple_Check(xs) ? PyTuple_Size(xs) : -1;
+    const bool fits = (count == 1 || count == 2) && PyTuple_Check(outs) && PyTuple_Size(outs) == count;
+    if (!fits) PyErr_SetString(PyExc_ValueError, "xs and outs must be tuples of one or two tensors each");
+    return fits;
+}
+
 PyDoc_STRVAR(rotate_doc,
              "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, cos, sin)\n"
              "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, positions, turns, gains, rows, axes)\n\n"
              "Turn the one or two tensors of the tuple xs into those of outs. pairs: what the angles must have, -1 for any.\n"
-             "Return False, and do nothing, where cos or sin cannot be read: they must be float32, the pairs side by side.");
+             "Either every element of outs is written, or an exception is set and none is.");
 
 static PyObject *py_rotate(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     (void)self;
@@ -181,19 +193,20 @@ static PyObject *py_rotate(PyObject *self, PyObject *const *arguments, Py_ssize_
     const Variant *chosen = variant_at((int)how[VARIANT]);
     if (!chosen) return NULL;
     Job job = {.work = chosen->rotate, .layout = (Layout)how[LAYOUT], .flip = how[TRANSPOSE] ? 1u << 31 : 0};
-    if (!(count == BY_PHASE ? parse_phase(angles, &job) : parse_table(angles, &job)))
-        return PyErr_Occurred() ? NULL : PyBool_FromLong(0);
+    if (!(count == BY_PHASE ? parse_phase(angles, &job) : parse_table(angles, &job))) return NULL;
     if (how[PAIRS] >= 0 && job.pairs != how[PAIRS]) return PyErr_Format(PyExc_ValueError, "expected angles of %ld pairs", how[PAIRS]);
+    if (!is_one_or_two(xs, outs)) return NULL;
     int64_t bytes = 0, batch = 0;
-    for (job.tensors = 0; job.tensors < 2 && job.tensors < PyTuple_Size(xs); job.tensors++) {
+    for (job.tensors = 0; job.tensors < PyTuple_Size(xs); job.tensors++) {
         Heads *h = &job.heads[job.tensors];
         PyObject *x = PyTuple_GetItem(xs, job.tensors), *out = PyTuple_GetItem(outs, job.tensors);
-        if (!x || !out || !parse_heads(x, out, (Order)how[ORDER], how[TAIL], &job, h)) return NULL;
+        if (!parse_heads(x, out, (Order)how[ORDER], how[TAIL], &job, h)) return NULL;
         bytes += h->heads * 2 * job.pairs * (h->dtype == FLOAT32 ? 4 : 2);
         batch = batch < h->batch ? h->batch : batch;
     }
     job.batch = batch;
-    return run(&job, bytes, (int)how[THREADS]) ? PyBool_FromLong(1) : NULL;
+    if (!run(&job, bytes, (int)how[THREADS])) return NULL;
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(cos_sin_doc,
@@ -207,9 +220,7 @@ static PyObject *py_cos_sin(PyObject *self, PyObject *const *arguments, Py_ssize
     const Variant *chosen = variant_at((int)how[0]);
     if (!chosen) return NULL;
     Job job = {.work = chosen->cos_sin};
-    const bool readable = parse_table(arguments + 7, &job);
-    if (!readable && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "cos and sin must be float32 and contiguous");
-    if (!readable || !parse_phase(arguments + 2, &job)) return NULL;
+    if (!parse_table(arguments + 7, &job) || !parse_phase(arguments + 2, &job)) return NULL;
     if (!run(&job, 2 * job.pairs * (int64_t)sizeof(float), (int)how[1])) return NULL;
     Py_RETURN_NONE;
 }

@@ -63,23 +63,24 @@ class CpuKernel:
         if isinstance(angles, Phase):
             parts = angles.positions, angles.turns, angles.attention_factors, angles.rows, angles.axes
             self.turn(xs, outs, *parts, **how)
-        elif not self.turn(xs, outs, angles.cos, angles.sin, **how):
-            self.turn(xs, outs, *(part.to(_FLOAT32).contiguous() for part in (angles.cos, angles.sin)), **how)
+        else:
+            self.turn(xs, outs, _rows(angles.cos), _rows(angles.sin), **how)
 
     def turn(
         self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], *angles: torch.Tensor | None,
         pairs: int, layout: Layout, side: Side, order: Order, transpose: bool,
-    ) -> bool:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Do what `rotate` says by the parts of a `Phase` or of a `Table`; pairs: what these must have, −1 for any.
 
-        Return False, and do nothing, where cos or sin are not float32 with the pairs side by side.
+        A return without an exception says that all of outs is written.
 
         Raises:
-            TypeError, ValueError: Shapes or dtypes do not fit one another.
+            TypeError, ValueError: Shapes or dtypes do not fit one another, or cos and sin are not float32, the pairs
+                side by side; nothing was written.
         """
         tensors: Any = (xs, outs, *angles) if _DESCRIBED else (_told(xs), _told(outs), *_told(angles))
         how = _LAYOUTS[layout], _SIDES[side], _ORDERS[order], transpose
-        return self.extension.rotate(self.index, pairs, *how, torch.get_num_threads(), *tensors)
+        self.extension.rotate(self.index, pairs, *how, torch.get_num_threads(), *tensors)
 
     def cos_sin(self, phase: Phase) -> Table:
         """Return cos and sin, float32 (batch, seq, pairs), attention factor in."""
@@ -153,6 +154,13 @@ def overlaps(x: torch.Tensor) -> bool:
             return True
         reach += stride * (size - 1)
     return False
+
+
+def _rows(part: torch.Tensor) -> torch.Tensor:
+    """Return cos or sin as the kernel reads them: float32, the pairs side by side."""
+    # Not contiguous(): where all axes but one have length 1, PyTorch calls any stride contiguous.
+    readable = part.dtype is _FLOAT32 and (part.stride(-1) == 1 or part.shape[-1] <= 1)
+    return part if readable else part.to(_FLOAT32, memory_format=torch.contiguous_format, copy=True)
 
 
 def _told(tensors: Iterable[torch.Tensor | None]) -> tuple[Tensor | None, ...]:

@@ -36,15 +36,17 @@ class GpuKernel:
         self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], angles: Phase | Table,
         *, layout: Layout, side: Side, order: Order, transpose: bool,
     ) -> None:  # fmt: skip
-        """Write xs, rotated, into outs, which may be xs themselves: in one launch where their dtypes agree."""
+        """Write xs, rotated, into outs, which may be xs themselves: in one launch where dtypes and rows agree."""
         row_axis = 0 if angles.batch == 1 else 1  # packed tokens are one row, or each a row of its own
         views = tuple(_view(x, order, row_axis) for x in xs)
         targets = tuple(v if o is x else _view(o, order, row_axis) for v, x, o in zip(views, xs, outs, strict=True))
-        spread = _spread(angles, views[0].shape[0])
-        together = [(0, len(xs))] if len({x.dtype for x in xs}) == 1 else [(i, i + 1) for i in range(len(xs))]
+        # One grid counts the rows of all that it rotates: of a longer k it would leave some unwritten.
+        alike = len({(view.dtype, view.shape[0]) for view in views}) == 1
+        together = [(0, len(xs))] if alike else [(i, i + 1) for i in range(len(xs))]
         for start, stop in together:
             q, k = (*views[start:stop], None)[:2]
             q_out, k_out = (*targets[start:stop], None)[:2]
+            spread = _spread(angles, q.shape[0])
             self.module.rotate(q, k, q_out, k_out, spread, layout=layout, side=side, transpose=transpose)
 
     def cos_sin(self, phase: Phase) -> Table:

@@ -52,7 +52,7 @@ def _described(x: torch.Tensor, out: torch.Tensor | None) -> Tensor:
 
 
 def _launch(kernel: KernelText | AngleKernel, tensors: dict[str, Any], threads: tuple[int, int]) -> None:
-    if not threads[0]:
+    if 0 in threads:  # no tokens or no heads: nothing to write
         return
     shader, forms = _shader(kernel, tuple(tensors), tuple(_TYPES[tensor.dtype] for tensor in tensors.values()))
     lists = [list(tensors[name].shape if form == "shape" else tensors[name].stride()) for name, form in forms]
