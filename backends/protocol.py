@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
+from tightrope.backends.shared.rotary import RotaryBase
+
 DTypeName = Literal["float64", "float32", "bfloat16", "float16", "int64", "int32"]
 
 
@@ -20,7 +22,7 @@ class Backend(Protocol):
     version: str
     """The framework's version."""
 
-    RotaryEmbedding: type[Any]
+    RotaryEmbedding: type[RotaryBase]
     """The rotary module: `RotaryEmbedding(model_or_config, precision="exact", policy="row", switch="auto")`."""
     rotate: Callable[..., Any]
     """`rotate(q, k=None, *, cos, sin, layout, side="head", order="bhsd", transpose=False)`."""

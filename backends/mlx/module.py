@@ -1,30 +1,78 @@
 """`RotaryEmbedding` and `rotate` for MLX."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias, Unpack, overload
 
 import mlx.core as mx
 import mlx.nn as nn
+from numpy.typing import NDArray
 
 from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.shared.arguments import Lengths
 from tightrope.backends.shared.ops import Ops, Order
-from tightrope.backends.shared.rotary import Rotary
-from tightrope.backends.shared.rotation import rotate_given
+from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
+from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
 from tightrope.rope.config.terms import Layout, Side
 
+_Integers: TypeAlias = mx.array | NDArray[Any]
+_Angles: TypeAlias = Angles | tuple[mx.array, mx.array]
 
-class RotaryEmbedding(Rotary, nn.Module):
-    """Rotates queries and keys by their positions; a MLX module without parameters.
 
-    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see
-    `tightrope.backends.shared.ropes.HasRopes`;
-    a call has the arguments of `rotated`.
+class RotaryEmbedding(RotaryBase, nn.Module):
+    """Rotates queries and keys by their positions: an MLX module without parameters.
+
+    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos    for each pair of channels; angle = position · inv_freq
+
+    Nothing in it is trained, saved or converted: all tables follow from the configuration.
+
+    Args:
+        model: What `tightrope.read` returned, or a single `RopeConfig`.
+        precision: `"exact"`: phases in integers, so that cos and sin are within 1e-7 at any position. `"float32"`:
+            transformers' arithmetic, step by step, for comparison with it; 3e-3 off at position 131,071 (base 5e5).
+        policy: Which frequencies hold where they follow the length (dynamic NTK, LongRoPE). `"row"`: each batch row by
+            its own length, whatever was before and beside it. `"transformers"`: all rows by the longest, growing and
+            reset with what was called before, as transformers' `dynamic_rope_update` does.
+        switch: For rope types with two tables (LongRoPE). `"auto"` chooses by length; `"short"` or `"long"`: that one,
+            whatever the length.
+
+    Raises:
+        RopeConfigError: An argument is not allowed.
     """
 
     ops: ClassVar[Ops] = MlxOps()
 
-    __call__ = Rotary.rotated
-    _extra_repr = Rotary.described
+    _extra_repr = RotaryBase._description
+
+    @overload
+    def __call__(self, q: mx.array, k: None = None, **keywords: Unpack[CallKeywords[mx.array]]) -> mx.array: ...
+    @overload
+    def __call__(
+        self, q: mx.array, k: mx.array, **keywords: Unpack[CallKeywords[mx.array]]
+    ) -> tuple[mx.array, mx.array]: ...
+    def __call__(
+        self, q: mx.array, k: mx.array | None = None, *, positions: _Integers | None = None,
+        offset: int | _Integers | None = None, angles: _Angles | None = None,
+        seq_len: Lengths | None = None, layer_type: str | None = None, order: Order = "bhsd",
+    ) -> mx.array | tuple[mx.array, mx.array]:  # fmt: skip
+        """Return q, or (q, k), rotated.
+
+        Args:
+            q: A float array, its first or last rotary_dim channels to be rotated.
+            k: As q; heads and width may differ.
+            positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; integers, also negative.
+            offset: The first position, in place of positions: an int, or one per row (batch,). Default 0.
+            angles: What `angles` or `cos_sin` returned, in place of positions.
+            seq_len: Tokens in context (largest position + 1), for all rows or one per row; read where the frequencies
+                follow the length, by default taken from the positions.
+            layer_type: Which rope; needed where there are several.
+            order: The axes of q and k: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens (tokens, heads, head_dim).
+
+        Raises:
+            RopeConfigError: An argument has a dtype or a shape that does not fit, or two say the same thing.
+        """
+        rotated: mx.array | tuple[mx.array, mx.array] = self._rotated(
+            q, k, positions, offset, angles, seq_len, layer_type, order
+        )
+        return rotated
 
     def cis(self, positions: mx.array, *, seq_len: Lengths | None = None, layer_type: str | None = None) -> mx.array:
         """Return cos + i sin, complex64 (batch, seq, rotary_dim // 2); see `cos_sin`."""
@@ -33,10 +81,30 @@ class RotaryEmbedding(Rotary, nn.Module):
         return result
 
 
+@overload
+def rotate(q: mx.array, k: None = None, **keywords: Unpack[RotateKeywords[mx.array]]) -> mx.array: ...
+@overload
+def rotate(q: mx.array, k: mx.array, **keywords: Unpack[RotateKeywords[mx.array]]) -> tuple[mx.array, mx.array]: ...
 def rotate(
     q: mx.array, k: mx.array | None = None, *, cos: mx.array, sin: mx.array, layout: Layout,
     side: Side = "head", order: Order = "bhsd", transpose: bool = False,
 ) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`."""
+    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`.
+
+    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos
+
+    Args:
+        q: A float array, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
+        k: As q; heads and width may differ.
+        cos: (batch or 1, seq, pairs), attention factor in.
+        sin: As cos.
+        layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
+        side: Which end of the width is rotated: `"head"` or `"tail"`.
+        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+        transpose: Rotate back: the sign of sin flipped.
+
+    Raises:
+        RopeConfigError: A dtype or a shape does not fit.
+    """
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

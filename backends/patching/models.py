@@ -58,7 +58,7 @@ class Swap:
 
 @dataclass(frozen=True)
 class Options:
-    """How the replacements rotate; see `tightrope.backends.shared.rotary.Rotary`.
+    """How the replacements rotate; see `tightrope.backends.shared.rotary.RotaryBase`.
 
     Attributes:
         precision: `"exact"` or `"float32"`.

@@ -7,7 +7,7 @@ from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.errors import RopeConfigError
 
 
-def query_scale(ops: Ops, scale: QueryScale | None, positions: Array) -> Array:
+def query_scale_at(ops: Ops, scale: QueryScale | None, positions: Array) -> Array:
     """Return the factor at each position, float32, of the positions' shape; 1 where there is no rule.
 
     The rule is `QueryScale`'s; whole numbers are divided as such, the rest is float32. Nothing is read by the host.

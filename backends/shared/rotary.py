@@ -1,9 +1,13 @@
-"""What `RotaryEmbedding` does, written once for all frameworks.
+"""`RotaryBase`: what `RotaryEmbedding` does, written once for all frameworks.
 
-A framework's module inherits from `Rotary` and its own `Module`, and supplies `ops`.
+A framework's module inherits from `RotaryBase` and its own `Module`, supplies `ops`, and gives the call its types.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, ClassVar, Generic, Self, TypedDict, TypeVar, Unpack, overload
+
+from numpy.typing import NDArray
 
 from tightrope.backends.shared.angles import Table
 from tightrope.backends.shared.arguments import (
@@ -11,23 +15,99 @@ from tightrope.backends.shared.arguments import (
     RowLengths,
     batch_and_seq,
     check_lengths,
+    check_order,
+    check_precision,
     check_rotatable,
     find_lengths,
     several,
 )
 from tightrope.backends.shared.key_cache import KeyCacheMixin
-from tightrope.backends.shared.ops import Array, Order
+from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.backends.shared.positions import Positions, find_positions
-from tightrope.backends.shared.query_scale import query_scale
+from tightrope.backends.shared.query_scale import query_scale_at
 from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.frequencies import Precision
+from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
+
+_Array = TypeVar("_Array")
 
 
-class Rotary(KeyCacheMixin):
-    """Rotates queries and keys by their positions; see `HasRopes` for how it is made."""
+class CallKeywords(TypedDict, Generic[_Array], total=False):
+    """The keywords of a call, for type checkers; see `RotaryBase.__call__`."""
 
-    def rotated(
+    positions: _Array | NDArray[Any] | None
+    offset: int | _Array | NDArray[Any] | None
+    angles: Angles | tuple[_Array, _Array] | None
+    seq_len: int | Sequence[int] | _Array | NDArray[Any] | None
+    layer_type: str | None
+    order: Order
+
+
+class RotaryBase(KeyCacheMixin):
+    """Rotates queries and keys by their positions, whatever the framework.
+
+    Nothing in it is trained, saved or converted: all tables follow from the configuration.
+
+    Args:
+        model: What `tightrope.read` returned, or a single `RopeConfig`.
+        precision: `"exact"`: phases in integers, cos and sin within 1e-7 at any position. `"float32"`: transformers'
+            arithmetic, step by step, for comparison with it.
+        policy: Which frequencies hold where they follow the length, see `FrequencySchedule`.
+        switch: Which table holds for rope types that have two, see `FrequencySchedule`.
+
+    Raises:
+        RopeConfigError: An argument is not allowed.
+    """
+
+    ops: ClassVar[Ops]
+    model: ModelRope
+    """The ropes of the model, layer by layer."""
+    _ropes: dict[str, RopeAngles]
+
+    def __init__(
+        self,
+        model: ModelRope | RopeConfig,
+        precision: Precision = "exact",
+        policy: Policy = "row",
+        switch: Switch = "auto",
+    ) -> None:
+        super().__init__()
+        if isinstance(model, RopeConfig):
+            model = ModelRope(ropes={"default": model}, layers=())
+        if not isinstance(model, ModelRope):
+            raise RopeConfigError(
+                f"model must be a ModelRope (tightrope.read) or a RopeConfig, got {type(model).__name__}"
+            )
+        check_precision(precision)
+        self.precision = precision
+        self.policy = policy
+        self.switch = switch
+        self.layer_type: str | None = None
+        ropes = {
+            key: RopeAngles(self.ops, FrequencySchedule(rope, policy, switch), precision)
+            for key, rope in model.ropes.items()
+        }
+        self.model = model
+        # Past the framework's own __setattr__: MLX would look for modules in a dictionary.
+        object.__setattr__(self, "_ropes", ropes)
+
+    def for_layer(self, index: int) -> Self | None:
+        """Return the rope of layer `index`, which needs no layer_type; None where the layer has no position."""
+        if self.model.for_layer(index) is None:
+            return None
+        view = copy(self)  # shares the tables and the state
+        view.layer_type = self.model.layers[index]
+        return view
+
+    @overload
+    def __call__(self, q: Array, k: None = None, **keywords: Unpack[CallKeywords[Array]]) -> Array: ...
+    @overload
+    def __call__(self, q: Array, k: Array, **keywords: Unpack[CallKeywords[Array]]) -> tuple[Array, Array]: ...
+    def __call__(
         self, q: Array, k: Array | None = None, *, positions: Array | None = None, offset: int | Array | None = None,
         angles: Angles | tuple[Array, Array] | None = None, seq_len: Lengths | None = None,
         layer_type: str | None = None, order: Order = "bhsd",
@@ -35,7 +115,7 @@ class Rotary(KeyCacheMixin):
         """Return q, or (q, k), rotated.
 
         Args:
-            q: A float array whose first or last rotary_dim channels turn.
+            q: A float array whose first or last rotary_dim channels are rotated.
             k: As q; heads and width may differ.
             positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; int32 or int64, also negative; floats
                 too where the rope has fractional positions (towers), whose angles are float32.
@@ -51,14 +131,18 @@ class Rotary(KeyCacheMixin):
         Raises:
             RopeConfigError: An argument has a dtype or a shape that does not fit, or two say the same thing.
         """
-        return self._rotated(q, k, positions, offset, angles, seq_len, layer_type, order, transpose=False)
+        return self._rotated(q, k, positions, offset, angles, seq_len, layer_type, order)
 
     def _rotated(
         self, q: Array, k: Array | None, positions: Array | None, offset: int | Array | None,
         angles: Angles | tuple[Array, Array] | None, seq_len: Lengths | None,
-        layer_type: str | None, order: Order, **how: Any,
+        layer_type: str | None, order: Order, *, in_place: bool = False,
     ) -> Any:  # fmt: skip
-        rope_angles = self._rope_angles("q", q, layer_type, order)
+        """Return q, or (q, k), rotated: at once where the framework can, else after the checks."""
+        done = self._rotated_at_once(q, k, positions, offset, angles, seq_len, layer_type, order, in_place)
+        if done is not None:
+            return done
+        rope_angles = self._checked_rope("q", q, layer_type, order)
         rope = rope_angles.config
         if k is not None:
             check_rotatable(self.ops, "k", k, rope.pairs, order)
@@ -68,7 +152,19 @@ class Rotary(KeyCacheMixin):
             source = given_table(self.ops, angles, self._key(layer_type), rope.pairs)
         else:
             raise RopeConfigError("angles already stand for positions: give no positions, offset or seq_len with them")
-        return rotate_by(self.ops, q, k, source, layout=rope.layout, side=rope.side, order=order, **how)
+        return rotate_by(self.ops, q, k, source, rope.layout, rope.side, order, in_place=in_place)
+
+    def _rotated_at_once(
+        self, q: Array, k: Array | None, positions: Array | None, offset: int | Array | None,
+        angles: Angles | tuple[Array, Array] | None, seq_len: Lengths | None,
+        layer_type: str | None, order: Order, in_place: bool,
+    ) -> Any:  # fmt: skip
+        """Return q, or (q, k), rotated by a kernel that is called before the checks.
+
+        None, nothing done, where it cannot serve or something does not fit. A framework with such a kernel overrides
+        this.
+        """
+        return None
 
     def _placed(
         self, rope_angles: RopeAngles, x: Array, positions: Array | None, offset: int | Array | None,
@@ -90,10 +186,10 @@ class Rotary(KeyCacheMixin):
         """Return cos and sin of one step, for one rope or (layer_type None) for all: computed once, for every layer.
 
         Args:
-            positions: See `rotated`.
-            offset: See `rotated`; with `length`, in place of positions.
+            positions: See the call.
+            offset: See the call; with `length`, in place of positions.
             length: How many positions follow the offset.
-            seq_len: See `rotated`.
+            seq_len: See the call.
             layer_type: Which rope; None: all.
         """
         if positions is not None and length is not None:
@@ -101,7 +197,7 @@ class Rotary(KeyCacheMixin):
         if length is not None and length < 0:
             raise RopeConfigError(f"length must be >= 0, got {length}")
         layer_type = self.layer_type if layer_type is None else layer_type
-        keys = self._ropes.rope_angles if layer_type is None else [self.model.key(layer_type)]
+        keys = self._ropes if layer_type is None else [self.model.key(layer_type)]
         lengths = find_lengths(self.ops, seq_len)
         return Angles({key: self._table(key, positions, offset, length, lengths) for key in keys})
 
@@ -111,8 +207,8 @@ class Rotary(KeyCacheMixin):
         """Return cos and sin, float32 (batch, seq, rotary_dim // 2), M-RoPE axes merged, attention factor in.
 
         Args:
-            positions: See `rotated`; (seq,) gives a batch of 1.
-            seq_len: See `rotated`.
+            positions: See the call; (seq,) gives a batch of 1.
+            seq_len: See the call.
             layer_type: Which rope; needed where there are several.
         """
         table = self._table(self._key(layer_type), positions, None, None, find_lengths(self.ops, seq_len))
@@ -123,7 +219,7 @@ class Rotary(KeyCacheMixin):
         lengths: RowLengths | None,
     ) -> Table:  # fmt: skip
         """Return cos and sin of one rope."""
-        rope_angles = self._ropes.rope_angles[key]
+        rope_angles = self._ropes[key]
         found = find_positions(self.ops, rope_angles.config, positions, offset, length, None)
         return rope_angles.table(rope_angles.source(found, lengths, found.values))
 
@@ -133,4 +229,25 @@ class Rotary(KeyCacheMixin):
         1 where the family has none. See `ModelRope.query_scale`, also for what layer_type None means.
         """
         layer_type = self.layer_type if layer_type is None else layer_type
-        return query_scale(self.ops, self.model.find_query_scale(layer_type), positions)
+        return query_scale_at(self.ops, self.model.find_query_scale(layer_type), positions)
+
+    def _checked_rope(self, name: str, x: Array, layer_type: str | None, order: Order) -> RopeAngles:
+        """Return the rope that x is to be rotated by, after a check that it can be."""
+        check_order(order)
+        rope_angles = self._ropes[self._key(layer_type)]
+        check_rotatable(self.ops, name, x, rope_angles.config.pairs, order)
+        return rope_angles
+
+    def _key(self, layer_type: str | None) -> str:
+        wanted = self.layer_type if layer_type is None else layer_type
+        if wanted is None and len(self._ropes) == 1:
+            return next(iter(self._ropes))
+        return self.model.key(wanted)
+
+    def _description(self) -> str:
+        """Return the ropes in a line, for `repr`."""
+        ropes = (
+            f"{key}: {rope.scaling.rope_type}, base={rope.base:g}, rotary_dim={rope.rotary_dim}, {rope.layout}"
+            for key, rope in self.model.ropes.items()
+        )
+        return "; ".join(ropes)

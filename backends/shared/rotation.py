@@ -1,13 +1,26 @@
 """Angles that exist already: those of one step for all layers, and cos and sin given by hand."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Generic, Required, TypedDict, TypeVar
 
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import check_fit, check_form, check_rotatable, check_table
 from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
+
+_Array = TypeVar("_Array")
+
+
+class RotateKeywords(TypedDict, Generic[_Array], total=False):
+    """The keywords of each backend's `rotate`, for type checkers; see `rotate_given`."""
+
+    cos: Required[_Array]
+    sin: Required[_Array]
+    layout: Required[Layout]
+    side: Side
+    order: Order
+    transpose: bool
 
 
 class Angles(Mapping[str, Table]):
@@ -42,19 +55,21 @@ def given_table(ops: Ops, angles: Any, key: str, pairs: int) -> Table:
     table = angles[key]
     if table.pairs != pairs:
         raise RopeConfigError(
-            f"angles hold {table.pairs} pairs, this rope turns {pairs}: take those of its own angles()"
+            f"angles hold {table.pairs} pairs, this rope rotates {pairs}: take those of its own angles()"
         )
     return table
 
 
 def rotate_by(
-    ops: Ops, q: Array, k: Array | None, source: Phase | Table, *, layout: Layout, side: Side, order: Order, **how: Any
-) -> Any:
-    """Return q, or (q, k), rotated, after a check that the angles fit."""
+    ops: Ops, q: Array, k: Array | None, source: Phase | Table, layout: Layout, side: Side, order: Order,
+    *, transpose: bool = False, in_place: bool = False,
+) -> Any:  # fmt: skip
+    """Return q, or (q, k), rotated, after a check that the angles fit; in place where the framework can."""
     shape = _shape(source)
     check_fit("q", q, shape, order)
     if k is not None:
         check_fit("k", k, shape, order)
+    how = {"transpose": transpose} | ({"in_place": True} if in_place else {})
     if layout == "halves":
         rotated = _rotate_halves(ops, q, k, source, order, **how)
     else:
@@ -99,7 +114,7 @@ def rotate_given(
         cos: (batch or 1, seq, pairs), attention factor in.
         sin: As cos.
         layout: Which channels form a pair, see `RopeConfig`.
-        side: Which end of the width turns, see `RopeConfig`.
+        side: Which end of the width is rotated, see `RopeConfig`.
         order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
 
@@ -111,4 +126,4 @@ def rotate_given(
     for name, x in (("q", q), ("k", k)):
         if x is not None:
             check_rotatable(ops, name, x, cos.shape[-1], order)
-    return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout=layout, side=side, order=order, transpose=transpose)
+    return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout, side, order, transpose=transpose)

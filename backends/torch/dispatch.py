@@ -48,7 +48,7 @@ def rotate_pair(
 
 def rotate_at_once(
     q: Any, k: Any, table: Table | None,
-    *, pairs: int, layout: Layout, side: Side, order: Order, transpose: bool, in_place: bool = False,
+    *, pairs: int, layout: Layout, side: Side, order: Order, transpose: bool = False, in_place: bool = False,
 ) -> Any:  # fmt: skip
     """Return q, or (q, k), rotated, where the C kernel serves and finds that everything fits; else None, nothing done.
 

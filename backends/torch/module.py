@@ -1,56 +1,114 @@
 """`RotaryEmbedding` and `rotate` for PyTorch."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias, Unpack, overload
 
 import torch
+from numpy.typing import NDArray
 
 from tightrope.backends.shared.angles import Table
 from tightrope.backends.shared.arguments import Lengths
 from tightrope.backends.shared.ops import Ops, Order
-from tightrope.backends.shared.rotary import Rotary
-from tightrope.backends.shared.rotation import Angles, rotate_given
+from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
+from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
 from tightrope.backends.torch.dispatch import rotate_at_once
 from tightrope.backends.torch.ops import TorchOps
 from tightrope.rope.config.terms import Layout, Side
 
+_Integers: TypeAlias = torch.Tensor | NDArray[Any]
+_Angles: TypeAlias = Angles | tuple[torch.Tensor, torch.Tensor]
 
-class RotaryEmbedding(Rotary, torch.nn.Module):
-    """Rotates queries and keys by their positions; a torch module without parameters and buffers.
 
-    `RotaryEmbedding(model, precision="exact", policy="row", switch="auto")`: see
-    `tightrope.backends.shared.ropes.HasRopes`;
-    a call has the arguments of `rotated`.
+class RotaryEmbedding(RotaryBase, torch.nn.Module):
+    """Rotates queries and keys by their positions: a torch module without parameters and buffers.
+
+    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos    for each pair of channels; angle = position · inv_freq
+
+    Nothing in it is trained, saved or converted: all tables follow from the configuration.
+
+    Args:
+        model: What `tightrope.read` returned, or a single `RopeConfig`.
+        precision: `"exact"`: phases in integers, so that cos and sin are within 1e-7 at any position. `"float32"`:
+            transformers' arithmetic, step by step, for comparison with it; 3e-3 off at position 131,071 (base 5e5).
+        policy: Which frequencies hold where they follow the length (dynamic NTK, LongRoPE). `"row"`: each batch row by
+            its own length, whatever was before and beside it. `"transformers"`: all rows by the longest, growing and
+            reset with what was called before, as transformers' `dynamic_rope_update` does.
+        switch: For rope types with two tables (LongRoPE). `"auto"` chooses by length; `"short"` or `"long"`: that one,
+            whatever the length.
+
+    Raises:
+        RopeConfigError: An argument is not allowed.
     """
 
     ops: ClassVar[Ops] = TorchOps()
 
-    forward = Rotary.rotated
-    extra_repr = Rotary.described
+    forward = RotaryBase.__call__
+    extra_repr = RotaryBase._description
 
-    def rotate_(
-        self, q: torch.Tensor, k: torch.Tensor | None = None, *, positions: torch.Tensor | None = None,
-        offset: int | torch.Tensor | None = None, angles: Angles | tuple[torch.Tensor, torch.Tensor] | None = None,
+    @overload
+    def __call__(
+        self, q: torch.Tensor, k: None = None, **keywords: Unpack[CallKeywords[torch.Tensor]]
+    ) -> torch.Tensor: ...
+    @overload
+    def __call__(
+        self, q: torch.Tensor, k: torch.Tensor, **keywords: Unpack[CallKeywords[torch.Tensor]]
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def __call__(
+        self, q: torch.Tensor, k: torch.Tensor | None = None, *, positions: _Integers | None = None,
+        offset: int | _Integers | None = None, angles: _Angles | None = None,
         seq_len: Lengths | None = None, layer_type: str | None = None, order: Order = "bhsd",
-    ) -> Any:  # fmt: skip
-        """Rotate q and k in place and return them; arguments as in `rotated`."""
-        return self._rotated(
-            q, k, positions, offset, angles, seq_len, layer_type, order, transpose=False, in_place=True
-        )
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Return q, or (q, k), rotated.
 
-    def _rotated(
+        Args:
+            q: A float tensor, its first or last rotary_dim channels to be rotated.
+            k: As q; heads and width may differ.
+            positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; integers, also negative.
+            offset: The first position, in place of positions: an int, or one per row (batch,). Default 0.
+            angles: What `angles` or `cos_sin` returned, in place of positions.
+            seq_len: Tokens in context (largest position + 1), for all rows or one per row; read where the frequencies
+                follow the length, by default taken from the positions.
+            layer_type: Which rope; needed where there are several.
+            order: The axes of q and k: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens (tokens, heads, head_dim).
+
+        Raises:
+            RopeConfigError: An argument has a dtype or a shape that does not fit, or two say the same thing.
+        """
+        rotated: torch.Tensor | tuple[torch.Tensor, torch.Tensor] = torch.nn.Module.__call__(
+            self, q, k, positions=positions, offset=offset, angles=angles, seq_len=seq_len, layer_type=layer_type,
+            order=order,
+        )  # fmt: skip
+        return rotated
+
+    @overload
+    def rotate_(
+        self, q: torch.Tensor, k: None = None, **keywords: Unpack[CallKeywords[torch.Tensor]]
+    ) -> torch.Tensor: ...
+    @overload
+    def rotate_(
+        self, q: torch.Tensor, k: torch.Tensor, **keywords: Unpack[CallKeywords[torch.Tensor]]
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def rotate_(
+        self, q: torch.Tensor, k: torch.Tensor | None = None, *, positions: _Integers | None = None,
+        offset: int | _Integers | None = None, angles: _Angles | None = None,
+        seq_len: Lengths | None = None, layer_type: str | None = None, order: Order = "bhsd",
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Rotate q and k in place and return them; arguments as in a call."""
+        rotated: torch.Tensor | tuple[torch.Tensor, torch.Tensor] = self._rotated(
+            q, k, positions, offset, angles, seq_len, layer_type, order, in_place=True
+        )
+        return rotated
+
+    def _rotated_at_once(
         self, q: Any, k: Any, positions: Any, offset: Any, angles: Any, seq_len: Any, layer_type: str | None,
-        order: Order, **how: Any,
+        order: Order, in_place: bool,
     ) -> Any:  # fmt: skip
-        """As written for all frameworks; by angles that exist, which a step has for every layer, at once."""
-        if angles is not None and positions is None and offset is None and seq_len is None:
-            key = self._key(layer_type)
-            rope, table = self._ropes.rope_angles[key].config, _given(angles, key)
-            done = rotate_at_once(
-                q, k, table, pairs=rope.pairs, layout=rope.layout, side=rope.side, order=order, **how
-            )  # fmt: skip
-            if done is not None:
-                return done
-        return super()._rotated(q, k, positions, offset, angles, seq_len, layer_type, order, **how)
+        """By angles that exist, which a step has for every layer."""
+        if angles is None or positions is not None or offset is not None or seq_len is not None:
+            return None
+        key = self._key(layer_type)
+        rope, table = self._ropes[key].config, _given(angles, key)
+        how: dict[str, Any] = {"layout": rope.layout, "side": rope.side, "order": order, "in_place": in_place}
+        return rotate_at_once(q, k, table, pairs=rope.pairs, **how)
 
     def cis(
         self, positions: torch.Tensor, *, seq_len: Lengths | None = None, layer_type: str | None = None
@@ -66,11 +124,33 @@ def _given(angles: Any, key: str) -> Table | None:
     return angles[key] if isinstance(angles, Angles) and key in angles else None
 
 
+@overload
+def rotate(q: torch.Tensor, k: None = None, **keywords: Unpack[RotateKeywords[torch.Tensor]]) -> torch.Tensor: ...
+@overload
+def rotate(
+    q: torch.Tensor, k: torch.Tensor, **keywords: Unpack[RotateKeywords[torch.Tensor]]
+) -> tuple[torch.Tensor, torch.Tensor]: ...
 def rotate(
     q: torch.Tensor, k: torch.Tensor | None = None, *, cos: torch.Tensor, sin: torch.Tensor, layout: Layout,
     side: Side = "head", order: Order = "bhsd", transpose: bool = False,
 ) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`."""
+    """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`.
+
+    y1 = x1 · cos − x2 · sin,    y2 = x1 · sin + x2 · cos
+
+    Args:
+        q: A float tensor, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
+        k: As q; heads and width may differ.
+        cos: (batch or 1, seq, pairs), attention factor in.
+        sin: As cos.
+        layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
+        side: Which end of the width is rotated: `"head"` or `"tail"`.
+        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+        transpose: Rotate back: the sign of sin flipped.
+
+    Raises:
+        RopeConfigError: A dtype or a shape does not fit.
+    """
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     done = rotate_at_once(q, k, Table(cos=cos, sin=sin), pairs=-1, **how)
     return done if done is not None else rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

@@ -50,7 +50,7 @@ def our_angles(backend, module, at):
 
 def held(module, at):
     """Return the float32 frequencies that our module has just used for positions `at`."""
-    state = module._ropes.rope_angles["default"]._state
+    state = module._ropes["default"]._state
     length = int(at.max()) + 1 if state is None else state
     return frequencies(module.model.rope(), length, precision="float32").inv_freq
 

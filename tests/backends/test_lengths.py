@@ -202,7 +202,7 @@ def test_tables_of_lengths_stay_bounded(backend):
     bench = Bench(backend, FOLLOWING["dynamic"])
     for length in range(20, 400):
         bench.module.angles(offset=length, length=1)
-    kept = bench.module._ropes.rope_angles["default"]._tables._recent
+    kept = bench.module._ropes["default"]._tables._recent
     assert len(kept._values) <= 64
 
 

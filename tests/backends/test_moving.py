@@ -130,9 +130,9 @@ def test_a_shift_keeps_the_attention_factor(backend):
 def test_a_shift_neither_reads_nor_changes_history(backend):
     bench = Bench(backend, GROWING, policy="transformers")
     bench.rotated(k(), offset=100)
-    before = bench.module._ropes.rope_angles["default"]._state
+    before = bench.module._ropes["default"]._state
     bench.module.shift(bench.keys(k()), 3, seq_len=5000)
-    assert bench.module._ropes.rope_angles["default"]._state == before == 104
+    assert bench.module._ropes["default"]._state == before == 104
 
 
 @pytest.mark.parametrize("precision", ["exact", "float32"])

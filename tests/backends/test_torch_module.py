@@ -88,7 +88,7 @@ def test_fake_tensors_leave_nothing_behind(backend):
 def test_tables_keep_their_address(backend):
     """What a CUDA graph has captured stays where it is, whatever lengths come afterwards."""
     rotary = module(backend)
-    tables = rotary._ropes.rope_angles["default"]._tables
+    tables = rotary._ropes["default"]._tables
     rotary(q(), offset=torch.tensor([3]))
     before = [
         part.data_ptr() for part in (tables.known((16, 17), q()).turns, tables.known((16, 17), q()).attention_factors)
@@ -115,7 +115,7 @@ def test_first_used_in_inference_mode_it_still_gives_gradients(backend):
     with torch.inference_mode():
         rotary(q(), offset=13)
         rotary.angles(offset=torch.tensor([13]), length=4)
-    tables = rotary._ropes.rope_angles["default"]._tables.known((16, 17), q())
+    tables = rotary._ropes["default"]._tables.known((16, 17), q())
     assert not tables.turns.is_inference()
     assert not tables.attention_factors.is_inference()
     x = q().requires_grad_()

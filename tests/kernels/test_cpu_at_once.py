@@ -22,13 +22,13 @@ def rotary(native):
 @pytest.fixture
 def unchecked(monkeypatch):
     """Every way to the checks closed."""
-    from tightrope.backends.shared.rotary import Rotary
+    from tightrope.backends.shared.rotary import RotaryBase
     from tightrope.backends.torch import module
 
     def closed(*arguments, **how):
         raise AssertionError("this call went through the checks")
 
-    monkeypatch.setattr(Rotary, "_rotated", closed)
+    monkeypatch.setattr(RotaryBase, "_checked_rope", closed)
     monkeypatch.setattr(module, "rotate_given", closed)
 
 
@@ -125,5 +125,5 @@ def test_angles_of_another_rope_are_refused(rotary):
     narrow = RotaryEmbedding(
         tightrope.RopeConfig(head_dim=32, rotary_dim=8, base=1e4, layout="half", scaling=Default())
     )
-    with pytest.raises(tightrope.RopeConfigError, match="angles hold 4 pairs, this rope turns 12"):
+    with pytest.raises(tightrope.RopeConfigError, match="angles hold 4 pairs, this rope rotates 12"):
         rotary(drawn(2, 4, 5, 32), angles=narrow.angles(offset=0, length=5))
