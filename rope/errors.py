@@ -29,6 +29,16 @@ class RopeConfigError(RopeError, ValueError):
         return _rebuild, (self.problems, self.source)
 
 
+class RopeKeyError(RopeConfigError, KeyError):
+    """A key that is required and missing, or a name that is not registered; code for transformers catches KeyError."""
+
+    def __str__(self) -> str:
+        return RopeConfigError.__str__(self)  # a KeyError prints its argument's repr
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RopeKeyError, (self.problems,)
+
+
 def _rebuild(problems: tuple[str, ...], source: str | None) -> RopeConfigError:
     return RopeConfigError(problems, source=source)
 

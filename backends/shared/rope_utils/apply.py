@@ -1,0 +1,180 @@
+"""transformers' and Meta's apply functions: q and k rotated by full-width or complex tables."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tightrope.backends.shared.ops import Array, Order
+from tightrope.backends.shared.rope_utils.framework import Framework
+from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.config.terms import Layout
+from tightrope.rope.errors import RopeConfigError, shortened
+
+
+class ApplyFunctions(Framework):
+    """Each delegates to the backend's `rotate`: one kernel, its gradient, one rounding."""
+
+    def rotate_half(self, x: Array, layout: Layout = "half") -> Array:
+        """Return x with each pair (a, b) replaced by (−b, a): the last axis rotated by a quarter turn.
+
+        Args:
+            x: (…, head_dim), head_dim even.
+            layout: Which channels form a pair, see `RopeConfig`.
+
+        Raises:
+            RopeConfigError: The width is odd, or there is no such layout.
+        """
+        width = x.shape[-1]
+        if width % 2:
+            raise RopeConfigError(f"x must have an even number of channels, got {width}")
+        if layout == "half":
+            return self.concatenate((-x[..., width // 2 :], x[..., : width // 2]))
+        if layout == "interleaved":
+            return self.interleave(-x[..., 1::2], x[..., ::2])
+        raise RopeConfigError(f"layout must be 'half' or 'interleaved', got {shortened(layout)}")
+
+    def apply_rotary_pos_emb(
+        self, q: Array, k: Array | None, cos: Array, sin: Array, position_ids: Array | None = None,
+        unsqueeze_dim: int = 1,
+    ) -> tuple[Array, Array | None]:  # fmt: skip
+        """Return q and k rotated by full-width tables: x · cos + rotate_half(x) · sin, rounded once.
+
+        Args:
+            q: (batch, heads, seq, head_dim), or with unsqueeze_dim 2 (batch, seq, heads, head_dim).
+            k: As q, heads may differ; or None.
+            cos: (batch or 1, seq, rotary_dim), or (seq, rotary_dim): each angle stands twice, one half after the other,
+                as transformers' rotary modules return it. Channels of q and k beyond rotary_dim are left as they are.
+            sin: As cos.
+            position_ids: (batch, seq): rows of tables (length, rotary_dim) to take, as in transformers 4.35 and
+                before. With tables that have a batch axis, which hold these positions already, only the shape is
+                checked.
+            unsqueeze_dim: The axis of heads in cos and sin: 1 or −3 for (batch, heads, seq), 2 or −2 for (batch, seq,
+                heads); one less, counted from the front, for tables without a batch axis.
+
+        Raises:
+            RopeConfigError: A shape or a dtype does not fit.
+        """
+        cos, sin = self._rows(cos, sin, position_ids)
+        pairs, order = _pairs(cos), _order(cos, unsqueeze_dim)
+        return self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="half", order=order)
+
+    def apply_rotary_pos_emb_interleave(
+        self, q: Array, k: Array | None, cos: Array, sin: Array, position_ids: Array | None = None,
+        unsqueeze_dim: int = 1,
+    ) -> tuple[Array, Array | None]:  # fmt: skip
+        """Return q and k with their interleaved pairs rotated, and then de-interleaved as DeepSeek's code leaves them.
+
+        Channels (2 i, 2 i + 1) form a pair of the input; in the result they stand at i and i + rotary_dim // 2. See
+        `apply_rotary_pos_emb` for arguments.
+        """
+        cos, sin = self._rows(cos, sin, position_ids)
+        pairs, order = _pairs(cos), _order(cos, unsqueeze_dim)
+        rotated = self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="interleaved", order=order)
+        first, second = (None if x is None else self._deinterleaved(x, 2 * pairs) for x in rotated)
+        return first, second
+
+    def apply_multimodal_rotary_pos_emb(
+        self, q: Array, k: Array | None, cos: Array, sin: Array, mrope_section: Sequence[int], unsqueeze_dim: int = 1
+    ) -> tuple[Array, Array | None]:
+        """Return q and k rotated by tables of several position axes (Qwen2-VL's M-RoPE).
+
+        Args:
+            q: See `apply_rotary_pos_emb`.
+            k: See there.
+            cos: (axes, batch, seq, rotary_dim), a table for each axis; or (batch, seq, rotary_dim), merged already.
+            sin: As cos.
+            mrope_section: Pairs of each axis, in order; they add up to rotary_dim // 2.
+            unsqueeze_dim: See `apply_rotary_pos_emb`, counted without the first axis.
+
+        Raises:
+            RopeConfigError: The sections do not add up, or a shape does not fit.
+        """
+        pairs = _pairs(cos)
+        sections = [int(section) for section in mrope_section]
+        if sum(sections) != pairs:
+            raise RopeConfigError(f"mrope_section must add up to the {pairs} pairs of cos and sin, got {sections}")
+        if len(cos.shape) == 4:
+            cos, sin = (self._merged(table, sections) for table in (cos, sin))
+        order = _order(cos, unsqueeze_dim)
+        return self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="half", order=order)
+
+    def precompute_freqs_cis(self, dim: int, end: int, theta: float = 10_000.0) -> Array:
+        """Return cos + i sin for positions 0 … end − 1, complex64 (end, dim // 2): the table of Meta's Llama code.
+
+        Args:
+            dim: The width of a head.
+            end: How many positions.
+            theta: The base of the frequencies.
+        """
+        rope = RopeConfig(head_dim=dim, rotary_dim=dim, base=theta, layout="interleaved")
+        return self.rotary(rope).cis(self.ops.arange(0, end, None)[None])[0]
+
+    def apply_rotary_emb(self, xq: Array, xk: Array, freqs_cis: Array) -> tuple[Array, Array | None]:
+        """Return xq and xk rotated by complex tables, as Meta's Llama code does.
+
+        Args:
+            xq: (batch, seq, heads, head_dim); channels (2 i, 2 i + 1) form a pair.
+            xk: As xq, heads may differ.
+            freqs_cis: complex64 (seq, head_dim // 2), see `precompute_freqs_cis`.
+
+        Raises:
+            RopeConfigError: A shape or a dtype does not fit.
+        """
+        cos, sin = self.parts(freqs_cis)
+        return self._rotated(xq, xk, cos, sin, layout="interleaved", order="bshd")
+
+    def _rotated(
+        self, q: Array, k: Array | None, cos: Array, sin: Array, *, layout: Layout, order: Order
+    ) -> tuple[Array, Array | None]:
+        if len(cos.shape) == 2:
+            cos, sin = cos[None], sin[None]
+        cos, sin = self.ops.float32(cos), self.ops.float32(sin)
+        rotated = type(self).rotate(q, k, cos=cos, sin=sin, layout=layout, order=order)
+        return (rotated, None) if k is None else rotated
+
+    def _rows(self, cos: Array, sin: Array, position_ids: Array | None) -> tuple[Array, Array]:
+        """Return the rows of tables at positions, where tables are by position."""
+        if cos.shape != sin.shape:
+            raise RopeConfigError(f"cos and sin must have one shape, got {tuple(cos.shape)} and {tuple(sin.shape)}")
+        if position_ids is None:
+            return cos, sin
+        if len(cos.shape) == 2:
+            return cos[position_ids], sin[position_ids]
+        if position_ids.shape[-1] != cos.shape[-2]:
+            raise RopeConfigError(
+                f"position_ids must have the {cos.shape[-2]} positions of cos and sin, got {position_ids.shape[-1]}"
+            )
+        return cos, sin
+
+    def _merged(self, table: Array, sections: list[int]) -> Array:
+        starts = np.cumsum([0, *sections])
+        parts = [table[axis % table.shape[0], ..., int(start) : int(start) + size]
+                 for axis, (start, size) in enumerate(zip(starts, sections, strict=False))]  # fmt: skip
+        return self.concatenate(parts)
+
+    def _deinterleaved(self, x: Array, width: int) -> Array:
+        rest = [x[..., width:]] if x.shape[-1] > width else []
+        return self.concatenate((x[..., :width:2], x[..., 1:width:2], *rest))
+
+
+def _pairs(cos: Array) -> int:
+    width: int = cos.shape[-1]
+    if width % 2:
+        raise RopeConfigError(f"cos and sin must have an even width, each angle twice, got {width}")
+    return width // 2
+
+
+def _order(cos: Array, unsqueeze_dim: int) -> Order:
+    """Return the order of axes of q and k whose axis of heads tables are unsqueezed for."""
+    axes = len(cos.shape)
+    if axes not in (2, 3):
+        raise RopeConfigError(
+            f"cos and sin must be (batch, seq, rotary_dim) or (seq, rotary_dim), got shape {tuple(cos.shape)}"
+        )
+    orders: dict[int, Order] = {axes - 2: "bhsd", axes - 1: "bshd", -3: "bhsd", -2: "bshd"}
+    if unsqueeze_dim not in orders:
+        raise RopeConfigError(
+            f"unsqueeze_dim must be {axes - 2} or -3 for (batch, heads, seq, head_dim), {axes - 1} or -2 for "
+            f"(batch, seq, heads, head_dim), got {shortened(unsqueeze_dim)}"
+        )
+    return orders[unsqueeze_dim]

@@ -1,0 +1,97 @@
+"""The names of `transformers.modeling_rope_utils`, and of the modeling files written for it, on PyTorch.
+
+A modeling file changes its import line and nothing else. New code takes `tightrope.backends.torch.RotaryEmbedding`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tightrope.backends.shared.ops import Ops
+from tightrope.backends.shared.rope_utils import InitFunctions, RopeUtils
+from tightrope.backends.torch import module
+from tightrope.backends.torch.ops import TorchOps
+from tightrope.backends.torch.transformers.rotary import HFRotary
+from tightrope.rope.rope_utils import RopeParameters, RotaryEmbeddingConfigMixin, model_of, rope_config_validation
+
+__all__ = [
+    "ROPE_INIT_FUNCTIONS", "RopeParameters", "RotaryEmbedding", "RotaryEmbeddingConfigMixin",
+    "apply_multimodal_rotary_pos_emb", "apply_rotary_emb", "apply_rotary_pos_emb", "apply_rotary_pos_emb_interleave",
+    "dynamic_rope_update", "precompute_freqs_cis", "rope_config_validation", "rotate_half",
+]  # fmt: skip
+
+
+class _Names(RopeUtils):
+    ops: ClassVar[Ops] = TorchOps()
+    rotary = module.RotaryEmbedding
+    rotate = staticmethod(module.rotate)
+
+    def concatenate(self, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(tuple(arrays), -1)
+
+    def interleave(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return torch.stack((first, second), -1).flatten(-2)
+
+    def parts(self, array: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return array.real, array.imag
+
+    def on_device(self, array: NDArray[np.float32], device: Any) -> torch.Tensor:
+        return torch.tensor(array, device=device)
+
+    def assign(self, module: Any, name: str, value: torch.Tensor) -> None:
+        if name in module._buffers:
+            module.register_buffer(name, value, persistent=False)
+        else:
+            setattr(module, name, value)
+
+
+_names: Final = _Names()
+
+ROPE_INIT_FUNCTIONS: Final = InitFunctions(_names)
+_compute_default_rope_parameters = ROPE_INIT_FUNCTIONS["default"]
+_compute_linear_scaling_rope_parameters = ROPE_INIT_FUNCTIONS["linear"]
+_compute_dynamic_ntk_parameters = ROPE_INIT_FUNCTIONS["dynamic"]
+_compute_yarn_parameters = ROPE_INIT_FUNCTIONS["yarn"]
+_compute_longrope_parameters = ROPE_INIT_FUNCTIONS["longrope"]
+_compute_llama3_parameters = ROPE_INIT_FUNCTIONS["llama3"]
+_compute_proportional_rope_parameters = ROPE_INIT_FUNCTIONS["proportional"]
+
+dynamic_rope_update = _names.dynamic_rope_update
+rotate_half = _names.rotate_half
+apply_rotary_pos_emb = _names.apply_rotary_pos_emb
+apply_rotary_pos_emb_interleave = _names.apply_rotary_pos_emb_interleave
+apply_multimodal_rotary_pos_emb = _names.apply_multimodal_rotary_pos_emb
+precompute_freqs_cis = _names.precompute_freqs_cis
+apply_rotary_emb = _names.apply_rotary_emb
+
+
+class RotaryEmbedding(HFRotary):
+    """A rotary module with transformers' call: `(x, position_ids, layer_type=None)` → cos, sin at full width.
+
+    The phases are exact, whatever the dtype of x; each row follows its own length (policy `"row"`). Nothing in it is a
+    parameter or a buffer.
+
+    Args:
+        config: See `tightrope.rope.rope_utils.model_of`.
+        device: Where `inv_freq` is placed; cos and sin are made on the device of the positions.
+        rotary: `precision`, `policy` and `switch` of `tightrope.backends.torch.RotaryEmbedding`.
+    """
+
+    def __init__(self, config: Any, device: Any = None, **rotary: Any) -> None:
+        super().__init__(model_of(config), **rotary)
+        self.config = config
+        self._device = device
+
+    @property
+    def inv_freq(self) -> torch.Tensor:
+        """The frequencies up to the original length, float32 (rotary_dim // 2,), radians per position."""
+        inv_freq: torch.Tensor = _names.of_rope(self.rope.model.rope(), self._device)[0]
+        return inv_freq
+
+    @property
+    def attention_scaling(self) -> float:
+        """The attention factor at these frequencies, which cos and sin contain."""
+        return _names.of_rope(self.rope.model.rope())[1]
