@@ -10,7 +10,7 @@ from tightrope.rope.rope_utils.source import model_of, values_of
 from tightrope.rope.scaling import scaling_from
 
 # Keys of a block that belong to the rope as a whole, or to its axes, and not to its type.
-_COMMON = frozenset({"rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved"})
+_COMMON = frozenset({"type", "rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved"})
 _WITH_ORIGINAL = ("llama3", "yarn", "longrope")
 _GEOMETRY = ({"head_dim"}, {"hidden_size", "num_attention_heads"})
 
@@ -66,16 +66,16 @@ class RotaryEmbeddingConfigMixin:
             RopeKeyError: A block lacks a key that its type needs; it is a KeyError, too.
             RopeConfigError: An unknown key or rope type, or a value out of range.
         """
-        ignored = _COMMON | set(self.ignore_keys_at_rope_validation or ()) | set(ignore_keys or ())
+        ignored = {*(self.ignore_keys_at_rope_validation or ()), *(ignore_keys or ())}
         blocks = flat_blocks(self.rope_parameters or {}, getattr(self, "layer_types", None))
         for key, block in blocks.items():
             name = f"rope_parameters.{key}" if key else "rope_parameters"
             require_keys(block, name)
-            stated = {field: value for field, value in block.items() if field not in ignored and field != "type"}
+            stated = {field: value for field, value in block.items() if field not in ignored | _COMMON}
             _check(name, {**stated, "rope_type": rope_type_of(block)})
         values = values_of(self) or {}
         if self.rope_parameters and any(keys <= values.keys() for keys in _GEOMETRY):
-            model_of(self)
+            model_of(_without(values, ignored - _COMMON))
 
     @staticmethod
     def _complete(block: Any, theta: float, share: float | None) -> None:
@@ -118,7 +118,11 @@ def rope_config_validation(config: Any, ignore_keys: Collection[str] | None = No
     if values is None or not ignore_keys:
         model_of(config)
         return
-    for name in BLOCK_KEYS:
-        if isinstance(block := values.get(name), Mapping):
-            values[name] = {key: value for key, value in block.items() if key not in ignore_keys}
-    model_of(values)
+    model_of(_without(values, ignore_keys))
+
+
+def _without(values: Mapping[str, Any], ignored: Collection[str]) -> dict[str, Any]:
+    """Return a configuration whose rope blocks lack some keys."""
+    blocks = {name: values[name] for name in BLOCK_KEYS if isinstance(values.get(name), Mapping)}
+    kept = {name: {key: one for key, one in block.items() if key not in ignored} for name, block in blocks.items()}
+    return {**values, **kept}
