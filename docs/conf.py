@@ -32,6 +32,7 @@ PICTURES = {
     "linear": {"rope_type": "linear", "factor": 8.0},
     "ntk": {"rope_type": "ntk", "factor": 8.0},
     "dynamic": {"rope_type": "dynamic", "factor": 2.0},
+    "qwen_dynamic": {"rope_type": "qwen_dynamic", "original_max_position_embeddings": 2048},
     "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192},
     "longrope": {
         "rope_type": "longrope",
@@ -49,7 +50,7 @@ PICTURES = {
     "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.25},
     "divisors": {"rope_type": "divisors", "divisor": [1.0] * 32 + [8.0] * 32},
 }
-CONTEXT = {"default": 8192, "dynamic": 8192}
+CONTEXT = {"default": 8192, "dynamic": 8192, "qwen_dynamic": 8192}
 
 
 def draw_pictures(app: Any) -> None:

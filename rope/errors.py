@@ -51,10 +51,11 @@ class ExtraMissing(RopeError, ImportError):  # noqa: N818  # the name says all
     """A package that only an extra installs is needed and missing."""
 
 
-def shortened(value: object, limit: int = 60) -> str:
-    """Return repr(value), cut to a line's worth."""
+def shortened(value: object, limit: int = 60, *, plain: bool = False) -> str:
+    """Return repr(value), cut to a line's worth; `plain`: the text itself, without quotes where it needs none."""
     try:
         text = " ".join(repr(value).splitlines())  # an array's has several lines
+        text = text[1:-1] if plain and isinstance(value, str) else text
     except ValueError:  # an integer with more digits than Python prints
         text = "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 1] + "…"

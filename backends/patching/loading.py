@@ -10,7 +10,7 @@ from tightrope.backends.patching.models import patch
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
 from tightrope.rope.reading import read
-from tightrope.rope.reading.families.lookup import UNKNOWN_FAMILY, find_family
+from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id, not_fetched
 from tightrope.rope.reading.write import rope_keys
 

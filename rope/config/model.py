@@ -76,6 +76,8 @@ class ModelRope:
         """Return the key of `ropes` that layer_type means; see `rope`."""
         if layer_type is None and len(self.ropes) == 1:
             return next(iter(self.ropes))
+        if not self.ropes:
+            raise RopeConfigError("this model has no ropes: none of its layers has rotary positions; see its notes")
         if layer_type is None:
             raise RopeConfigError(f"layer_type is required: this model has several ropes, {sorted(self.ropes)}")
         if not isinstance(layer_type, str) or layer_type not in self.ropes:

@@ -7,7 +7,8 @@ from typing import Any
 from tightrope.rope.config.model import ModelRope, Spelling
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.families.family import Family
-from tightrope.rope.reading.families.lookup import UNKNOWN_FAMILY, find_family
+from tightrope.rope.reading.families.lookup import find_family
+from tightrope.rope.reading.families.unknown import family_like
 from tightrope.rope.reading.huggingface.model import TEXT_KEYS
 from tightrope.rope.reading.reader import read
 from tightrope.rope.reading.source import load
@@ -64,7 +65,7 @@ def _replaced(config: Mapping[str, Any], model: ModelRope, spelling: Spelling) -
     inner = next((key for key in TEXT_KEYS if isinstance(config.get(key), Mapping)), None)
     if inner is not None:
         return {**config, inner: _replaced(config[inner], model, spelling)}
-    family = find_family(model.model_type) or UNKNOWN_FAMILY
+    family = find_family(model.model_type) or family_like(model)
     fresh, old = rope_keys(model, family, spelling), _old_keys(family)
     first = next((key for key in config if key in old), None)
     if first is None:

@@ -1,18 +1,17 @@
 """Any file or configuration that says how a model rotates, to one `ModelRope`."""
 
 import warnings
+from dataclasses import replace
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.gguf.model import read_gguf
-from tightrope.rope.reading.huggingface.model import (
-    _read_section,
-    _text_part,
-)
+from tightrope.rope.reading.huggingface.model import read_section, text_parts
 from tightrope.rope.reading.huggingface.params_json import in_usual_words, is_native
 from tightrope.rope.reading.huggingface.towers import Tower, bare_tower, tower_part
 from tightrope.rope.reading.section import Findings, Section
 from tightrope.rope.reading.source import gguf_path, load
+from tightrope.rope.reading.unread import note_unread
 from tightrope.rope.support.validation import one_of, require
 
 
@@ -24,7 +23,8 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
             Both spellings are read: rope_theta with rope_scaling, and rope_parameters, flat or per layer type; also
             the params.json of Meta's and Mistral's own checkpoints, a GGUF file (`.gguf`), and `"org/name"`: a model
             on the Hugging Face hub, where there is no such path (with the extra `hub`).
-        strict: Raise for unknown keys in a rope block and for an unknown model_type, instead of warning and noting.
+        strict: Raise for an unknown model_type, for unknown keys in a rope block and for keys that sound like position
+            and that no reader asked for, instead of warning and noting.
         tower: Read the model's tower of pictures (`"vision"`) or of sound (`"audio"`), not the part that writes text. A
             tower's own configuration needs no such word.
 
@@ -32,7 +32,8 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
         RopeConfigError: with every problem of the configuration, each with its key path, value and remedy.
 
     Warns:
-        RopeWarning: A rope block has a key that no rope type knows.
+        RopeWarning: A rope block has a key that no rope type knows; in an unknown family: a key that sounds like
+            position is not read.
     """
     require(one_of("strict", strict, (True, False)))
     gguf = gguf_path(source)
@@ -42,21 +43,30 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
         raise RopeConfigError("tower needs a config.json; a GGUF file is read for its text", source=str(gguf))
     config, name = load(source)
     findings = Findings()
-    part = _part(Section(config, findings), tower)
-    model = None if part is None else _read_section(part, findings, strict)
+    parts = _parts(Section(config, findings), tower)
+    model = read_section(parts[-1], strict) if parts else None
+    if parts:
+        note_unread(parts, model, findings)
+    return _finished(model, findings, name, strict)
+
+
+def _finished(model: ModelRope | None, findings: Findings, name: str | None, strict: bool) -> ModelRope:
+    """Return the model with its notes, or raise, or warn, as the findings ask for."""
     if strict or findings.problems:  # what is missing may be there under a misspelt name
-        findings.problems.extend(findings.unknown)
+        findings.problems.extend([*findings.unknown, *findings.unread])
     if findings.problems or model is None:
         raise RopeConfigError(dict.fromkeys(findings.problems), source=name)
-    for text in findings.unknown:
-        warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=2)
-    return model
+    for text in findings.warnings:
+        warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=3)
+    return replace(model, notes=(*findings.notes, *findings.unknown, *findings.unread))
 
 
-def _part(section: Section, tower: Tower | None) -> Section | None:
-    """Return the part of a model that is meant, in the usual words; None, and a problem, where there is none."""
+def _parts(section: Section, tower: Tower | None) -> list[Section]:
+    """Return the configurations that lead to the part that is meant, in the usual words; none, and a problem, else."""
     if tower is not None:
-        return tower_part(section, tower)
+        part = tower_part(section, tower)
+        return [] if part is None else [part]
     if is_native(section.values):
-        return in_usual_words(section)
-    return bare_tower(section) or _text_part(section)
+        return [in_usual_words(section)]
+    bare = bare_tower(section)
+    return text_parts(section) if bare is None else [bare]

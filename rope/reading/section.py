@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeGuard
 
 from tightrope.rope.errors import shortened as shortened  # its readers take it from here
+from tightrope.rope.support.validation import is_one_of
 
 # No published value comes near; beyond it a product with a head's width could overflow or a list exhaust memory.
 LARGEST = 2**40
@@ -19,11 +20,23 @@ class Findings:
         problems: What cannot be right; all of them become one error.
         notes: What a person would want to check.
         unknown: Keys that nobody knows: warnings, or problems where reading is strict or fails anyway.
+        unread: Keys that sound like position and that no reader asked for: warnings where the family is unknown, notes
+            where it is known, problems where reading is strict.
+        consumed: Key paths that a reader took a value from, or that it says something about.
+        guessed: The family is unknown, and read like another.
     """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    consumed: set[str] = field(default_factory=set)
+    guessed: bool = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth a warning of its own, beyond a note."""
+        return (*self.unknown, *(self.unread if self.guessed else ()))
 
     def note(self, text: str) -> None:
         """Add a note once."""
@@ -45,8 +58,10 @@ class Findings:
 class Section:
     """A JSON object, where it stands, and where to report.
 
-    Every getter takes several names and returns the first value that is not null (null means absent in every published
-    file); a value of the wrong type is reported with its key path and read as absent.
+    Every getter takes several names and returns the first value that is not null; a value of the wrong type is reported
+    with its key path and read as absent. A getter records the key that it took the value from, so that `unread` can
+    tell which keys nobody read. A reader to which null says something else than absence asks `is_null`. `values` itself
+    is for looking at all keys: a value taken from there is not recorded.
     """
 
     values: Mapping[str, Any]
@@ -59,7 +74,30 @@ class Section:
 
     def find(self, *keys: str) -> tuple[str, Any] | None:
         """Return the first of these keys that has a value, and the value."""
-        return next(((key, self.values[key]) for key in keys if self.values.get(key) is not None), None)
+        stated = [key for key in keys if self.values.get(key) is not None]
+        self.consume(*(key for key in keys if key in self.values and self.values[key] is None))
+        if not stated:
+            return None
+        value = self.values[stated[0]]
+        self.consume(stated[0], *(key for key in stated[1:] if _are_alike(self.values[key], value)))
+        return stated[0], value
+
+    def get(self, key: str) -> Any:
+        """Return the value of a key, None where it has none."""
+        found = self.find(key)
+        return None if found is None else found[1]
+
+    def is_null(self, key: str) -> bool:
+        """Tell whether the key is there and null, for readers to which that says something."""
+        return key in self.values and self.get(key) is None
+
+    def consume(self, *keys: str) -> None:
+        """Record that these keys were read."""
+        self.findings.consumed.update(map(self.where, keys))
+
+    def is_consumed(self, key: str) -> bool:
+        """Tell whether a reader took this key's value."""
+        return self.where(key) in self.findings.consumed
 
     def number(self, *keys: str, above: float = -math.inf, at_most: float = LARGEST) -> float | int | None:
         """Return a finite number."""
@@ -68,13 +106,13 @@ class Section:
 
     def integer(self, *keys: str, above: float = 0, at_most: float = LARGEST) -> int | None:
         """Return a whole number; 64.0 counts as one."""
-        value = self._checked(keys, "a whole number", _is_whole, above, at_most)
+        value = self._checked(keys, "a whole number", _is_integral, above, at_most)
         return None if value is None else int(value)
 
     def flag(self, *keys: str) -> bool | None:
         """Return true or false; 0 and 1 count."""
         found = self.find(*keys)
-        if found is not None and not (isinstance(found[1], bool) or found[1] in (0, 1)):
+        if found is not None and not is_one_of(found[1], (True, False, 0, 1, 0.0, 1.0)):
             self.reject(found[0], "true or false", found[1])
             return None
         return None if found is None else bool(found[1])
@@ -112,7 +150,7 @@ class Section:
 
     def inner(self, key: str) -> Self | None:
         """Return the JSON object under a key."""
-        value = self.values.get(key)
+        value = self.get(key)
         if value is None:
             return None
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
@@ -151,17 +189,17 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int) or math.isfinite(value)
 
 
-def _is_whole(value: object) -> bool:
+def _is_integral(value: object) -> bool:
     return _is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
+def _are_alike(one: object, other: object) -> bool:
+    plain = (str, int, float)  # an array compares to an array, and no list is stated twice
+    return isinstance(one, plain) and isinstance(other, plain) and one == other
 
 
 def _is_nan(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def first(*values: Any) -> Any:
-    """Return the first value that is not None."""
-    return next(iter(present(values)), None)
 
 
 def present(values: Iterable[Any]) -> Iterator[Any]:

@@ -9,13 +9,15 @@ from tightrope.rope.config.model import ModelRope, Spelling
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.families.family import Family, LayerRope
-from tightrope.rope.reading.families.lookup import UNKNOWN_FAMILY, find_family
+from tightrope.rope.reading.families.lookup import find_family
 from tightrope.rope.reading.families.rules import attention_scale as scales
 from tightrope.rope.reading.families.rules.layer_types import FULL
 from tightrope.rope.reading.families.rules.rewrites import lists_a_layer
+from tightrope.rope.reading.families.unknown import family_like
 from tightrope.rope.reading.reader import read
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
+from tightrope.rope.scaling.yarn import Yarn
 from tightrope.rope.support.validation import one_of, require
 
 SPELLINGS: tuple[Spelling, ...] = ("v4", "v5")
@@ -32,7 +34,7 @@ def to_hf(model: ModelRope, spelling: Spelling = "v5") -> dict[str, object]:
         RopeConfigError: The spelling has no words for some of it; the message says for what.
     """
     require(one_of("spelling", spelling, SPELLINGS))
-    family = find_family(model.model_type) or UNKNOWN_FAMILY
+    family = find_family(model.model_type) or family_like(model)
     fragment = {"model_type": model.model_type, **_shape(model, family), **rope_keys(model, family, spelling)}
     _require_same(model, fragment, spelling)
     return fragment
@@ -100,10 +102,18 @@ def _scaling(model: ModelRope, key: str, family: Family) -> dict[str, object]:
     if family.alpha and isinstance(rope.scaling, Ntk):
         block: dict[str, object] = {"rope_type": "dynamic", "factor": 1.0, "alpha": rope.scaling.factor}
     else:
-        block = {"rope_type": rope.scaling.rope_type, **rope.scaling.to_block()}
+        block = {"rope_type": rope.scaling.rope_type, **rope.scaling.to_block(), **_whole_factor(rope)}
     if "llama_4_scaling_beta" in family.block_keys and key in model.query_scales:
         block["llama_4_scaling_beta"] = model.query_scales[key].beta
     return block | _sections(rope, family)
+
+
+def _whole_factor(rope: RopeConfig) -> dict[str, object]:
+    """Say a YaRN attn_factor also as the attention_factor that it makes: transformers reads that one alone."""
+    scaling = rope.scaling
+    if not isinstance(scaling, Yarn) or scaling.attention_factor is not None or scaling.attn_factor == 1:
+        return {}
+    return {"attention_factor": scaling.own_attention_factor(rope)}
 
 
 def _sections(rope: RopeConfig, family: Family) -> dict[str, object]:

@@ -24,19 +24,23 @@ class Yarn(Scaling):
     """inv_freq[i] = θ_i · (1 − γ_i) + θ_i / factor · γ_i, with γ rising from 0 to 1 between two corrected dimensions.
 
     The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from
-    the one of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false. attention_factor is
-    0.1 · ln(factor) + 1, or the ratio of DeepSeek's two mscales where both are given and not 0.
-    factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings. YaRN, arXiv:2309.00071, section 3.2.
+    the one of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false; extrapolation_factor
+    multiplies 1 − γ. attention_factor is 0.1 · ln(factor) + 1, or the ratio of DeepSeek's two mscales where both are
+    given and not 0, times attn_factor; where attention_factor itself is given, it is the whole.
+    factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings. YaRN, arXiv:2309.00071, section 3.2;
+    attn_factor and extrapolation_factor as in the paper's own code.
     """
 
     factor: float | None = number(None, at_least=1)
     original_max_position_embeddings: int | None = integer(None, at_least=1)
     attention_factor: float | None = number(None, above=0)
+    attn_factor: float = number(1.0, above=0)
     beta_fast: float = number(32.0, above=0)
     beta_slow: float = number(1.0, above=0)
     mscale: float | None = number(None, at_least=0)
     mscale_all_dim: float | None = number(None, at_least=0)
     truncate: bool = flag(True)
+    extrapolation_factor: float = number(1.0, at_least=0)
 
     def check(self, rope: Rope) -> Iterator[str]:
         if self.beta_fast < self.beta_slow:
@@ -55,6 +59,13 @@ class Yarn(Scaling):
                 f"({rope.original_length}) where factor is left to their ratio"
             )
 
+    def remarks(self, rope: Rope) -> Iterator[str]:
+        for name in ("attn_factor", "extrapolation_factor"):
+            if getattr(self, name) != 1:
+                yield f"{name} {getattr(self, name):g} counts, as in YaRN's own code and vLLM; transformers ignores it"
+        if self.attention_factor is not None and self.attn_factor != 1:
+            yield f"attention_factor {self.attention_factor:g} is the whole factor; attn_factor has no effect beside it"
+
     def resolved_factor(self, rope: Rope) -> float:
         """Return factor, or the ratio of the two lengths where it is absent."""
         return self.factor if self.factor is not None else rope.length_ratio()
@@ -63,16 +74,29 @@ class Yarn(Scaling):
         """Return the factor on cos and sin."""
         if self.attention_factor is not None:
             return float(self.attention_factor)
+        return self.own_attention_factor(rope)
+
+    def own_attention_factor(self, rope: Rope) -> float:
+        """Return the factor on cos and sin that the other parameters give where attention_factor is not given."""
         factor = self.resolved_factor(rope)
         if self.mscale and self.mscale_all_dim:
-            return attention_gain(factor, self.mscale) / attention_gain(factor, self.mscale_all_dim)
-        return attention_gain(factor)
+            gain = attention_gain(factor, self.mscale) / attention_gain(factor, self.mscale_all_dim)
+        else:
+            gain = attention_gain(factor)
+        return gain * self.attn_factor
+
+    def softmax_scale(self, rope: Rope) -> float:
+        """Return the factor on the attention logits, in families that apply it.
+
+        (0.1 · mscale_all_dim · ln(factor) + 1)²        (DeepSeek-V2, arXiv:2405.04434, as its own code applies it)
+        """
+        return attention_gain(self.resolved_factor(rope), self.mscale_all_dim) ** 2 if self.mscale_all_dim else 1.0
 
     def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
         kept = arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs)
         interpolated = arithmetic.divided_powers(rope.base, rope.exponent_dim, rope.pairs, self.resolved_factor(rope))
         # Twice "1 −": transformers' order of operations, whose float32 bits differ from those of the ramp itself.
-        extrapolation = 1 - self._ramp(rope, len(kept), arithmetic)
+        extrapolation = (1 - self._ramp(rope, len(kept), arithmetic)) * self.extrapolation_factor
         return interpolated * (1 - extrapolation) + kept * extrapolation, self.resolved_attention_factor(rope)
 
     def _ramp(self, rope: Rope, pairs: int, arithmetic: Arithmetic) -> FloatArray:

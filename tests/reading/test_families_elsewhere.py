@@ -11,7 +11,9 @@ SHAPE = {"hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 8,
 
 
 def read(model_type, **keys):
-    return tightrope.read({"model_type": model_type, **SHAPE, "rope_theta": 1e4, **keys})
+    """Read a configuration of this family; a key of None is left out of it."""
+    config = {"model_type": model_type, **SHAPE, "rope_theta": 1e4, **keys}
+    return tightrope.read({key: value for key, value in config.items() if value is not None})
 
 
 class TestElsewhere:

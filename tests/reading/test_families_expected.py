@@ -124,7 +124,7 @@ FACTORS = {
     "deepseek-v2-lite": (1.0, (0.0707 * math.log(40) + 1) ** 2),
     "kimi-k2-instruct": (1.0, GAIN[32] ** 2),
     "ministral-3-8b": (1.0, 1.0),
-    "deepseek-r1-0528-qwen3-8b": (0.8782488562869419, 1.0),
+    "deepseek-r1-0528-qwen3-8b": (1.0, 1.0),  # attn_factor · (0.1 ln 4 + 1)
     "llama-3.1-8b": (1.0, 1.0),
 }
 

@@ -166,15 +166,52 @@ def test_su_is_longrope(alias):
     assert read.scaling.rope_type == "longrope"
 
 
-def test_attn_factor_is_read_as_attention_factor_and_noted():
-    model = tightrope.read(config(rope_theta=1e4, rope_scaling={"rope_type": "yarn", **YARN, "attn_factor": 0.9}))
-    assert model.rope().scaling.attention_factor == 0.9
-    assert any("attn_factor 0.9 is read as attention_factor" in note for note in model.notes)
+def factor_of(**block):
+    """Return the attention factor of a YaRN block, and the notes of its model."""
+    block = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048, **block}
+    model = tightrope.read(config(rope_theta=1e4, rope_scaling=block))
+    return tightrope.frequencies(model.rope()).attention_factor, model.notes
 
 
-def test_an_explicit_attention_factor_counts_before_the_slip():
-    block = {"rope_type": "yarn", **YARN, "attn_factor": 0.9, "attention_factor": 1.1}
-    assert rope(rope_theta=1e4, rope_scaling=block).scaling.attention_factor == 1.1
+# 0.1 ln 4 + 1: YaRN's own factor for an extension by 4.
+OWN = 1.1386294361119891
+
+
+def test_attn_factor_multiplies_yarns_own_factor():
+    # DeepSeek-R1-0528-Qwen3-8B: its product is 1 to the last digit; YaRN's code, vLLM and SGLang multiply.
+    factor, notes = factor_of(attn_factor=0.8782488562869419)
+    assert factor == pytest.approx(1.0, abs=1e-15)
+    assert any("attn_factor 0.878249 counts" in note for note in notes)
+
+
+def test_attn_factor_multiplies_the_ratio_of_the_mscales():
+    # (0.1 · 2 · ln 4 + 1) / (0.1 · 1 · ln 4 + 1) · 0.5
+    factor, _ = factor_of(attn_factor=0.5, mscale=2.0, mscale_all_dim=1.0)
+    assert factor == pytest.approx((2 * OWN - 1) / OWN * 0.5, rel=1e-15)
+
+
+def test_attention_factor_is_the_whole_factor():
+    factor, notes = factor_of(attn_factor=0.9, attention_factor=1.1)
+    assert factor == 1.1
+    assert any("attn_factor has no effect" in note for note in notes)
+
+
+def test_an_attention_factor_that_attn_factor_gives_too_is_one_statement():
+    model = tightrope.read(
+        config(
+            rope_theta=1e4,
+            rope_scaling={"rope_type": "yarn", **YARN, "attn_factor": 0.5, "attention_factor": 0.5 * OWN},
+        )
+    )
+    assert (model.rope().scaling.attn_factor, model.rope().scaling.attention_factor) == (0.5, None)
+
+
+def test_attn_factor_of_another_rope_type_has_no_effect():
+    block = {"rope_type": "linear", "factor": 4.0, "attn_factor": 0.5}
+    assert (
+        "rope_scaling.attn_factor has no effect with rope_type 'linear'"
+        in tightrope.read(config(rope_theta=1e4, rope_scaling=block)).notes
+    )
 
 
 def test_layer_types_name_their_ropes():

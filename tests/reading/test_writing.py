@@ -55,6 +55,8 @@ BLOCKS = st.one_of(
         {"rope_type": st.just("yarn"), "factor": factors(), "original_max_position_embeddings": lengths()},
         optional={
             "attention_factor": st.floats(1e-3, 1e3),
+            "attn_factor": st.floats(0.1, 10),
+            "extrapolation_factor": st.floats(0, 2),
             "beta_fast": st.floats(16, 128),
             "beta_slow": st.floats(0.1, 8),
             "mscale": st.floats(0, 2),
@@ -91,9 +93,7 @@ def test_every_rope_type_comes_back(spelling, block, base, model_type):
         return  # in Phi 3 "yarn" is another name of longrope
     values = {
         "model_type": model_type,
-        "head_dim": 64,
-        "qk_nope_head_dim": 128,
-        "qk_rope_head_dim": 64,
+        **({"qk_nope_head_dim": 128, "qk_rope_head_dim": 64} if model_type == "deepseek_v3" else {"head_dim": 64}),
         **SHAPE,
         "rope_parameters": {"rope_theta": base, **block},
     }

@@ -19,7 +19,7 @@ def theta(base=BASE, dim=DIM):
     return [mpmath.power(base, mpmath.mpf(-2 * i) / dim) for i in range(dim // 2)]
 
 
-def yarn_by_the_paper(factor, original, beta_fast=32, beta_slow=1, truncate=True):
+def yarn_by_the_paper(factor, original, beta_fast=32, beta_slow=1, truncate=True, extrapolation=1):
     """YaRN, arXiv:2309.00071, section 3.2, with the ramp over dimensions of the authors' code."""
 
     def dimension(rotations):
@@ -30,7 +30,8 @@ def yarn_by_the_paper(factor, original, beta_fast=32, beta_slow=1, truncate=True
         low, high = mpmath.floor(low), mpmath.ceil(high)
     low, high = max(low, 0), min(high, DIM - 1)
     ramps = [min(max((i - low) / (high - low), 0), 1) for i in range(PAIRS)]
-    return [t * (1 - ramp) + t / factor * ramp for t, ramp in zip(theta(), ramps, strict=True)]
+    masks = [(1 - ramp) * mpmath.mpf(extrapolation) for ramp in ramps]
+    return [t * mask + t / factor * (1 - mask) for t, mask in zip(theta(), masks, strict=True)]
 
 
 def llama3_by_meta(factor, low, high, original):
@@ -56,6 +57,16 @@ FORMULAS = [
     pytest.param({"rope_type": "default"}, None, theta, id="default"),
     pytest.param({"rope_type": "linear", "factor": 4.0}, None, lambda: [t / 4 for t in theta()], id="linear"),
     pytest.param({"rope_type": "ntk", "factor": 4.0}, None, lambda: ntk_by_the_paper(4), id="ntk"),
+    *(
+        pytest.param(
+            {"rope_type": "qwen_dynamic", "original_max_position_embeddings": TRAINED},
+            length,
+            lambda growth=growth: ntk_by_the_paper(growth),
+            id=f"qwen_dynamic-{length}",
+        )
+        # 2 ** ceil(log2(L / L0) + 1) - 1, at least 1: the growth is 1 up to L0, 3 up to 2 L0, 7 up to 4 L0.
+        for length, growth in ((1, 1), (TRAINED, 1), (TRAINED + 1, 3), (2 * TRAINED, 3), (2 * TRAINED + 1, 7))
+    ),
     pytest.param({"rope_type": "dynamic", "factor": 2.0}, DECLARED, theta, id="dynamic-at-the-original-length"),
     pytest.param(
         {"rope_type": "dynamic", "factor": 2.0},
@@ -80,6 +91,17 @@ FORMULAS = [
         None,
         lambda: yarn_by_the_paper(mpmath.mpf(DECLARED) / TRAINED, TRAINED),
         id="yarn-factor-from-lengths",
+    ),
+    pytest.param(
+        {
+            "rope_type": "yarn",
+            "factor": 8.0,
+            "original_max_position_embeddings": TRAINED,
+            "extrapolation_factor": 0.75,
+        },
+        None,
+        lambda: yarn_by_the_paper(8, TRAINED, extrapolation=0.75),
+        id="yarn-extrapolation",
     ),
     pytest.param(
         {"rope_type": "yarn", "factor": 4.0}, None, lambda: yarn_by_the_paper(4, DECLARED), id="yarn-no-original"
@@ -153,6 +175,8 @@ ATTENTION_FACTORS = [
     ({"rope_type": "yarn", "factor": 1.0}, None, 1.0),
     ({"rope_type": "yarn", "factor": 8.0, "attention_factor": 1.25}, None, 1.25),
     ({"rope_type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0}, None, 1.0),
+    ({"rope_type": "yarn", "factor": 8.0, "attn_factor": 0.5}, None, (0.1 * math.log(8) + 1) * 0.5),
+    ({"rope_type": "yarn", "factor": 8.0, "attn_factor": 0.5, "attention_factor": 1.25}, None, 1.25),
     (
         {"rope_type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 0.707},
         None,

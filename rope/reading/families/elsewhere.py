@@ -32,6 +32,8 @@ ELSEWHERE: dict[str, Family] = {
     "deepseek_v41": part.DEEPSEEK_V4_FAMILY,
     "deepseek_v41_text": part.DEEPSEEK_V4_FAMILY,
     "gear": Family(ropes=part.GLOBAL_LOCAL),
+    "hymba": part.HYMBA_FAMILY,
+    "nemotron_flash": part.HYMBA_FAMILY,
     "hunyuan": Family(alpha=True, head_dim_keys=("head_dim", "attention_head_dim")),
     "iquestloopcoder": Family(base=500_000.0),
     "joyai_llm_flash": part.MlaChoice(mla=(128, 64)),

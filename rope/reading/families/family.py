@@ -53,7 +53,7 @@ class LayerRope:
         partial: The share of the head that is rotated where the configuration says nothing; None: the family's.
         block: The block that it has where the configuration has none.
         fixed: By rope type, parameters that hold unless the block has them.
-        widths: Widths of its own: general key → (its own key, default).
+        widths: Widths of its own: general key → (its own key, default); a default of None: the general key's value.
         layer_types: The layer types that use it, where they have other names.
     """
 
@@ -64,7 +64,7 @@ class LayerRope:
     partial: float | None = None
     block: Mapping[str, object] = field(default_factory=dict)
     fixed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    widths: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    widths: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
     layer_types: tuple[str, ...] = ()
 
 
@@ -158,3 +158,9 @@ class Family:
     def single(self) -> LayerRope:
         """Return its one rope, for configurations that have one."""
         return LayerRope(base=self.base, base_keys=self.base_keys, partial=self.partial, block=self.block)
+
+    def own_keys(self) -> frozenset[str]:
+        """Return the keys in which this family, unlike others, says its bases."""
+        several = {key for rope in self.ropes.values() if rope is not None for key in rope.base_keys}
+        factor = set() if self.base_factor_key is None else {self.base_factor_key}
+        return frozenset(several | factor) - {"rope_theta"}

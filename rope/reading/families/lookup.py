@@ -1,6 +1,9 @@
 """The family of a model_type."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 from tightrope.rope.reading.families.elsewhere import ELSEWHERE
 from tightrope.rope.reading.families.family import Family
@@ -10,15 +13,6 @@ from tightrope.rope.reading.families.text import (
 )
 from tightrope.rope.reading.families.towers import TOWERS
 from tightrope.rope.reading.families.wrappers import WRAPPERS
-
-# What is taken for granted of a model_type that no table has.
-UNKNOWN_FAMILY = Family(
-    partial=1.0,
-    base_keys=("rope_theta", "rotary_emb_base", "rope_embedding_base", "rotary_base"),
-    partial_keys=("partial_rotary_factor", "rotary_pct"),
-    rotary_dim_keys=("rotary_dim",),
-)
-# fmt: on
 
 _TABLES = ELSEWHERE | TOWERS | FAMILIES
 _SHAPES = SHAPES | TOWER_SHAPES
@@ -42,3 +36,27 @@ def find_family(model_type: str) -> Family | None:
 def family_name(model_type: str) -> str:
     """Return the name under which the table has a model_type that it knows."""
     return _NAMES.get(model_type) or _SQUEEZED.get(_squeezed(model_type), model_type)
+
+
+def is_elsewhere(model_type: str) -> bool:
+    """Tell whether the family of a model_type is described by code that transformers does not have."""
+    return family_name(model_type) in ELSEWHERE
+
+
+def relatives(model_type: str) -> Iterator[tuple[str, Family]]:
+    """Yield the families that an unknown name may succeed or precede, the most alike first: of `mimo_v3`, `mimo_v2`."""
+    own = _squeezed(model_type)
+    stem = _stem(own)
+    alike = [squeezed for squeezed in _SQUEEZED if stem and _stem(squeezed) == stem]
+    for squeezed in sorted(alike, key=lambda name: -_shared(name, own)):
+        yield _SQUEEZED[squeezed], _ALL[_SQUEEZED[squeezed]]
+
+
+def _stem(squeezed: str) -> str:
+    """Return a name up to its version."""
+    return re.split(r"v?\d", squeezed, maxsplit=1)[0]
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many letters two names begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -4,9 +4,9 @@ from functools import partial
 
 from tightrope.rope.reading.families.family import Family, LayerRope
 from tightrope.rope.reading.families.rules import attention_scale as scales
+from tightrope.rope.reading.families.rules import head_dim, rewrites
 from tightrope.rope.reading.families.rules import layer_types as rule
 from tightrope.rope.reading.families.rules import no_position as nope
-from tightrope.rope.reading.families.rules import rewrites
 from tightrope.rope.reading.families.rules.layer_types import FULL, LINEAR, SLIDING
 
 Pairs = partial(Family, layout="interleaved")
@@ -46,7 +46,7 @@ MELLUM = {FULL: LayerRope(base=500_000.0), SLIDING: LayerRope(base_keys=(), scal
 NEOMME = {FULL: LayerRope(base=1e6, partial=0.25), SLIDING: LayerRope(scaled=False)}
 MIMO_V2 = {
     FULL: LayerRope(base=5e6),
-    SLIDING: LayerRope(base_keys=("swa_rope_theta",), scaled=False),
+    SLIDING: LayerRope(base_keys=("swa_rope_theta",), scaled=False, widths={"head_dim": ("swa_head_dim", None)}),
 }
 ZAYA = {
     "hybrid": LayerRope(base=5e6, block={"partial_rotary_factor": 0.5}),
@@ -142,6 +142,7 @@ NO_ROTATION = nope.always_without("its attention has no rotary positions; rope k
 OTHER_POSITIONS = nope.always_without("this family knows positions by other means")
 DEPTH_DECODER = nope.always_without("the depth decoder is built without rotary positions")
 ALIBI = nope.without_if("alibi", True, "ALiBi takes the place of rotary positions")
+HYMBA = nope.without_if("rope", False, "nothing rotates")
 ESM = nope.without_unless("position_embedding_type", "rotary", "only 'rotary' turns", "absolute")
 GRANITE_HYBRID = nope.without_unless("position_embedding_type", "rope", "only 'rope' turns")
 CHATGLM = nope.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimensional positions, which are not read")
@@ -153,7 +154,6 @@ XDROPE_NOTE = (
     "within pictures both channels of a pair follow one axis, as in Tencent's own code, vLLM and llama.cpp; "
     "in transformers they follow two"
 )
-QWEN1_NOTE = "use_dynamic_ntk grows the base by powers of two beyond seq_length (Qwen 1); that is not expressed"
 
 # Families whose line would be too long.
 DEEPSEEK_V4_FAMILY = Family(
@@ -166,6 +166,13 @@ DEEPSEEK_V4_FAMILY = Family(
     layers=rule.deepseek_v4,
     note=UNROTATED_NOTE,
 )
+MIMO_V2_FAMILY = Family(
+    head_dim=192,
+    partial=0.334,
+    ropes=MIMO_V2,
+    layers=MIMO_V2_LAYERS,
+    decoys=("swa_num_attention_heads", "swa_num_key_value_heads", "swa_v_head_dim", "add_swa_attention_sink_bias"),
+)
 HUNYUAN_VL = Family(
     alpha=True,
     head_dim_keys=("head_dim", "attention_head_dim"),
@@ -174,6 +181,7 @@ HUNYUAN_VL = Family(
     rewrite=rewrites.xdrope_sections,
     note=XDROPE_NOTE,
 )
+HYMBA_FAMILY = Family(width=head_dim.hymba, without=HYMBA, rewrite=rewrites.type_at_the_top)
 MISTRAL_LARGE4 = Family(
     mla=(64, 64),
     layout="interleaved",
@@ -194,7 +202,7 @@ QWEN1 = Family(
     base_keys=("rotary_emb_base", "rope_theta"),
     partial_keys=("rotary_pct",),
     head_dim_keys=("kv_channels", "head_dim"),
-    note=QWEN1_NOTE,
+    rewrite=rewrites.qwen_dynamic,
 )
 CHATGLM_FAMILY = Family(
     layout="interleaved",
@@ -202,6 +210,7 @@ CHATGLM_FAMILY = Family(
     base_factor_key="rope_ratio",
     head_dim_keys=("kv_channels", "head_dim"),
     without=CHATGLM,
+    decoys=("original_rope",),
 )
 ZAMBA2 = Family(
     hidden_factor=2,

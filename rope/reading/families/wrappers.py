@@ -33,6 +33,7 @@ _WRAPPERS_OF: dict[str, tuple[str, ...]] = {
     "granite_docling_text": ("granite_docling",),
     "hunyuan_vl_text": ("hunyuan_vl",),
     "hyperclovax": ("hyperclovax_vision_v2",),
+    "jina_embeddings_v3": ("xlm_roberta_flash",),
     "lfm2": ("lfm2_vl", "lfm2-vl"),
     "lfm3": ("lfm3_vl",),
     "llama": (

@@ -1,6 +1,6 @@
 """From any spelling of the rope parameters to one block per rope, each with its place in the file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -19,9 +19,15 @@ SHARED_KEYS = frozenset(
 )
 
 # Keys that published files carry and no reader has ever read.
+_LENGTHS = frozenset({"original_max_position_embeddings", "max_position_embeddings"})
 IGNORED_KEYS = frozenset({"finetuned", "max_position_embeddings", "alpha"})
 
-KEY_ALIASES = {"attn_factor": "attention_factor"}
+
+# More are counted, not listed; each is compared with all names for a misspelling.
+_MOST_LISTED = 20
+
+# The largest number of ropes in a published model is two.
+_MOST_ROPES = 100
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ def read_blocks(section: Section, family: Family) -> dict[str, Block | None]:
     """Return one block per rope, None where the configuration says that these layers have none."""
     raw = _raw_block(section)
     nested = [key for key, value in raw.values.items() if isinstance(value, Mapping)]
+    if len(nested) > _MOST_ROPES:
+        raw.findings.problem(f"{raw.path[:-1]} must have at most {_MOST_ROPES} ropes, got {len(nested)}")
+        return {}
     if nested:
         return _nested_blocks(raw, nested, family)
     if not family.ropes:
@@ -145,36 +154,36 @@ def parameters(block: Block, name: str, family: Family) -> dict[str, Any]:
     if filled(block) and set(filled(block)) != {"partial_rotary_factor"}:
         section.findings.note(f"{block.place} is missing; the family's default is used: {dict(filled(block))}")
     values |= {key: value for key, value in section.values.items() if value is not None}
-    for old, new in KEY_ALIASES.items():
-        if section.values.get(old) is not None and section.values.get(new) is None:
-            section.findings.note(_alias_note(section, old, new))
-            values[new] = section.values[old]
-    if name == "ntk" and family.alpha and section.values.get("alpha") is not None:
-        values["factor"] = section.values["alpha"]
-    for text in _unknown(section, name, family):
-        section.findings.unknown_key(text)
+    if name == "ntk" and family.alpha and section.get("alpha") is not None:
+        values["factor"] = section.get("alpha")
+    _tell_unknown(section, name, family)
     return values
 
 
-def _alias_note(section: Section, old: str, new: str) -> str:
-    return (
-        f"{section.where(old)} {shortened(section.values[old])} is read as {new}, for which it stands; "
-        "transformers ignores it, vLLM multiplies it into the default"
-    )
-
-
-def _unknown(section: Section, name: str, family: Family) -> Iterator[str]:
+def _tell_unknown(section: Section, name: str, family: Family) -> None:
+    """Record the keys of a block that its rope type does not know, but for those that other readers ask for."""
+    asked = SHARED_KEYS | set(family.block_keys) | ({"alpha"} if family.alpha else set())
     own = _parameters_of(name)
-    expected = own | SHARED_KEYS | KEY_ALIASES.keys() | set(family.block_keys) | ({"alpha"} if family.alpha else set())
+    section.consume(*own, *(key for key in section.values if key not in asked))
+    strange = [key for key, value in section.values.items() if key not in own | asked and value is not None]
+    unknown = [key for key in strange if key not in IGNORED_KEYS and key not in _all_parameters()]
+    for key in strange:
+        if key in IGNORED_KEYS - _LENGTHS or key in _all_parameters() - _LENGTHS:
+            section.findings.note(f"{section.where(key)} has no effect with rope_type {name!r}")
+    for key in unknown[:_MOST_LISTED]:
+        place, value = shortened(section.where(key)), shortened(section.values[key])
+        section.findings.unknown_key(f"unknown key {place} (value {value}){suggestion(key, own | asked)}")
+    if len(unknown) > _MOST_LISTED:
+        section.findings.unknown_key(f"{len(unknown) - _MOST_LISTED} more unknown keys in {section.path[:-1]}")
+
+
+def note_unused(block: Block) -> None:
+    """Note the keys that blocks share and that nobody took from this one."""
+    section = block.section
     for key, value in section.values.items():
-        if key in expected or value is None:
-            continue
-        if key in IGNORED_KEYS or key in _all_parameters():
-            if key not in ("original_max_position_embeddings", "max_position_embeddings"):
-                section.findings.note(f"{section.where(key)} has no effect with rope_type {name!r}")
-        else:
-            hint = suggestion(key, expected)
-            yield f"unknown key {section.where(key)!r} (value {shortened(value)}){hint}"
+        if value is not None and not section.is_consumed(key):
+            section.findings.note(f"{section.where(key)} {shortened(value)} has no effect in this family")
+            section.consume(key)
 
 
 def _parameters_of(name: str) -> frozenset[str]:

@@ -76,7 +76,7 @@ def _mla(section: Section, defaults: tuple[int, int], layout: Layout) -> Geometr
     rope = _or_default(section, "qk_rope_head_dim", defaults[1])
     if nope is None or rope is None:
         return None
-    stated = section.values.get("head_dim")
+    stated = section.get("head_dim")
     if stated is not None and stated not in (rope, nope + rope):
         section.findings.note(
             f"{section.where('head_dim')} {stated!r} has no effect: a head is {nope} + {rope} wide (MLA)"
@@ -96,7 +96,7 @@ def _axial(section: Section, axes: int, head_dim: int, layout: Layout) -> Geomet
 
 
 def _or_default(section: Section, key: str, default: int, above: int = 0) -> int | None:
-    if section.values.get(key) is not None:
+    if section.get(key) is not None:
         return section.integer(key, above=above)
     section.findings.note(f"{section.where(key)} is missing; the family's default {default} is used")
     return default
@@ -113,7 +113,7 @@ def read_head_dim(section: Section, family: Family) -> int | None:
     hidden = with_default(section, HIDDEN_KEYS, family.shape[0])
     heads = with_default(section, HEADS_KEYS, family.shape[1])
     # An explicit null asks for the quotient, a missing key for the class's own default.
-    asked = "head_dim" in section.values and hidden is not None and heads is not None
+    asked = section.is_null("head_dim") and hidden is not None and heads is not None
     if family.head_dim is not None and not asked:
         section.findings.note(f"{section.where('head_dim')} is missing; the family's default {family.head_dim} is used")
         return family.head_dim

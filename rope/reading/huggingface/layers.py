@@ -1,6 +1,6 @@
 """Which layer has which rope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.families.rules.layer_types import FULL, WITHOUT_ATTENTION
 from tightrope.rope.reading.huggingface.blocks import Block
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS, with_default
-from tightrope.rope.reading.section import MOST_LAYERS, Section
+from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section
 
 
 def layer_types(section: Section, family: Family) -> list[str]:
@@ -20,16 +20,29 @@ def layer_types(section: Section, family: Family) -> list[str]:
             section.findings.note("num_hidden_layers is missing, so `layers` is empty")
         return stated or []
     if count > MOST_LAYERS:
-        section.reject(
-            next(key for key in LAYERS_KEYS if section.values.get(key) is not None), f"<= {MOST_LAYERS}", count
-        )
+        section.reject(next(key for key in LAYERS_KEYS if section.get(key) is not None), f"<= {MOST_LAYERS}", count)
         return []
     if stated is None:
         return family.layers(section, count) if family.layers else [FULL] * count
     if len(stated) < count:
         section.findings.problem(f"{section.where('layer_types')} must have {count} entries, got {len(stated)}")
         return []
+    _compare_rule(section, "layer_types", stated[:count], family.layers and (lambda own: family.layers(own, count)))
     return stated[:count]
+
+
+def _compare_rule(section: Section, key: str, stated: list[Any], rule: Callable[[Section], list[Any]] | None) -> None:
+    """Read the keys of a family's rule beside the list that counts before it, and note where they say otherwise."""
+    if rule is None:
+        return
+    apart = Findings()
+    ruled = rule(replace(section, findings=apart))
+    own = sorted(path for path in apart.consumed if path not in section.findings.consumed)
+    section.findings.consumed |= apart.consumed
+    for problem in apart.problems:
+        section.findings.note(f"{section.where(key)} counts; {problem}")
+    if own and not apart.problems and ruled != stated:
+        section.findings.note(f"{section.where(key)} counts; {', '.join(own)} would give other layers")
 
 
 def _layer_count(section: Section, family: Family) -> int | None:
@@ -80,7 +93,10 @@ def _without_position(section: Section, family: Family, types: Sequence[str]) ->
                 f"{section.where('no_rope_layers')} must have {len(types)} entries, got {len(stated)}"
             )
             return [False] * len(types)
-        return [not has for has in stated[: len(types)]]
+        without = [not has for has in stated[: len(types)]]
+        rule = family.no_position
+        _compare_rule(section, "no_rope_layers", without, rule and (lambda own: rule(own, types)))
+        return without
     if stated is not None and family.no_position is not None:
         section.findings.note(f"{section.where('no_rope_layers')} is empty: the family's default pattern holds")
     return family.no_position(section, types) if family.no_position else [False] * len(types)
@@ -91,9 +107,11 @@ def sheet_of(section: Section, block: Block, family: Family, types: Sequence[str
 
     Their own widths come from per_layer_config (transformers 5), or from keys such as global_head_dim.
     """
-    own = {}
+    own: dict[str, object] = {}
     for name, (key, default) in block.defaults.widths.items():
-        stated = section.values.get(key)
+        stated = section.get(key)
+        if stated is None and default is None:
+            continue
         own[name] = default if stated is None else stated
         if stated is None:
             section.findings.note(f"{section.where(key)} is missing; the family's default {default} is used")

@@ -34,11 +34,11 @@ def is_native(config: Mapping[str, Any]) -> bool:
 
 
 def in_usual_words(section: Section) -> Section:
-    """Return a params.json as the config.json that says the same."""
-    values = {new: section.values[old] for old, new in _SHAPE_KEYS.items() if section.values.get(old) is not None}
+    """Return a params.json with the keys of a config.json that say the same."""
+    values = {new: section.values[old] for old, new in _SHAPE_KEYS.items() if section.get(old) is not None}
     own = _meta(section) if _META_KEYS & section.values.keys() else _mistral(section)
     section.findings.note("params.json: the weights beside it pair neighbouring channels")
-    return Section({**values, **own}, section.findings, section.path)
+    return Section({**section.values, **values, **own}, section.findings, section.path)
 
 
 def _meta(section: Section) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _meta(section: Section) -> dict[str, Any]:
         }
     if section.find("nope_layer_interval") is not None:
         values["model_type"] = "meta_params_nope"
-        values["no_rope_layer_interval"] = section.values["nope_layer_interval"]
+        values["no_rope_layer_interval"] = section.get("nope_layer_interval")
     return values
 
 
@@ -68,8 +68,8 @@ def _mistral(section: Section) -> dict[str, Any]:
         section.findings.note(f"no rope_theta; Mistral's default {values['rope_theta']:g} is used")
     yarn, temperature = section.inner("yarn"), section.inner("llama_4_scaling")
     if yarn is not None:
-        block = {new: yarn.values[old] for old, new in _YARN_KEYS.items() if yarn.values.get(old) is not None}
+        block = {new: yarn.values[old] for old, new in _YARN_KEYS.items() if yarn.get(old) is not None}
         scaled = {} if yarn.flag("apply_scale") else {"attention_factor": 1.0}
-        beta = {} if temperature is None else {"llama_4_scaling_beta": temperature.values.get("beta")}
+        beta = {} if temperature is None else {"llama_4_scaling_beta": temperature.get("beta")}
         values["rope_scaling"] = {"rope_type": "yarn", **block, **scaled, **beta}
     return values

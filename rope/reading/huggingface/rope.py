@@ -1,5 +1,7 @@
 """From one block and the widths around it to one `RopeConfig`."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from tightrope.rope.config.mrope import AxisOrder, MRope
@@ -10,6 +12,7 @@ from tightrope.rope.reading.huggingface.blocks import Block, parameters, type_na
 from tightrope.rope.reading.huggingface.geometry import LENGTH_KEYS, Geometry, read_geometry, with_default
 from tightrope.rope.reading.section import Findings, Section
 from tightrope.rope.scaling import Scaling, find_type, rope_types
+from tightrope.rope.scaling.yarn import Yarn
 
 
 def read_rope(section: Section, block: Block, family: Family) -> RopeConfig | None:
@@ -51,7 +54,8 @@ def _checked(
             direction=family.direction,
             fractional=family.axes is not None and family.axes.fractional,
         )
-        remarks = list(scaling.remarks(rope))
+        rope = _said_once(rope)
+        remarks = list(rope.scaling.remarks(rope))
     except (RopeConfigError, ArithmeticError) as error:  # ArithmeticError: a product of absurd numbers overflows
         problems = error.problems if isinstance(error, RopeConfigError) else [str(error)]
         findings.problems.extend(f"{block.place}: {problem}" for problem in problems)
@@ -60,6 +64,16 @@ def _checked(
         findings.note(f"{block.place}: {remark}")
     _compare_lengths(rope, block.place, findings)
     return rope
+
+
+def _said_once(rope: RopeConfig) -> RopeConfig:
+    """Return a rope without the attention_factor that its attn_factor gives too: files state both for two readers."""
+    scaling = rope.scaling
+    if not isinstance(scaling, Yarn) or scaling.attention_factor is None or scaling.attn_factor == 1:
+        return rope
+    if not math.isclose(scaling.attention_factor, scaling.own_attention_factor(rope), rel_tol=1e-9):
+        return rope
+    return replace(rope, scaling=replace(scaling, attention_factor=None))
 
 
 def _scaling(section: Section, block: Block, name: str, family: Family) -> Scaling | None:
@@ -90,23 +104,7 @@ def _original_length(section: Section, name: str, values: dict[str, Any], block:
 
 
 def _base(section: Section, block: Block, family: Family) -> float | int | None:
-    inside = None if block.shared and block.defaults.own_base else block.section.find("rope_theta")
-    owner, keys = _where_base_stands(section, block.defaults.base_keys)
-    outside = owner.find(*keys)
-    if inside is not None:
-        base = block.section.number("rope_theta", above=0)
-        if outside is not None and outside[1] != inside[1] and not isinstance(outside[1], list):
-            section.findings.note(
-                f"{block.section.where('rope_theta')} {shortened(inside[1])} counts; "
-                f"{owner.where(outside[0])} {shortened(outside[1])} differs"
-            )
-    elif outside is not None:
-        base = owner.number(*keys, above=0)
-        if outside[0] != "rope_theta":
-            owner.translated(outside[0], "rope_theta" if block.key == "default" else f"rope_theta of {block.key}")
-    else:
-        base = block.defaults.base
-        section.findings.note(f"no {(*keys, 'rope_theta')[0]} for {block.key}; the family's default {base:g} is used")
+    base = _stated_base(section, block)
     factor = section.number(family.base_factor_key, above=0) if family.base_factor_key else None
     if base is None or factor is None:
         return base
@@ -114,11 +112,53 @@ def _base(section: Section, block: Block, family: Family) -> float | int | None:
     return base * factor
 
 
+def _stated_base(section: Section, block: Block) -> float | int | None:
+    """Return the base: the block's, else the one at the top, else the family's; a base of null is none of these."""
+    own = block.section
+    owner, keys = _where_base_stands(section, block.defaults.base_keys)
+    outside = owner.find(*keys)
+    if not (block.shared and block.defaults.own_base):
+        if own.is_null("rope_theta"):
+            return _reject_null(own, "rope_theta")
+        if own.find("rope_theta") is not None:
+            _compare_bases(own, owner, outside)
+            return own.number("rope_theta", above=0)
+    if outside is None:
+        null = next((key for key in keys if owner.is_null(key)), None)
+        return _default_base(section, block) if null is None else _reject_null(owner, null)
+    if outside[0] != "rope_theta":
+        owner.translated(outside[0], "rope_theta" if block.key == "default" else f"rope_theta of {block.key}")
+    return owner.number(*keys, above=0)
+
+
+def _default_base(section: Section, block: Block) -> float:
+    base = block.defaults.base
+    key = (*block.defaults.base_keys, "rope_theta")[0]
+    section.findings.note(f"no {key} for {block.key}; the family's default {base:g} is used")
+    return base
+
+
+def _reject_null(section: Section, key: str) -> None:
+    section.findings.problem(
+        f"{section.where(key)} must be a finite number > 0, got null, with which this family has no frequencies; give "
+        "the base, or leave the key out for the family's default"
+    )
+
+
+def _compare_bases(own: Section, owner: Section, outside: tuple[str, Any] | None) -> None:
+    inside = own.values["rope_theta"]
+    if outside is not None and outside[1] != inside and not isinstance(outside[1], list):
+        own.findings.note(
+            f"{own.where('rope_theta')} {shortened(inside)} counts; "
+            f"{owner.where(outside[0])} {shortened(outside[1])} differs"
+        )
+
+
 def _where_base_stands(section: Section, keys: tuple[str, ...]) -> tuple[Section, tuple[str, ...]]:
     """Follow a dotted key into its inner object (DBRX keeps its base in attn_config)."""
     for key in keys:
         outer, dot, name = key.partition(".")
-        inner = section.inner(outer) if dot and isinstance(section.values.get(outer), dict) else None
+        inner = section.inner(outer) if dot and isinstance(section.get(outer), dict) else None
         if inner is not None and inner.find(name) is not None:
             return inner, (name,)
     return section, tuple(key for key in keys if "." not in key)
@@ -129,7 +169,7 @@ def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
     if family.axes is not None:
         each = geometry.rotary_dim // 2 // family.axes.count
         return MRope(sections=(each,) * family.axes.count, order=family.axes.order, progression=family.axes.progression)
-    order = family.mrope or ("interleaved" if block.section.flag("mrope_interleaved") else "chunked")
+    order = _axis_order(block, family)
     sections = block.section.integers("mrope_section")
     if block.section.find("mrope_section") is None and family.sections is not None:
         sections = _default_sections(family.sections, geometry.rotary_dim // 2, order)
@@ -147,6 +187,16 @@ def _mrope(block: Block, family: Family, geometry: Geometry) -> MRope | None:
     except RopeConfigError as error:
         block.section.findings.problems.extend(f"{block.section.path}{problem}" for problem in error.problems)
         return None
+
+
+def _axis_order(block: Block, family: Family) -> AxisOrder:
+    stated = block.section.flag("mrope_interleaved")
+    if family.mrope is None:
+        return "interleaved" if stated else "chunked"
+    if stated is not None and stated != (family.mrope == "interleaved"):
+        place = block.section.where("mrope_interleaved")
+        block.section.findings.note(f"{place} {stated} has no effect: the axes of this family are {family.mrope}")
+    return family.mrope
 
 
 def _default_sections(sections: tuple[int, ...], pairs: int, order: AxisOrder) -> list[int]:

@@ -48,9 +48,9 @@ def tower_part(section: Section, tower: Tower) -> Section | None:
     while (inner := _inner(path[-1], PLACES[tower])) is not None:
         path.append(inner)
     for part in reversed(path[1:] or path):
-        if _is_tower(part.values.get("model_type")):
+        if _is_tower(part.get("model_type")):
             return part
-    named = (_under_own_name(path[-1], part.values.get("model_type")) for part in reversed(path))
+    named = (_under_own_name(path[-1], part.get("model_type")) for part in reversed(path))
     found = next(present(named), None) if tower == "vision" and len(path) > 1 else None
     if found is None and len(path) > 1 and _is_known(path[-1], section):
         return path[-1]
@@ -61,7 +61,7 @@ def tower_part(section: Section, tower: Tower) -> Section | None:
 
 def bare_tower(section: Section) -> Section | None:
     """Return the configuration under the tower's own name where it is a vision_config that bears the model's name."""
-    values, name = section.values, section.values.get("model_type")
+    values, name = section.values, section.get("model_type")
     if values.get("patch_size") is None or values.get("vocab_size") is not None or _is_tower(name):
         return None
     if _inner(section, PLACES["vision"]) is not None or values.get("text_config") is not None:
@@ -74,7 +74,7 @@ def bare_tower(section: Section) -> Section | None:
 
 
 def _inner(section: Section, keys: Iterable[str]) -> Section | None:
-    return next((section.inner(key) for key in keys if isinstance(section.values.get(key), Mapping)), None)
+    return next((section.inner(key) for key in keys if isinstance(section.get(key), Mapping)), None)
 
 
 def _is_tower(name: object) -> bool:
@@ -83,8 +83,8 @@ def _is_tower(name: object) -> bool:
 
 def _is_known(part: Section, whole: Section) -> bool:
     """Tell whether the part has a family of its own: then it is one without rotary positions."""
-    own = part.values.get("model_type")
-    return isinstance(own, str) and own != whole.values.get("model_type") and find_family(own) is not None
+    own = part.get("model_type")
+    return isinstance(own, str) and own != whole.get("model_type") and find_family(own) is not None
 
 
 def _under_own_name(section: Section, name: object) -> Section | None:
@@ -94,7 +94,7 @@ def _under_own_name(section: Section, name: object) -> Section | None:
 
 def _report(path: list[Section], tower: Tower) -> None:
     part = path[-1]
-    found = f"{part.where('model_type')} {shortened(part.values.get('model_type'))}"
+    found = f"{part.where('model_type')} {shortened(part.get('model_type'))}"
     if len(path) > 1:
         part.findings.problem(
             f"{found} is no {tower} tower with rotary positions that is known; give the model_type of one like it"

@@ -1,21 +1,8 @@
-"""What position does outside the rotation: the factor on the logits, the temperature of the query."""
+"""What position does outside the rotation: the temperature of the query."""
 
 from tightrope.rope.config.query_scale import QueryScale
-from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.section import Section
 from tightrope.rope.scaling import Scaling
-from tightrope.rope.scaling.yarn import Yarn, attention_gain
-
-
-def softmax_scale(rope: RopeConfig, family: Family) -> float:
-    """Return the factor on the attention logits.
-
-    (0.1 · mscale_all_dim · ln(factor) + 1)²        (DeepSeek-V2, arXiv:2405.04434, as its own code applies it)
-    """
-    if not family.softmax or not isinstance(rope.scaling, Yarn) or not rope.scaling.mscale_all_dim:
-        return 1.0
-    return attention_gain(rope.scaling.resolved_factor(rope), rope.scaling.mscale_all_dim) ** 2
 
 
 def llama4(section: Section, block: Section, scaling: Scaling) -> QueryScale | None:

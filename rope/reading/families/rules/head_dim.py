@@ -34,3 +34,15 @@ MEMORY = shared(
     ("memory_attention_downsample_rate", 1),
     ("memory_attention_num_attention_heads", 1),
 )
+
+
+def hymba(section: Section) -> int | None:
+    """Hymba: kq_head_dim, where -1 stands for hidden_size // num_attention_heads."""
+    own = section.integer("kq_head_dim", above=-2)
+    hidden, heads = section.integer("hidden_size"), section.integer("num_attention_heads")
+    if own is not None and own > 0:
+        return own
+    if hidden is None or heads is None:
+        section.findings.problem(f"{section.where('kq_head_dim')} is missing; give it, or hidden_size and its heads")
+        return None
+    return hidden // heads

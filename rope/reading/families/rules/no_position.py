@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tightrope.rope.reading.families.family import NoPositionRule, WithoutRule
 from tightrope.rope.reading.families.rules.layer_types import SLIDING
-from tightrope.rope.reading.section import Section
+from tightrope.rope.reading.section import Section, shortened
 
 
 def only(*layer_types: str) -> NoPositionRule:
@@ -20,7 +20,7 @@ def sliding_only(*, without_window: bool) -> NoPositionRule:
     """Positions only in sliding layers; where sliding_window is null, in all layers or in none (`without_window`)."""
 
     def rule(section: Section, types: Sequence[str]) -> list[bool]:
-        if "sliding_window" in section.values and section.values["sliding_window"] is None:
+        if section.is_null("sliding_window"):
             return [not without_window] * len(types)
         return [layer != SLIDING for layer in types]
 
@@ -85,10 +85,9 @@ def without_if(key: str, value: object, reason: str, default: object = None) -> 
     """No rotary positions where `key` (or its default) has this value."""
 
     def rule(section: Section) -> str | None:
-        stated = section.values.get(key)
-        return (
-            f"{section.where(key)} {stated!r}: {reason}" if (default if stated is None else stated) == value else None
-        )
+        stated = _stated(section, key, value)
+        holds = (default if stated is None else stated) == value
+        return f"{section.where(key)} {stated!r}: {reason}" if holds else None
 
     return rule
 
@@ -97,12 +96,15 @@ def without_unless(key: str, value: object, reason: str, default: object = None)
     """No rotary positions unless `key` (or its default) has this value."""
 
     def rule(section: Section) -> str | None:
-        stated = section.values.get(key)
-        return (
-            None if (default if stated is None else stated) == value else f"{section.where(key)} {stated!r}: {reason}"
-        )
+        stated = _stated(section, key, value)
+        holds = (default if stated is None else stated) == value
+        return None if holds else f"{section.where(key)} {shortened(stated)}: {reason}"
 
     return rule
+
+
+def _stated(section: Section, key: str, value: object) -> object:
+    return section.flag(key) if isinstance(value, bool) else section.text(key)
 
 
 def always_without(reason: str) -> WithoutRule:
@@ -114,6 +116,13 @@ def always_without(reason: str) -> WithoutRule:
     return rule
 
 
+def null_base(section: Section) -> str | None:
+    """OLMo-Hybrid: a base of null means that nothing rotates; the block's counts before the one at the top."""
+    block = section.inner("rope_scaling") or section.inner("rope_parameters")
+    owner = section if block is None or "rope_theta" not in block.values else block
+    return f"{owner.where('rope_theta')} is null: nothing rotates" if owner.is_null("rope_theta") else None
+
+
 def baichuan(section: Section) -> str | None:
     """The 7B models turn, the 13B models (hidden_size 5120) have ALiBi; the files do not say which."""
-    return "Baichuan 13B (hidden_size 5120) uses ALiBi" if section.values.get("hidden_size") == 5120 else None
+    return "Baichuan 13B (hidden_size 5120) uses ALiBi" if section.get("hidden_size") == 5120 else None

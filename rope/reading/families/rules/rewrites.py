@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from tightrope.rope.reading.families.rules.layer_types import FULL, SLIDING
-from tightrope.rope.reading.section import Section
+from tightrope.rope.reading.section import Section, shortened
 
 
 def _flat_block(section: Section) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def scaled_layers(section: Section, types: list[str]) -> tuple[Section, list[str
     if scaled is None or _is_nested(section) or set(range(len(types))) <= set(scaled):
         return section, types
     flat = _flat_block(section)
-    base = flat.get("rope_theta", section.values.get("rope_theta"))
+    base = flat.get("rope_theta", section.get("rope_theta"))
     blocks = {"scaled": {**flat, "rope_theta": base}, "unscaled": {"rope_type": "default", "rope_theta": base}}
     return _nested(section, blocks), ["scaled" if index in scaled else "unscaled" for index in range(len(types))]
 
@@ -51,13 +51,13 @@ def lists_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str
 
     rope_scaling belongs to the full-attention layers alone.
     """
-    windows = section.values.get("attention_windows")
+    windows = section.get("attention_windows")
     if isinstance(windows, list) and "layer_types" not in section.values and len(windows) >= len(types):
         types = [SLIDING if window else FULL for window in windows[: len(types)]]
-    base = section.values.get("rope_theta")
+    base = section.get("rope_theta")
     if not isinstance(base, list) or _is_nested(section) or len(base) < len(types):
         return section, types
-    shares = section.values.get("partial_rotary_factors")
+    shares = section.get("partial_rotary_factors")
     blocks: dict[str, dict[str, Any]] = {}
     for index, layer_type in enumerate(types):
         block = {"rope_theta": base[index]}
@@ -98,3 +98,38 @@ def position_scale(section: Section, types: list[str]) -> tuple[Section, list[st
     return replace(
         section, values={**section.values, "rope_scaling": {"rope_type": "linear", "factor": 1 / scale}}
     ), types
+
+
+def type_at_the_top(section: Section, types: list[str]) -> tuple[Section, list[str]]:
+    """Hymba, Nemotron-Flash: a rope type at the top of the file, whose 'ntk' has a factor that no key states.
+
+    base · (2 · max_position_embeddings / orig_max_position_embeddings − 1) ** (d / (d − 2))
+    """
+    name, block = section.text("rope_type"), _flat_block(section)
+    if name in (None, "default", block.get("rope_type"), block.get("type")):
+        return section, types
+    longest, first = section.integer("max_position_embeddings"), section.integer("orig_max_position_embeddings")
+    if name != "ntk" or longest is None or first is None or block:
+        section.findings.problem(
+            f"{section.where('rope_type')} {shortened(name)} at the top of the file is read only as 'ntk' with "
+            "orig_max_position_embeddings and max_position_embeddings; give rope_parameters with its rope_type"
+        )
+        return section, types
+    factor = 2 * longest / first - 1
+    section.findings.note(f"{section.where('rope_type')} 'ntk' is read as a static NTK base with factor {factor:g}")
+    values = {**section.values, "rope_scaling": {"rope_type": "ntk", "factor": factor}}
+    return replace(section, values=values), types
+
+
+def qwen_dynamic(section: Section, types: list[str]) -> tuple[Section, list[str]]:
+    """Qwen 1: use_dynamic_ntk, true where it is missing, grows the base beyond seq_length."""
+    length, asked = section.integer("seq_length"), section.flag("use_dynamic_ntk")
+    if length is not None and section.flag("use_logn_attn"):
+        section.findings.note(
+            f"use_logn_attn also multiplies the query beyond {length} by log(position) / log({length})"
+        )
+    if asked is False or length is None or _flat_block(section):
+        return section, types
+    section.findings.note(f"beyond seq_length {length} the base grows (rope_type 'qwen_dynamic')")
+    block = {"rope_type": "qwen_dynamic", "original_max_position_embeddings": length}
+    return replace(section, values={**section.values, "rope_scaling": block}), types

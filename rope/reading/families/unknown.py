@@ -1,0 +1,105 @@
+"""What is taken for granted of a model_type that no table has, and what its own keys say beyond that."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.reading.families.family import Family, LayerRope
+from tightrope.rope.reading.families.rules import rewrites
+from tightrope.rope.reading.families.rules.layer_types import FULL, SLIDING
+from tightrope.rope.reading.families.rules.no_position import always_without
+from tightrope.rope.reading.section import Section, shortened
+from tightrope.rope.reading.statements import (
+    BASE_KEYS,
+    SHARE_KEYS,
+    WIDTH_KEYS,
+    interleaved,
+    learned,
+    rotates,
+    sounds_like_position,
+)
+
+UNKNOWN_FAMILY = Family(
+    partial=1.0,
+    base_keys=BASE_KEYS,
+    partial_keys=SHARE_KEYS,
+    rotary_dim_keys=WIDTH_KEYS,
+    layout_key="rope_interleave",
+    rewrite=rewrites.type_at_the_top,
+)
+UNKNOWN_MLA = replace(UNKNOWN_FAMILY, layout="interleaved", softmax=True, mla=(0, 0))
+
+_ROPE_KEYS = frozenset({*BASE_KEYS, *SHARE_KEYS, *WIDTH_KEYS, "rope_scaling", "rope_parameters", "qk_rope_head_dim"})
+_SLIDING_BASES = (
+    "swa_rope_theta",
+    "rope_local_base_freq",
+    "local_rope_theta",
+    "rope_local_theta",
+    "sliding_rope_theta",
+)
+
+
+def family_like(model: ModelRope) -> Family:
+    """Return the family in whose words a model of an unknown one is written."""
+    return UNKNOWN_MLA if any(rope.side == "tail" for rope in model.ropes.values()) else UNKNOWN_FAMILY
+
+
+def says_something(section: Section) -> bool:
+    """Tell whether a configuration of an unknown family says anything of rotary positions."""
+    return any(
+        value is not None and (key in _ROPE_KEYS or rotates(key, value) is not None)
+        for key, value in section.values.items()
+    )
+
+
+def unknown_family(section: Section) -> Family:
+    """Return the family that the keys of a configuration describe, where its model_type is unknown."""
+    latent = section.values.get("qk_rope_head_dim") is not None
+    family = UNKNOWN_MLA if latent else UNKNOWN_FAMILY
+    if latent and section.find("qk_nope_head_dim") is None:
+        section.findings.problem(
+            f"{section.where('qk_nope_head_dim')} is missing beside qk_rope_head_dim (MLA); give it, or the model_type "
+            "of a family like it"
+        )
+    columns = {**_layout(section), **_sliding(section), **_without(section), **_refused(section)}
+    return replace(family, **columns)
+
+
+def _stated(section: Section) -> Iterator[tuple[str, object]]:
+    return ((key, value) for key, value in section.values.items() if value is not None and sounds_like_position(key))
+
+
+def _layout(section: Section) -> dict[str, Any]:
+    for key, value in _stated(section):
+        neighbours = interleaved(key, value)
+        if neighbours is not None:
+            section.translated(key, f"layout {'interleaved' if neighbours else 'half'!r}")
+            section.consume(key)
+            return {"layout": "interleaved" if neighbours else "half"}
+    return {}
+
+
+def _sliding(section: Section) -> dict[str, Any]:
+    """A base of the sliding layers can be placed where layer_types says which layers these are."""
+    base = next((key for key in _SLIDING_BASES if section.values.get(key) is not None), None)
+    types = section.values.get("layer_types")
+    if base is None or not isinstance(types, list) or SLIDING not in types:
+        return {}
+    return {"ropes": {SLIDING: LayerRope(base_keys=(base,), scaled=False), FULL: LayerRope(base_keys=BASE_KEYS)}}
+
+
+def _without(section: Section) -> dict[str, Any]:
+    for key, value in _stated(section):
+        if rotates(key, value) is False or (key == "alibi" and value is True):
+            section.consume(key)
+            return {"without": always_without(f"{section.where(key)} {shortened(value)}: nothing rotates")}
+    return {}
+
+
+def _refused(section: Section) -> dict[str, Any]:
+    key = learned((key for key, _ in _stated(section)), section.values)
+    if key is None:
+        return {}
+    reason = f"{section.where(key)} {shortened(section.values[key])}: config.json does not hold what is learned"
+    return {"refused": always_without(reason)}

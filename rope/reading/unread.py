@@ -1,0 +1,69 @@
+"""Keys that state a rotation and that no reader asked for: said, never dropped in silence."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from tightrope.rope.config.model import ModelRope
+from tightrope.rope.errors import suggestion
+from tightrope.rope.reading.section import Findings, Section, shortened
+from tightrope.rope.reading.statements import KNOWN_KEYS, Statement, agrees, sounds_like_position
+
+# Inner objects of a configuration that hold keys of its attention.
+_ATTENTION_PARTS = ("attn", "attention", "self_att")
+
+# More are counted, not listed.
+_MOST_LISTED = 20
+
+
+def note_unread(parts: Sequence[Section], model: ModelRope | None, findings: Findings) -> None:
+    """Record each key, of the configuration read and of those around it, that sounds like position and was not read.
+
+    Args:
+        parts: The configurations that lead to the one that was read, which is the last.
+        model: What was read; keys that agree with it need no word. None where reading failed: then a key is told only
+            where it may be misspelt.
+        findings: Where to record them.
+    """
+    found = [*_beside(parts), *_within(parts[-1], model)]
+    if model is None:
+        found = [text for text in found if "did you mean" in text]
+    if len(found) > _MOST_LISTED:
+        found[_MOST_LISTED:] = [f"{len(found) - _MOST_LISTED} more keys that sound like position are not read"]
+    # Where nothing rotates, for a reason that is said, such keys have no effect.
+    told = findings.notes if model is not None and not model.ropes else findings.unread
+    told.extend(found)
+
+
+def _within(section: Section, model: ModelRope | None) -> Iterator[str]:
+    for part in (section, *_attention_parts(section)):
+        for key in _unread(part):
+            if model is None or not agrees(Statement(key, part.values[key]), model):
+                yield f"{_said(part, key)} is not read{_hint(key)}"
+
+
+def _hint(key: str) -> str:
+    return "" if key in KNOWN_KEYS else suggestion(key, KNOWN_KEYS)
+
+
+def _attention_parts(section: Section) -> Iterator[Section]:
+    for key, value in section.values.items():
+        if key.startswith(_ATTENTION_PARTS) and isinstance(value, Mapping) and all(isinstance(k, str) for k in value):
+            yield replace(section, values=value, path=f"{section.where(key)}.")
+
+
+def _beside(parts: Sequence[Section]) -> Iterator[str]:
+    """Yield the keys of outer configurations: what stands beside text_config has no effect on the language model."""
+    for outer, inner in pairwise(parts):
+        for key in _unread(outer):
+            value = outer.values[key]
+            if value is not None and parts[-1].values.get(key) is not value and parts[-1].values.get(key) != value:
+                yield f"{_said(outer, key)} stands beside {inner.path[:-1]} and is not read"
+
+
+def _unread(section: Section) -> Iterable[str]:
+    return (key for key in section.values if not section.is_consumed(key) and sounds_like_position(key))
+
+
+def _said(section: Section, key: str) -> str:
+    return f"{shortened(section.where(key), plain=True)} ({shortened(section.values[key])})"
