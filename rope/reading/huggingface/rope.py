@@ -119,13 +119,17 @@ def _stated_base(section: Section, block: Block) -> float | int | None:
     outside = owner.find(*keys)
     if not (block.shared and block.defaults.own_base):
         if own.is_null("rope_theta"):
-            return _reject_null(own, "rope_theta")
+            _reject_null(own, "rope_theta")
+            return None
         if own.find("rope_theta") is not None:
             _compare_bases(own, owner, outside)
             return own.number("rope_theta", above=0)
     if outside is None:
         null = next((key for key in keys if owner.is_null(key)), None)
-        return _default_base(section, block) if null is None else _reject_null(owner, null)
+        if null is None:
+            return _default_base(section, block)
+        _reject_null(owner, null)
+        return None
     if outside[0] != "rope_theta":
         owner.translated(outside[0], "rope_theta" if block.key == "default" else f"rope_theta of {block.key}")
     return owner.number(*keys, above=0)
