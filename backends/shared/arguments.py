@@ -36,6 +36,12 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise RopeConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {shortened(value)}")
 
 
+REPEATED: Final = (
+    "transformers repeats each angle: pass cos[..., : n // 2] and sin[..., : n // 2], or call "
+    "rope_utils.apply_rotary_pos_emb"
+)
+
+
 def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:
     """Raise where x cannot be the q or k of a rotation of that many pairs."""
     if not ops.is_array(x):
@@ -46,7 +52,8 @@ def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> 
     if len(shape) != len(order):
         raise RopeConfigError(f"{name} must have {len(order)} axes for order {order!r}, got shape {tuple(shape)}")
     if shape[-1] < 2 * pairs:
-        raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {shape[-1]}")
+        hint = f"; {REPEATED}" if pairs % 2 == 0 and shape[-1] >= pairs else ""
+        raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {shape[-1]}{hint}")
 
 
 def batch_and_seq(x: Array, order: Order) -> tuple[int, int]:
@@ -84,7 +91,8 @@ def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> N
     if shape[-1] == 0:
         raise RopeConfigError("cos and sin must hold at least one pair, got none")
     if pairs is not None and shape[-1] != pairs:
-        raise RopeConfigError(f"cos and sin must have one entry per rotated pair ({pairs}), got {shape[-1]}")
+        hint = f"; {REPEATED}" if shape[-1] == 2 * pairs else ""
+        raise RopeConfigError(f"cos and sin must have one entry per rotated pair ({pairs}), got {shape[-1]}{hint}")
 
 
 def check_integers(ops: Ops, name: str, values: Array) -> None:

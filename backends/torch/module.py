@@ -1,18 +1,21 @@
 """`RotaryEmbedding` and `rotate` for PyTorch."""
 
+import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias, Unpack, overload
 
 import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.shared.angles import Table
-from tightrope.backends.shared.arguments import Lengths
+from tightrope.backends.shared.arguments import REPEATED, Lengths
 from tightrope.backends.shared.ops import Ops, Order
 from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
 from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
 from tightrope.backends.torch.dispatch import rotate_at_once
 from tightrope.backends.torch.ops import TorchOps
 from tightrope.rope.config.terms import Layout, Side
+from tightrope.rope.errors import RopeConfigError
 
 _Integers: TypeAlias = torch.Tensor | NDArray[Any]
 _Angles: TypeAlias = Angles | tuple[torch.Tensor, torch.Tensor]
@@ -124,6 +127,26 @@ def _given(angles: Any, key: str) -> Table | None:
     return angles[key] if isinstance(angles, Angles) and key in angles else None
 
 
+def _refuse_repeated(cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Raise where tables on the CPU hold each angle twice: they would rotate twice the channels, by wrong angles.
+
+    One token alone is let through: a patch whose row is its column has equal halves, too.
+    """
+    global _last_seen
+    if type(cos) is not torch.Tensor or cos.ndim != 3 or cos.shape != sin.shape or TorchOps().place(cos) is None:
+        return
+    half, rest = divmod(cos.shape[-1], 2)
+    if cos.is_cpu and half and not rest and cos.shape[-2] > 1:
+        repeated = all(torch.equal(part[..., :half], part[..., half:]) for part in (cos, sin))
+        if repeated and bool(sin.any()):
+            raise RopeConfigError(f"cos and sin must hold each angle once, got every one of {half} twice; {REPEATED}")
+    _last_seen = weakref.ref(cos)
+
+
+# The table that was checked last: a step passes one to every layer.
+_last_seen: Callable[[], torch.Tensor | None] = lambda: None  # noqa: E731  # as a dead reference answers
+
+
 @overload
 def rotate(q: torch.Tensor, k: None = None, **keywords: Unpack[RotateKeywords[torch.Tensor]]) -> torch.Tensor: ...
 @overload
@@ -142,15 +165,18 @@ def rotate(
         q: A float tensor, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
         k: As q; heads and width may differ.
         cos: (batch or 1, seq, pairs), attention factor in.
-        sin: As cos.
+        sin: As cos. Tables that hold each angle twice, as transformers' do, are refused; on the CPU also where half of
+            the head's channels would fit them.
         layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
         side: Which end of the width is rotated: `"head"` or `"tail"`.
         order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
 
     Raises:
-        RopeConfigError: A dtype or a shape does not fit.
+        RopeConfigError: A dtype or a shape does not fit, or cos and sin hold each angle twice.
     """
+    if cos is not _last_seen() and not torch.compiler.is_compiling():
+        _refuse_repeated(cos, sin)
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     done = rotate_at_once(q, k, Table(cos=cos, sin=sin), pairs=-1, **how)
     return done if done is not None else rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

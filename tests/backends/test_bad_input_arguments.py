@@ -119,3 +119,38 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(case):
     with pytest.raises(RopeConfigError, match=CALLED.get(name, name)) as caught:
         call(**{**given, name: wrong})
     assert "\n" not in caught.value.problems[0]
+
+
+class TestTablesThatHoldEachAngleTwice:
+    """transformers' cos and sin are as wide as the channels they rotate; ours have one entry per pair."""
+
+    HINT = "transformers repeats each angle"
+
+    @pytest.fixture
+    def doubled(self, backend):
+        angles = np.arange(1.0, 6.0)[:, None] * 0.5 ** np.arange(4)
+        tables = (np.tile(part(angles), 2)[None].astype(np.float32) for part in (np.cos, np.sin))
+        return [backend.asarray(table, "float32", "cpu") for table in tables]
+
+    def x(self, backend, width):
+        return backend.asarray(np.ones((1, 2, 5, width), np.float32), "float32", "cpu")
+
+    def test_they_are_refused_on_a_whole_head(self, backend, doubled):
+        with pytest.raises(RopeConfigError, match=f"got .*; {self.HINT}"):
+            backend.rotate(self.x(backend, 8), cos=doubled[0], sin=doubled[1], layout="half")
+
+    def test_they_are_refused_as_the_angles_of_a_partial_rope(self, backend, doubled):
+        rope = RopeConfig(head_dim=16, rotary_dim=8, base=10_000.0, layout="half")
+        with pytest.raises(RopeConfigError, match=f"one entry per rotated pair .* got 8; {self.HINT}"):
+            backend.RotaryEmbedding(rope)(self.x(backend, 16), angles=tuple(doubled))
+
+    @pytest.mark.parametrize("backend", ["torch"], indirect=True)
+    @pytest.mark.backend("torch")
+    def test_they_are_refused_where_the_width_alone_does_not_tell(self, backend, doubled):
+        with pytest.raises(RopeConfigError, match=f"got every one of 4 twice; {self.HINT}"):
+            backend.rotate(self.x(backend, 16), cos=doubled[0], sin=doubled[1], layout="half")
+
+    def test_tables_of_position_0_hold_the_same_angle_everywhere_and_are_taken(self, backend):
+        ones, zeros = (backend.asarray(np.full((1, 5, 8), n, np.float32), "float32", "cpu") for n in (1, 0))
+        rotated = backend.rotate(self.x(backend, 16), cos=ones, sin=zeros, layout="half")
+        np.testing.assert_array_equal(backend.to_numpy(rotated), 1)
