@@ -3,9 +3,9 @@
 A framework's module inherits from `RotaryBase` and its own `Module`, supplies `ops`, and gives the call its types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, ClassVar, Generic, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, ClassVar, Generic, Never, Self, TypedDict, TypeVar, Unpack, overload
 
 from numpy.typing import NDArray
 
@@ -29,8 +29,9 @@ from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Precision
+from tightrope.rope.reading import read
 from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
 
 _Array = TypeVar("_Array")
@@ -53,7 +54,7 @@ class RotaryBase(KeyCacheMixin):
     Nothing in it is trained, saved or converted: all tables follow from the configuration.
 
     Args:
-        model: What `tightrope.read` returned, or a single `RopeConfig`.
+        model: A `ModelRope`, a `RopeConfig`, or what `tightrope.read` takes: a path, a dict, a transformers configuration.
         precision: `"exact"`: phases in integers, cos and sin within 1e-7 at any position. `"float32"`: transformers'
             arithmetic, step by step, for comparison with it.
         policy: Which frequencies hold where they follow the length, see `FrequencySchedule`.
@@ -70,18 +71,16 @@ class RotaryBase(KeyCacheMixin):
 
     def __init__(
         self,
-        model: ModelRope | RopeConfig,
+        model: Any = None,
         precision: Precision = "exact",
         policy: Policy = "row",
         switch: Switch = "auto",
+        **misnamed: Never,
     ) -> None:
         super().__init__()
-        if isinstance(model, RopeConfig):
-            model = ModelRope(ropes={"default": model}, layers=())
-        if not isinstance(model, ModelRope):
-            raise RopeConfigError(
-                f"model must be a ModelRope (tightrope.read) or a RopeConfig, got {type(model).__name__}"
-            )
+        if misnamed or model is None or isinstance(model, int | float):
+            raise RopeConfigError(_right_call(type(self).__name__, model, misnamed))
+        model = _model(model)
         check_precision(precision)
         self.precision = precision
         self.policy = policy
@@ -251,3 +250,22 @@ class RotaryBase(KeyCacheMixin):
             for key, rope in self.model.ropes.items()
         )
         return "; ".join(ropes)
+
+
+def _model(source: Any) -> ModelRope:
+    """Return the ropes of whatever describes some."""
+    if isinstance(source, RopeConfig):
+        return ModelRope(ropes={"default": source}, layers=())
+    return source if isinstance(source, ModelRope) else read(source)
+
+
+def _right_call(name: str, model: Any, misnamed: Mapping[str, Any]) -> str:
+    """Return what to call instead of a call in another library's words, such as RotaryEmbedding(dim=64, theta=1e4)."""
+    given = {key: value for key, value in misnamed.items() if isinstance(value, int | float)}
+    width = next((given[key] for key in ("dim", "head_dim", "rotary_dim", "dims") if key in given), model or 128)
+    base = next((given[key] for key in ("base", "theta", "rope_theta") if key in given), 10_000.0)
+    got = ", ".join([*([shortened(model)] if model is not None else []), *(f"{key}=…" for key in misnamed)])
+    return (
+        f"{name} takes a model or a rope, got {got or 'nothing'}; for a plain rope call "
+        f"{name}(tightrope.RopeConfig(head_dim={shortened(width)}, base={shortened(base)}))"
+    )

@@ -2,13 +2,15 @@
 
 import copy
 import dataclasses
+import json
 import pickle
 
 import numpy as np
 import pytest
 
+import tightrope
 from draws import DYNAMIC, LONGROPE, rope
-from tightrope import ModelRope, MRope, RopeConfig
+from tightrope import ModelRope, MRope, RopeConfig, RopeConfigError
 
 MODEL = ModelRope(
     ropes={"full": rope(), "sliding": rope(base=100.0), "long": rope().replace(scaling=LONGROPE)},
@@ -139,3 +141,33 @@ def test_repr_says_what_turns(backend):
     assert "default: linear, base=10000, rotary_dim=8, half" in repr(
         backend.RotaryEmbedding(rope().replace(scaling={"rope_type": "linear", "factor": 2.0}))
     )
+
+
+KEYS = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "rope_theta": 5e5}
+
+
+class TestWhatItIsBuiltFrom:
+    """`RotaryEmbedding` takes what `read` takes, and answers to other libraries' words with the right call."""
+
+    @pytest.fixture(params=["dict", "folder", "model", "rope"])
+    def source(self, request, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps(KEYS))
+        model = tightrope.read(KEYS)
+        return {"dict": KEYS, "folder": tmp_path, "model": model, "rope": model.rope()}[request.param]
+
+    def test_any_source_that_read_takes(self, backend, source):
+        assert backend.RotaryEmbedding(source).model.rope() == tightrope.read(KEYS).rope()
+
+    @pytest.mark.parametrize(
+        ("arguments", "keywords", "call"),
+        [
+            ((), {"dim": 64}, "head_dim=64, base=10000.0"),
+            ((64,), {}, "head_dim=64, base=10000.0"),
+            ((), {"dim": 32, "theta": 5e5}, "head_dim=32, base=500000.0"),
+            ((), {}, "head_dim=128, base=10000.0"),
+        ],
+    )
+    def test_a_call_in_other_words_is_answered_with_the_right_one(self, backend, arguments, keywords, call):
+        with pytest.raises(RopeConfigError) as raised:
+            backend.RotaryEmbedding(*arguments, **keywords)
+        assert str(raised.value).endswith(f"RotaryEmbedding(tightrope.RopeConfig({call}))")
