@@ -25,7 +25,8 @@ class RotaryEmbedding(RotaryBase, nn.Module):
     Nothing in it is trained, saved or converted: all tables follow from the configuration.
 
     Args:
-        model: A `ModelRope`, a `RopeConfig`, or what `tightrope.read` takes: a path, a dict, a transformers configuration.
+        model: A `ModelRope`, a `RopeConfig`, or what `tightrope.read` takes: a path, a dict, a transformers
+            configuration.
         precision: `"exact"`: phases in integers, so that cos and sin are within 1e-7 at any position. `"float32"`:
             transformers' arithmetic, step by step, for comparison with it; 3e-3 off at position 131,071 (base 5e5).
         policy: Which frequencies hold where they follow the length (dynamic NTK, LongRoPE). `"row"`: each batch row by

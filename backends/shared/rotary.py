@@ -5,7 +5,8 @@ A framework's module inherits from `RotaryBase` and its own `Module`, supplies `
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, ClassVar, Generic, Never, Self, TypedDict, TypeVar, Unpack, overload
+from os import PathLike
+from typing import Any, ClassVar, Generic, Never, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
 from numpy.typing import NDArray
 
@@ -37,6 +38,17 @@ from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
 _Array = TypeVar("_Array")
 
 
+class HasDict(Protocol):
+    """A configuration object, such as transformers'."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its keys."""
+
+
+Source: TypeAlias = ModelRope | RopeConfig | Mapping[str, Any] | str | PathLike[str] | HasDict
+"""What describes the ropes of a model."""
+
+
 class CallKeywords(TypedDict, Generic[_Array], total=False):
     """The keywords of a call, for type checkers; see `RotaryBase.__call__`."""
 
@@ -54,7 +66,8 @@ class RotaryBase(KeyCacheMixin):
     Nothing in it is trained, saved or converted: all tables follow from the configuration.
 
     Args:
-        model: A `ModelRope`, a `RopeConfig`, or what `tightrope.read` takes: a path, a dict, a transformers configuration.
+        model: A `ModelRope`, a `RopeConfig`, or what `tightrope.read` takes: a path, a dict, a transformers
+            configuration.
         precision: `"exact"`: phases in integers, cos and sin within 1e-7 at any position. `"float32"`: transformers'
             arithmetic, step by step, for comparison with it.
         policy: Which frequencies hold where they follow the length, see `FrequencySchedule`.
@@ -71,7 +84,7 @@ class RotaryBase(KeyCacheMixin):
 
     def __init__(
         self,
-        model: Any = None,
+        model: Source = cast(Any, None),  # noqa: B008  # see _right_call
         precision: Precision = "exact",
         policy: Policy = "row",
         switch: Switch = "auto",

@@ -29,7 +29,9 @@ rope(q, xk)  # wrong
 rope(q, k, order="bhds")  # wrong
 rope.rotate_(q, k, position=torch.arange(3))  # wrong
 on_torch.RotaryEmbedding(model, precision="exakt")  # wrong
-on_torch.RotaryEmbedding("config.json")  # wrong
+on_torch.RotaryEmbedding("config.json")
+on_torch.RotaryEmbedding(64)  # wrong
+on_torch.RotaryEmbedding(dim=64)  # wrong
 
 rope_mlx = on_mlx.RotaryEmbedding(model, precision="float32")
 assert_type(rope_mlx(xq), mx.array)
