@@ -8,6 +8,7 @@ rotated, so both sides must mean the same rotation: Tightrope makes it so, and t
 prompt without padding; models whose layers all have keys and values (not state-space layers).
 """
 
+import inspect
 import json
 import sys
 from typing import Any
@@ -23,8 +24,11 @@ def prefill(model: Any, tokens: list[int], path: str) -> None:
 
     if len(tokens) < 2:
         raise ValueError(f"a prompt must have two tokens or more, got {len(tokens)}: the last one starts the decoding")
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
     with torch.no_grad():
-        cache = model(torch.tensor([tokens[:-1]], device=model.device), use_cache=True).past_key_values
+        forward(model, tokens[:-1], cache)
     save_torch(cache, tokens, tightrope.read(model.config), path)
 
 
@@ -134,9 +138,17 @@ def decode_torch(model: Any, cache: Any, last: int, count: int = TOKENS) -> list
     tokens = [last]
     with torch.no_grad():
         for _ in range(count):
-            logits = model(torch.tensor([tokens[-1:]], device=model.device), past_key_values=cache).logits
-            tokens.append(int(logits[0, -1].argmax()))
+            tokens.append(int(forward(model, tokens[-1:], cache)[0, -1].argmax()))
     return tokens[1:]
+
+
+def forward(model: Any, tokens: list[int], cache: Any) -> Any:
+    """Return the logits of a transformers model for tokens that go on from a cache, which grows."""
+    import torch
+
+    # What transformers 5.24 calls cache was past_key_values before.
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    return model(torch.tensor([tokens], device=model.device), use_cache=True, **{name: cache}).logits
 
 
 def main(arguments: list[str]) -> None:

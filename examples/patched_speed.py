@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 import tightrope
 
@@ -88,14 +88,16 @@ def main(device: str = "cpu", dtype: str = "float32") -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {dtype}, {PREFILL} tokens")
     print(f"{'':10}{'patched / unpatched':>22}{'rotation before':>18}{'after':>10}")
     with torch.inference_mode():
-        caches = {patched: llama(tokens, use_cache=True).past_key_values for patched, llama in models.items()}
+        caches = {patched: DynamicCache(config=llama.config) for patched, llama in models.items()}
+        for patched, llama in models.items():
+            llama(tokens, None, None, caches[patched])
         print(row("prefill", models, lambda patched: models[patched](tokens, use_cache=False), device))
         print(row("decode", models, lambda patched: decode(models[patched], tokens[:, :1], caches[patched]), device))
 
 
 def decode(llama: Any, token: torch.Tensor, cache: Any) -> None:
     """Run one step behind a cache, and take it back."""
-    llama(token, past_key_values=cache)
+    llama(token, None, None, cache)  # by place: transformers 5.24 calls it cache, before it was past_key_values
     cache.crop(-1)
 
 

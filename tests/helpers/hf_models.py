@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 from typing import Any
 
 import numpy as np
@@ -39,5 +40,15 @@ def rotated_by(model: Any, layer: int, x: torch.Tensor, offset: int) -> torch.Te
     attention = model.model.layers[layer].self_attn
     positions = torch.arange(offset, offset + x.shape[2])[None]
     angles = model.model.rotary_emb(x, positions)
-    scope = attention.forward.__globals__
-    return scope["apply_rotary_pos_emb"](x, x, *angles)[0]
+    return apply_function(attention.forward)(x, x, *angles)[0]
+
+
+def apply_function(forward: Any) -> Any:
+    """Return the apply function that a forward method finds, under its decorators."""
+    return inspect.unwrap(forward).__globals__["apply_rotary_pos_emb"]
+
+
+def cache_after(model: Any, tokens: torch.Tensor, cache: Any = None) -> Any:
+    """Return the key cache after these tokens; transformers 5.24 calls it `cache`, before it was `past_key_values`."""
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    return getattr(model(tokens, use_cache=True, **{name: cache}), name)

@@ -40,8 +40,9 @@ def entries(families: str, scalings: tuple[str, ...], cause: str, evidence: str,
 
 
 _NESTED = """
-    beam cohere_compass deepseek_v4 diffusion_gemma dots3_note embedding_gemma2 gemma3 gemma3n gemma4 gemma4_unified
-    laguna lfm3 mellum mimo_v2_flash modernbert modernbert_decoder neomme olmo3 step3p7 t5gemma2 ultrabert zaya
+    beam cohere_compass deepseek_v4 diffusion_gemma dory dots3_note embedding_gemma2 gemma3 gemma3n gemma4
+    gemma4_unified laguna lfm3 mellum mimo_v2_flash modernbert modernbert_decoder neomme olmo3 step3p7 t5gemma2
+    ultrabert zaya
 """
 
 _WITH_SECTIONS = (

@@ -95,7 +95,7 @@ def test_angles_that_something_changed_on_the_way_are_those_that_turn():
     tightrope.patch(model)
     x = torch.randn(1, 2, 5, 16)
     cos, sin = model.model.rotary_emb(x, torch.arange(5)[None])
-    apply = model.model.layers[0].self_attn.forward.__globals__["apply_rotary_pos_emb"]
+    apply = hf_models.apply_function(model.model.layers[0].self_attn.forward)
     rotated, _ = apply(x, x, cos, sin)
     doubled, _ = apply(x, x, cos * 2, sin * 2)
     assert torch.equal(doubled, rotated * 2)

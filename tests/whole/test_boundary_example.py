@@ -33,6 +33,8 @@ def test_it_prints_a_line_for_each_way(backend, example, capsys, monkeypatch):
 def test_a_forward_call_of_transformers_leaves_cached_keys_as_they_were(example):
     torch = pytest.importorskip("torch")
     phi3 = pytest.importorskip("transformers.models.phi3.modeling_phi3")
+    import hf_models
+
     scaling = example.ROPE.scaling
     config = phi3.Phi3Config(
         hidden_size=example.ROPE.head_dim, num_attention_heads=1, num_key_value_heads=1, num_hidden_layers=1,
@@ -45,9 +47,9 @@ def test_a_forward_call_of_transformers_leaves_cached_keys_as_they_were(example)
     )  # fmt: skip
     model = phi3.Phi3ForCausalLM(config).eval()
     with torch.no_grad():
-        cache = model(torch.tensor([[1, 2, 3, 4]]), use_cache=True).past_key_values
+        cache = hf_models.cache_after(model, torch.tensor([[1, 2, 3, 4]]))
         before = cache.layers[0].keys.clone()
-        model(torch.tensor([[5]]), past_key_values=cache, use_cache=True)
-        fresh = model(torch.tensor([[1, 2, 3, 4, 5]]), use_cache=True).past_key_values.layers[0].keys
+        hf_models.cache_after(model, torch.tensor([[5]]), cache)
+        fresh = hf_models.cache_after(model, torch.tensor([[1, 2, 3, 4, 5]])).layers[0].keys
     assert np.array_equal(cache.layers[0].keys[:, :, :4].numpy(), before.numpy())
     assert not torch.allclose(fresh[:, :, :4], before, atol=1e-3)

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+import hf_models
 import pairs
 import tightrope
 from example_files import load
@@ -43,7 +44,7 @@ def prompt():
 
 def on_torch_alone(hand_off, pair):
     with torch.no_grad():
-        cache = pair.torch(torch.tensor([prompt()[:-1]]), use_cache=True).past_key_values
+        cache = hf_models.cache_after(pair.torch, torch.tensor([prompt()[:-1]]))
     return hand_off.decode_torch(pair.torch, cache, prompt()[-1])
 
 

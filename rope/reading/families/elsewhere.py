@@ -7,16 +7,16 @@ from tightrope.rope.reading.families.rules import no_position as nope
 from tightrope.rope.reading.families.rules import rewrites
 
 _PLAIN = """
-    Klear Yi aquila baichuan_m1 deci deepseek exaone internlm internlm2 mimo minicpm nanbeige orion plamo skywork
+    Klear Yi aquila baichuan_m1 deci deepseek internlm internlm2 mimo minicpm nanbeige orion plamo skywork
     telechat3 xverse
 """
 _OTHERWISE = """
-    albert bart bert big_bird bigbird_pegasus biogpt blenderbot bloom camembert canine clip_text_model ctrl deberta
-    deberta-v2 distilbert electra falcon_mamba fnet fsmt funnel gpt2 gpt_bigcode gpt_neo ibert inkling2_text
-    inkling_text jais kimi_k3 led longformer longt5 luke m2m_100 mamba mamba2 marian mbart megatron-bert mpnet mpt
-    mt5 mvp openai-gpt opt pegasus plbart prophetnet reformer rembert roberta roc_bert rwkv rwkv7
-    siglip2_vision_model siglip_text_model siglip_vision_model splinter switch_transformers t5 udop umt5 whisper
-    xglm xlm xlm-roberta xlm-roberta-xl xlnet
+    albert bart bert big_bird bigbird_pegasus biogpt blenderbot bloom camembert canine clip_text_model ctrl
+    deberta deberta-v2 distilbert electra falcon_mamba fnet fsmt funnel gpt2 gpt_bigcode gpt_neo hy_v4_vl_vision
+    ibert inkling2_loop_text inkling2_text inkling_text jais kimi_k3 led longformer longt5 luke m2m_100 mamba
+    mamba2 marian mbart megatron-bert mpnet mpt mt5 mvp openai-gpt opt pegasus plbart prophetnet reformer
+    rembert roberta roc_bert rwkv rwkv7 siglip2_vision_model siglip_text_model siglip_vision_model splinter
+    switch_transformers t5 udop umt5 whisper xglm xlm xlm-roberta xlm-roberta-xl xlnet
 """
 
 # fmt: off

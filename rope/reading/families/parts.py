@@ -56,6 +56,7 @@ LFM3 = {
     SLIDING: LayerRope(base_keys=(), scaled=False),
     FULL: LayerRope(base=1e6, block={"rope_type": "proportional", "partial_rotary_factor": 0.5}),
 }
+DORY = {SLIDING: LayerRope(base_keys=(), scaled=False), FULL: LayerRope(base=1e7)}
 BEAM = {SLIDING: LayerRope(), FULL: None}
 DOTS3_SLIDING_WIDTHS = {
     "qk_nope_head_dim": ("swa_qk_nope_head_dim", 192),
@@ -127,6 +128,7 @@ MIMO_V2_LAYERS = rule.flags("hybrid_layer_pattern", SLIDING, FULL, rule.full_eve
 RECURRENT = rule.repeated(
     "block_types", {"recurrent": LINEAR, "attention": SLIDING}, ("recurrent", "recurrent", "attention")
 )
+LARA_MINI = rule.cycle(LINEAR, SLIDING, LINEAR, FULL, SLIDING)
 LFM2 = rule.full_at("full_attn_idxs", "conv", missing=FULL)
 BAMBA = rule.full_at("attn_layer_indices", LINEAR, missing=LINEAR)
 ALL_LINEAR = rule.full_every(1, full=LINEAR)

@@ -38,6 +38,7 @@ FAMILIES: dict[str, Family] = {
     # Whole heads, pairs half a head apart.
     **dict.fromkeys(_PLAIN.split(), Family()),
     "apertus": Family(base=1.2e7, block=part.LLAMA3_8),
+    "apertus1p5_text": Family(base=1.2e7, block=part.LLAMA3_8),
     "bitnet": Family(base=500_000.0),
     "csm": Family(base=500_000.0),
     "csm_depth_decoder_model": Family(base=500_000.0),
@@ -47,6 +48,7 @@ FAMILIES: dict[str, Family] = {
     "dia_encoder": Family(head_dim=128),
     "emu3_text_model": Family(base=1e6),
     "evolla": Family(base=500_000.0),
+    "exaone": Family(base=500_000.0),
     "flex_olmo": Family(base=500_000.0),
     "gemma": Family(head_dim=256),
     "gemma2": Family(head_dim=256),
@@ -69,6 +71,7 @@ FAMILIES: dict[str, Family] = {
     "phimoe": Family(base=1e6),
     "qwen3": Family(head_dim=128),
     "qwen3_omni_moe_talker_code_predictor": Family(head_dim=128),
+    "sarvam_moe": Family(head_dim=64, base=8e6, partial=1.0),
     "seed_oss": Family(head_dim=128),
     "t5_gemma_module": Family(head_dim=256),
     "vaultgemma": Family(head_dim=256),
@@ -120,6 +123,7 @@ FAMILIES: dict[str, Family] = {
     "minicpm3": Family(mla=(64, 32), softmax=True),
     "mistral4": _Mistral4(mla=(64, 64), block=part.MISTRAL4_YARN),
     "mistral_large4_text": part.MISTRAL_LARGE4,
+    "sarvam_mla": part.MlaChoice(mla=(128, 64), type_aliases={"deepseek_yarn": "yarn"}),
     "youtu": part.MlaChoice(mla=(128, 64)),
 
     # Several position axes.
@@ -131,6 +135,7 @@ FAMILIES: dict[str, Family] = {
     "glm_image_text": _Glm4v(partial=1.0),
     "glm_ocr_text": _Glm4v(layout="interleaved", partial=1.0),
     "hunyuan_vl_text": part.HUNYUAN_VL,
+    "hy_v4_vl_text": part.Mla(mla=(192, 64), mrope="interleaved", sections=(12, 10, 10)),
     "neomme": _NeoMME(head_dim=64, partial=1.0, ropes=part.NEOMME, layers=part.GEMMA_6_LAST),
     "paddleocr_vl_text": _Chunked(head_dim=128, base=500_000.0),
     "qwen2_5_omni_talker": _Chunked(head_dim=128, base=1e6),
@@ -147,6 +152,7 @@ FAMILIES: dict[str, Family] = {
 
     # Several ropes in one model.
     "diffusion_gemma_text": Family(head_dim=256, partial=1.0, ropes=part.GEMMA4, layers=part.GEMMA_6_LAST),
+    "dory": Family(head_dim=256, ropes=part.DORY, layers=rule.full_every(4), rewrite=rewrites.attention_blocks),
     "embedding_gemma2_text": Family(head_dim=256, ropes=part.EMBEDDING_GEMMA2, layers=part.GEMMA_6_LAST),
     "gemma3_text": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=part.GEMMA_6),
     "gemma3n_text": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=rule.full_every(5)),
@@ -179,6 +185,7 @@ FAMILIES: dict[str, Family] = {
     "exaone_moe": Family(layers=part.WINDOW_4, no_position=part.NO_WINDOW_ALL),
     "flint": Family(head_dim=128, layers=rule.flint, no_position=part.NO_WINDOW_NONE),
     "kolibri1": Family(head_dim=128, layers=rule.full_every(5), no_position=part.NO_WINDOW_ALL),
+    "lara_mini": Family(head_dim=128, layers=part.LARA_MINI, no_position=nope.only(SLIDING)),
     "lfm2": Family(base=1e6, layers=part.LFM2),
     "lfm2_moe": Family(base=1e6, layers=part.LFM2),
     "llama4_text": _Llama4(head_dim=128, base=500_000.0, no_position=part.NOPE_4),

@@ -4,6 +4,7 @@ Old files of some wrappers are flat: their text family is read from the file its
 """
 
 _WRAPPERS_OF: dict[str, tuple[str, ...]] = {
+    "apertus1p5_text": ("apertus1p5",),
     "aria_text": ("aria",),
     "blt_global_transformer": ("blt",),
     "cohere2": ("aya_vision", "cohere2_vision"),
@@ -32,6 +33,7 @@ _WRAPPERS_OF: dict[str, tuple[str, ...]] = {
     "granite4_vision_text": ("granite4_vision",),
     "granite_docling_text": ("granite_docling",),
     "hunyuan_vl_text": ("hunyuan_vl",),
+    "hy_v4_vl_text": ("hy_v4_vl",),
     "hyperclovax": ("hyperclovax_vision_v2",),
     "jina_embeddings_v3": ("xlm_roberta_flash",),
     "lfm2": ("lfm2_vl", "lfm2-vl"),

@@ -56,7 +56,7 @@ class Seen:
     def get_seq_length(self, layer: int) -> int:
         return self.tokens
 
-    def update(self, key, value, layer: int):
+    def update(self, key, value, layer: int, **_):
         return key, value
 
 
@@ -66,10 +66,12 @@ def _arguments(case: Case, module, positions: np.ndarray) -> dict:
     rotated = getattr(module, "use_rope", getattr(module, "sliding_window", True))
     angles = case.rope.angles(case.for_family(positions))
     angles = angles if len(angles) > 1 else angles[0]
+    seen = Seen(int(positions[0, 0]))
     given = {
         "position_embeddings": angles if rotated or "attention_scaling" not in takes else None,
         "position_ids": torch.from_numpy(positions),
-        "past_key_values": Seen(int(positions[0, 0])),
+        "cache": seen,
+        "past_key_values": seen,  # its name before transformers 5.24
         "attention_mask": None,
     }
     if "attention_scaling" in takes and not rotated:

@@ -83,6 +83,11 @@ def repeated(key: str, names: dict[str, str], default: Sequence[str]) -> LayerRu
     return types
 
 
+def cycle(*pattern: str) -> LayerRule:
+    """These types, over and over."""
+    return lambda section, count: [pattern[index % len(pattern)] for index in range(count)]
+
+
 def flint(section: Section, count: int) -> list[str]:
     """The first two layers, every fourth from 1 on and the last see everything."""
     return [FULL if index < 2 or index % 4 == 1 or index == count - 1 else SLIDING for index in range(count)]

@@ -71,6 +71,11 @@ def lists_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str
     return _nested(section, blocks), types
 
 
+def attention_blocks(section: Section, types: list[str]) -> tuple[Section, list[str]]:
+    """Dory: its files count an attention block and its "mlp" as two layers, where the model has one."""
+    return section, [layer_type for layer_type in types if layer_type != "mlp"]
+
+
 def xdrope_sections(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Hunyuan-VL: xdrope_section is mrope_section under another name."""
     values = dict(section.values)
