@@ -47,7 +47,8 @@ class MlxOps:
         return array.astype(mx.float32)
 
     def arange(self, start: int, stop: int, like: mx.array | None) -> mx.array:
-        return mx.arange(start, stop, dtype=mx.int64)
+        # MLX counts in doubles, which hold every integer up to 2⁵³ only.
+        return mx.arange(0, stop - start, dtype=mx.int64) + mx.array(start, dtype=mx.int64)
 
     def from_numpy(self, array: NDArray[np.int64 | np.float32], like: mx.array | None) -> mx.array:
         return mx.array(array)

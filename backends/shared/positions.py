@@ -1,7 +1,7 @@
 """Positions as a caller gives them, checked and brought to one form: (axes, batch, seq)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from tightrope.backends.shared.arguments import check_integers
 from tightrope.backends.shared.ops import Array, Ops
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
+
+_INT64: Final = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,10 @@ def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Arra
         seq: How many positions.
         like: An array on whose device positions are made.
     """
-    if isinstance(start, int) and not isinstance(start, bool):
+    if isinstance(start, int | np.integer) and not isinstance(start, bool):
+        start = int(start)
+        if not _INT64.min <= start <= _INT64.max - seq:
+            raise RopeConfigError(f"{name} must leave {seq} positions within 64 bits, got {shortened(start)}")
         return Positions(ops.arange(start, start + seq, like)[None, None], [start + seq])
     values, known = _taken(ops, name, start, like, "an int or an integer")
     if len(values.shape) > 1:

@@ -21,6 +21,9 @@ _HISTORY: Final = (
 
 _EVERY_LENGTH: Final[TableLengths] = (None,)
 
+Parts = tuple[Array, Array, Array | None] | None
+"""turns, attention_factors and rows, see `DeviceTables`."""
+
 
 class RopeAngles:
     """A rope with its schedule, the schedule's state, and the tables it has placed on devices.
@@ -41,6 +44,8 @@ class RopeAngles:
         if schedule.config.fractional:
             self._fractions = TableCache(ops, schedule.config, "float32", [_EVERY_LENGTH])
 
+        self._prepared: tuple[int | None, Parts, Parts] | None = None
+
     def __reduce__(self) -> tuple[Any, ...]:
         return RopeAngles, (self._ops, self.schedule, self._precision, self._state)
 
@@ -57,6 +62,38 @@ class RopeAngles:
         self._check(positions, lengths)
         tables = self._tables_for(positions, lengths, like)
         return self._at(positions.values, tables, like)
+
+    def prepared(self, end: int | None, like: Array) -> Parts:
+        """Return turns, attention factors and rows for a call without checks; None where there is more to decide.
+
+        Nothing is looked up but what the first such call has kept, so `like` must always be on one device.
+
+        Args:
+            end: The largest position + 1, where the host knows it.
+            like: An array on the device where they are wanted.
+        """
+        kept = self._prepared
+        if kept is None:
+            kept = self._prepared = self._prepare(like)
+        boundary, below, beyond = kept
+        if boundary is None:
+            return below
+        if end is None:
+            return None
+        return beyond if end > boundary else below
+
+    def _prepare(self, like: Array) -> tuple[int | None, Parts, Parts]:
+        fixed, boundary = self.schedule.fixed, self.schedule.boundary
+        if self._precision != "exact" or (fixed is None and boundary is None):
+            return None, None, None
+        if boundary is None:
+            tables = self._tables.known(fixed.lengths if fixed else _EVERY_LENGTH, like)
+            parts = tables.turns, tables.attention_factors, None
+            return None, parts, parts
+        tables = self._tables.known((boundary, boundary + 1), like)
+        first, second = (self._ops.int32(self._ops.filled([number], like)) for number in (0, 1))
+        both = tables.turns, tables.attention_factors
+        return boundary, (*both, first), (*both, second)
 
     def shifted(self, delta: Array, seq: int, lengths: RowLengths | None, like: Array) -> Phase | Table:
         """Return the angles by which keys turn when they move by delta positions.
@@ -105,6 +142,10 @@ class RopeAngles:
             axes=self._axes(values, like),
             unscaled=tables.unscaled,
         )
+
+    def axes(self, count: int, like: Array) -> Array | None:
+        """Return (pairs,) int32, the position axis of each pair, where positions have so many; None for one axis."""
+        return self._tables.axes(like) if count == self.config.axes > 1 else None
 
     def _axes(self, values: Array, like: Array | None) -> Array | None:
         return self._tables.axes(like) if values.shape[0] > 1 else None

@@ -81,6 +81,8 @@ class RotaryBase(KeyCacheMixin):
     model: ModelRope
     """The ropes of the model, layer by layer."""
     _ropes: dict[str, RopeAngles]
+    _only: RopeAngles | None
+    """The rope of a call without layer_type, where that says which."""
 
     def __init__(
         self,
@@ -106,6 +108,7 @@ class RotaryBase(KeyCacheMixin):
         self.model = model
         # Past the framework's own __setattr__: MLX would look for modules in a dictionary.
         object.__setattr__(self, "_ropes", ropes)
+        self._only = next(iter(ropes.values())) if len(ropes) == 1 else None
 
     def for_layer(self, index: int) -> Self | None:
         """Return the rope of layer `index`, which needs no layer_type; None where the layer has no position."""
@@ -113,6 +116,7 @@ class RotaryBase(KeyCacheMixin):
             return None
         view = copy(self)  # shares the tables and the state
         view.layer_type = self.model.layers[index]
+        view._only = self._ropes[self._key(view.layer_type)]
         return view
 
     @overload
@@ -246,9 +250,13 @@ class RotaryBase(KeyCacheMixin):
     def _checked_rope(self, name: str, x: Array, layer_type: str | None, order: Order) -> RopeAngles:
         """Return the rope that x is to be rotated by, after a check that it can be."""
         check_order(order)
-        rope_angles = self._ropes[self._key(layer_type)]
+        rope_angles = self._chosen(layer_type)
         check_rotatable(self.ops, name, x, rope_angles.config.pairs, order)
         return rope_angles
+
+    def _chosen(self, layer_type: str | None) -> RopeAngles:
+        only = self._only
+        return only if layer_type is None and only is not None else self._ropes[self._key(layer_type)]
 
     def _key(self, layer_type: str | None) -> str:
         wanted = self.layer_type if layer_type is None else layer_type

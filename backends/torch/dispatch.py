@@ -47,28 +47,35 @@ def rotate_pair(
 
 
 def rotate_at_once(
-    q: Any, k: Any, table: Table | None,
+    kernel: native.CpuKernel, xs: tuple[torch.Tensor, ...], angles: tuple[Any, ...],
     *, pairs: int, layout: Layout, side: Side, order: Order, transpose: bool = False, in_place: bool = False,
-) -> Any:  # fmt: skip
-    """Return q, or (q, k), rotated, where the C kernel serves and finds that everything fits; else None, nothing done.
+) -> tuple[torch.Tensor, ...] | None:  # fmt: skip
+    """Return xs rotated by the C kernel where it finds that everything fits; else None, nothing done.
 
-    It sees itself what the checks of `backends.inputs` would, which for one token take a third of the time of a call;
-    what is wrong is left to them to say.
+    It sees itself what the checks of `backends.shared.arguments` would, which for one token take two thirds of the time
+    of a call; what is wrong is left to them to say.
+
+    Args:
+        kernel: What `native.serving_tensors` returned for these tensors.
+        xs: What the caller gave as q, or as q and k.
+        angles: See `CpuKernel.turn`, as for the others; nothing was checked.
+        pairs: How many pairs the angles must have, −1 for any.
+        layout: Which channels form a pair.
+        side: Which end of the width is rotated.
+        order: What the axes of q and k are.
+        transpose: Rotate back.
+        in_place: Into xs themselves.
     """
-    xs = (q,) if k is None else (q, k)
-    kernel = None if table is None else native.serving(xs, table)
-    if table is None or kernel is None or (in_place and any(map(native.overlaps, xs))):
+    if in_place and native.share(xs):
         return None
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
     try:
-        kernel.turn(
-            xs, outs, table.cos, table.sin, pairs=pairs, layout=layout, side=side, order=order, transpose=transpose
-        )
-    except (KeyError, TypeError, ValueError):
+        kernel.turn(xs, outs, *angles, pairs=pairs, layout=layout, side=side, order=order, transpose=transpose)
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if in_place:
         _note_change(xs)
-    return outs[0] if k is None else outs
+    return outs
 
 
 def _note_change(xs: tuple[torch.Tensor, ...]) -> None:
@@ -77,12 +84,24 @@ def _note_change(xs: tuple[torch.Tensor, ...]) -> None:
 
 
 def _check_apart(q: torch.Tensor, k: torch.Tensor | None) -> None:
+    """Raise where writing one element would change another one of q and k."""
     for name, x in (("q", q), ("k", k)):
         if x is not None and native.overlaps(x):
             raise RopeConfigError(
                 f"{name} cannot be rotated in place: its elements share memory (shape {tuple(x.shape)}, strides "
                 f"{x.stride()}); rotate before expand, or a copy"
             )
+    if k is not None and _in_memory(q, k) and native.share((q, k)):
+        raise RopeConfigError(
+            "q and k cannot be rotated in place: they share memory, which would be rotated twice; rotate a copy of k"
+        )
+
+
+def _in_memory(*xs: torch.Tensor) -> bool:
+    """Say whether tensors have memory to look at: those of a graph in the making have none yet."""
+    if torch.compiler.is_compiling() or native.watched():
+        return False
+    return all(type(x) in native.PLAIN and x.layout is torch.strided for x in xs)
 
 
 def _launched(

@@ -2,23 +2,27 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias, Unpack, overload
+from typing import Any, ClassVar, Final, TypeAlias, Unpack, overload
 
 import torch
 from numpy.typing import NDArray
 
-from tightrope.backends.shared.angles import Table
-from tightrope.backends.shared.arguments import REPEATED, Lengths
+from tightrope.backends.shared.arguments import ORDERS, REPEATED, Lengths, batch_and_seq
 from tightrope.backends.shared.ops import Ops, Order
+from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
 from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
 from tightrope.backends.torch.dispatch import rotate_at_once
+from tightrope.backends.torch.kernels.cpu import serving_tensors
 from tightrope.backends.torch.ops import TorchOps
 from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 
 _Integers: TypeAlias = torch.Tensor | NDArray[Any]
 _Angles: TypeAlias = Angles | tuple[torch.Tensor, torch.Tensor]
+
+# Positions up to here count on for as many tokens as there can be, without passing 64 bits.
+_FAR: Final = 2**62
 
 
 class RotaryEmbedding(RotaryBase, torch.nn.Module):
@@ -106,13 +110,24 @@ class RotaryEmbedding(RotaryBase, torch.nn.Module):
         self, q: Any, k: Any, positions: Any, offset: Any, angles: Any, seq_len: Any, layer_type: str | None,
         order: Order, in_place: bool,
     ) -> Any:  # fmt: skip
-        """By angles that exist, which a step has for every layer."""
-        if angles is None or positions is not None or offset is not None or seq_len is not None:
+        """By the C kernel: by angles that exist, which a step has for every layer, or by exact phases."""
+        rope_angles = self._chosen(layer_type)
+        rope, where = rope_angles.config, offset if positions is None else positions
+        sources: tuple[Any, ...] | None = None
+        if angles is None:
+            if seq_len is None and (positions is None or offset is None):
+                sources = () if where is None or type(where) is int else (where,)
+        elif where is None and seq_len is None:
+            sources = _given(angles, self._key(layer_type))
+        xs = (q,) if k is None else (q, k)
+        kernel = None if sources is None else serving_tensors(xs, sources)
+        if kernel is None:
             return None
-        key = self._key(layer_type)
-        rope, table = self._ropes[key].config, _given(angles, key)
-        how: dict[str, Any] = {"layout": rope.layout, "side": rope.side, "order": order, "in_place": in_place}
-        return rotate_at_once(q, k, table, pairs=rope.pairs, **how)
+        parts = sources if angles is not None else _phase(rope_angles, q, positions, offset, order)
+        done = None if parts is None else rotate_at_once(
+            kernel, xs, parts, pairs=rope.pairs, layout=rope.layout, side=rope.side, order=order, in_place=in_place
+        )  # fmt: skip
+        return done[0] if done is not None and k is None else done
 
     def cis(
         self, positions: torch.Tensor, *, seq_len: Lengths | None = None, layer_type: str | None = None
@@ -121,11 +136,31 @@ class RotaryEmbedding(RotaryBase, torch.nn.Module):
         return torch.complex(*self.cos_sin(positions, seq_len=seq_len, layer_type=layer_type))
 
 
-def _given(angles: Any, key: str) -> Table | None:
+def _given(angles: Any, key: str) -> tuple[Any, Any] | None:
     """Return cos and sin of a rope from what a caller passed as angles, unchecked; None where they are not there."""
     if type(angles) is tuple and len(angles) == 2:
-        return Table(cos=angles[0], sin=angles[1])
-    return angles[key] if isinstance(angles, Angles) and key in angles else None
+        return angles
+    if not isinstance(angles, Angles) or key not in angles:
+        return None
+    table = angles[key]
+    return table.cos, table.sin
+
+
+def _phase(rope_angles: RopeAngles, q: torch.Tensor, positions: Any, offset: Any, order: Order) -> Any:
+    """Return what the C kernel takes as phases; None where there is more to decide."""
+    where: Any = 0 if offset is None else offset
+    axes, end = None, None
+    if positions is not None:
+        where = positions if positions.ndim > 1 else positions.reshape(1, -1)
+        axes = rope_angles.axes(where.shape[0], q) if where.ndim == 3 else None
+        if where.ndim == 3 and where.shape[0] > 1 and axes is None:
+            return None
+    elif abs(where) > _FAR if type(where) is int else where.ndim > 1:
+        return None
+    elif type(where) is int and rope_angles.schedule.boundary is not None and order in ORDERS and q.ndim == len(order):
+        end = where + batch_and_seq(q, order)[1]
+    parts = rope_angles.prepared(end, q)
+    return None if parts is None else (where, *parts, axes)
 
 
 def _refuse_repeated(cos: torch.Tensor, sin: torch.Tensor) -> None:
@@ -179,5 +214,9 @@ def rotate(
     if cos is not _last_seen() and not torch.compiler.is_compiling():
         _refuse_repeated(cos, sin)
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
-    done = rotate_at_once(q, k, Table(cos=cos, sin=sin), pairs=-1, **how)
-    return done if done is not None else rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)
+    xs = (q,) if k is None else (q, k)
+    kernel = serving_tensors(xs, (cos, sin))
+    done = None if kernel is None else rotate_at_once(kernel, xs, (cos, sin), pairs=-1, **how)
+    if done is None:
+        return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)
+    return done[0] if k is None else done

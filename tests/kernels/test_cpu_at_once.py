@@ -1,10 +1,15 @@
-"""By angles that exist the C kernel is called at once: it takes what the checks allow, and they say what is wrong."""
+"""The C kernel is called at once, by angles or positions; it takes what the checks allow, they say what is wrong."""
+
+import sys
 
 import numpy as np
 import pytest
 
 import tightrope
+from tightrope.rope.config.mrope import MRope
 from tightrope.rope.scaling.default import Default
+from tightrope.rope.scaling.longrope import LongRope
+from tightrope.rope.scaling.yarn import Yarn
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.backend("torch")
@@ -62,6 +67,115 @@ def test_cos_and_sin_that_the_kernel_cannot_read_are_converted(rotary, change):
     plain = rotary(q, k, angles=tuple(part.float().contiguous() for part in half))
     for way in rotated(rotary, q, k, *given):
         assert all(torch.equal(x, y) for x, y in zip(way, plain, strict=True))
+
+
+LONG = LongRope(short_factor=(1.0,) * 12, long_factor=(2.0,) * 12, original_max_position_embeddings=20)
+ROPES = {
+    "plain": ROPE,
+    "interleaved tail": ROPE.replace(layout="interleaved", side="tail"),
+    "attention factor": ROPE.replace(scaling=Yarn(factor=4.0, original_max_position_embeddings=64)),
+    "three axes": ROPE.replace(mrope=MRope(sections=(4, 4, 4))),
+    "two tables": ROPE.replace(scaling=LONG, max_position_embeddings=40),
+}
+# Three rows of five tokens; packed tokens are one row.
+WHERE = {
+    "nothing": {},
+    "an int": {"offset": 7},
+    "a negative int": {"offset": -(2**40) - 3},
+    "up to the switch": {"offset": 15},
+    "beyond the switch": {"offset": 16},
+    "one offset": {"offset": torch.tensor(9)},
+    "one offset of one row": {"offset": torch.tensor([9], dtype=torch.int32)},
+    "an offset for each row": {"offset": torch.tensor([3, -2, 2**50])},
+    "every other offset": {"offset": torch.tensor([3, 0, 9, 0, 17, 0], dtype=torch.int32)[::2]},
+    "positions": {"positions": torch.tensor([4, 0, 31, 2**45, -7])},
+    "positions of rows": {"positions": torch.arange(15).reshape(3, 5) * 7},
+    "positions side by side": {"positions": torch.arange(15, dtype=torch.int32).reshape(5, 3).T},
+    "positions for all rows": {"positions": torch.arange(5).expand(3, 5)},
+    "one axis": {"positions": torch.arange(15).reshape(1, 3, 5)},
+    "axes": {"positions": torch.arange(45).reshape(3, 3, 5) % 17},
+}
+
+
+def by_position(rope, where, order, dtype):
+    shape = {"bhsd": (3, 4, 5, 32), "bshd": (3, 5, 4, 32), "thd": (5, 4, 32)}[order]
+    q, k = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype)[..., :1, :, :].contiguous()
+    try:
+        return rope(q, k if order == "bhsd" else q, order=order, **where)
+    except tightrope.RopeConfigError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("where", WHERE.values(), ids=WHERE)
+@pytest.mark.parametrize("config", ROPES.values(), ids=ROPES)
+def test_by_position_the_bits_and_words_are_those_behind_the_checks(native, monkeypatch, config, where):
+    from tightrope.backends.torch import RotaryEmbedding
+
+    cases = [("bhsd", torch.float32), ("bshd", torch.bfloat16), ("thd", torch.float16)]
+    rope = RotaryEmbedding(config)
+    at_once = [by_position(rope, where, *case) for case in cases]
+    monkeypatch.setattr(RotaryEmbedding, "_rotated_at_once", lambda *arguments: None)
+    for got, case in zip(at_once, cases, strict=True):
+        expected = by_position(rope, where, *case)
+        assert got == expected if isinstance(expected, str) else all(map(torch.equal, got, expected))
+
+
+@pytest.mark.parametrize(
+    "where", ["nothing", "an int", "an offset for each row", "positions", "positions of rows", "one axis"]
+)
+def test_positions_that_fit_need_no_check(rotary, unchecked, where):
+    rotary(drawn(3, 4, 5, 32), drawn(3, 1, 5, 32), **WHERE[where])
+
+
+def test_an_int_offset_needs_no_check_where_two_tables_switch(native, unchecked):
+    from tightrope.backends.torch import RotaryEmbedding
+
+    rope = RotaryEmbedding(ROPES["two tables"])
+    rope(drawn(3, 4, 5, 32), offset=15), rope(drawn(3, 4, 5, 32), offset=16)
+
+
+@pytest.mark.parametrize("offset", [2**63, -(2**63) - 1, 10**40])
+def test_an_offset_beyond_64_bits_is_refused(rotary, offset):
+    with pytest.raises(tightrope.RopeConfigError, match="offset must"):
+        rotary(drawn(1, 1, 1, 32), offset=offset)
+
+
+def test_a_warm_call_passes_through_few_frames(rotary):
+    q, k = drawn(1, 4, 1, 32), drawn(1, 2, 1, 32)
+    assert frames(lambda: rotary(q, k, offset=5)) <= 25
+
+
+def frames(call):
+    """Return how many Python functions a call enters, when everything that is kept has been made."""
+    entered = []
+    for _ in range(3):
+        call()
+    sys.setprofile(lambda frame, event, argument: entered.append(frame.f_code.co_name) if event == "call" else None)
+    call()
+    sys.setprofile(None)
+    return len(entered) - 1
+
+
+def test_q_and_k_that_share_memory_are_not_rotated_in_place(rotary):
+    fused = drawn(2, 6, 5, 32)
+    q, k = fused[:, :4], fused[:, 3:]
+    before = fused.clone()
+    for wrong in ((q, k), (fused, fused), (q, q[:, :2])):
+        with pytest.raises(tightrope.RopeConfigError, match="share memory"):
+            rotary.rotate_(*wrong, offset=3)
+    assert torch.equal(fused, before)
+
+
+def test_slices_of_one_tensor_that_share_nothing_are_rotated_in_place(rotary):
+    fused = drawn(2, 5, 6, 32)
+    expected = rotary(fused[:, :, :4], fused[:, :, 4:], offset=3, order="bshd")
+    rotary.rotate_(fused[:, :, :4], fused[:, :, 4:], offset=3, order="bshd")
+    assert torch.equal(torch.cat(expected, 2), fused)
+    # q and k channel by channel beside one another
+    beside = drawn(2, 4, 5, 64)
+    expected = rotary(beside[..., ::2], beside[..., 1::2], offset=3)
+    rotary.rotate_(beside[..., ::2], beside[..., 1::2], offset=3)
+    assert torch.equal(torch.stack(expected, -1).flatten(-2), beside)
 
 
 def tables(batch=1, seq=5, pairs=12):

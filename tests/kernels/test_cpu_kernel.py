@@ -70,8 +70,8 @@ def calls_that_cannot_be():
     yield (*how, [x], (x,), part, part), ValueError, "tuples of one or two tensors"
     yield (*how, (x,), (x,), part.double(), part.double()), ValueError, "float32, one pair or more, side by side"
     yield (*how, (x,), (x,), part, part.mT.contiguous().mT), ValueError, "float32, one pair or more, side by side"
-    yield (*how, (x,), (x,), whole.float(), *phase[1:]), TypeError, "positions and turns are integers"
-    yield (*how, (x,), (x,), whole.double(), *phase[1:]), TypeError, "positions and turns are integers"
+    yield (*how, (x,), (x,), whole.float(), *phase[1:]), TypeError, "positions are int32 or int64"
+    yield (*how, (x,), (x,), whole.double(), *phase[1:]), TypeError, "positions are int32 or int64"
     yield (*how, (x,), (x,), *phase[:2], torch.ones(1).half(), None, None), TypeError, "gains float32"
     yield (*how, (x,), (x,), (1, 3, (1, 1, 2), (2, 2)), *phase[1:]), ValueError, "a stride for each"
 

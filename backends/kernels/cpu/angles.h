@@ -34,7 +34,7 @@ INLINE void sincos_phase(uint32_t phase, float *cos, float *sin) {
 /* Unsigned: a negative position wraps to the same product modulo 2⁶⁴. */
 INLINE uint64_t position_of(const Phase *p, int64_t axis, int64_t batch, int64_t s) {
     const char *at = p->positions + axis * p->axis + batch * p->batch + s * p->seq;
-    return p->wide ? (uint64_t)(*(const int64_t *)at) : (uint64_t)(int64_t)(*(const int32_t *)at);
+    return (p->wide ? (uint64_t)(*(const int64_t *)at) : (uint64_t)(int64_t)(*(const int32_t *)at)) + p->step * (uint64_t)s;
 }
 
 /* The position that turns each of the `count` pairs from `start` on. */

@@ -33,11 +33,13 @@ typedef struct {
 
 /* cos and sin, to be computed from positions (precision "exact"): phase = turns[row, pair] · position[axis, b, s] mod 2⁶⁴.
  *
- * Strides in bytes; 0 where one entry serves the whole batch. */
+ * Positions stand in memory, or count on from the first of a row. Strides in bytes; 0 where one entry serves the whole batch. */
 typedef struct {
     const char *positions; /* int64 if wide, else int32 */
     bool wide;
     int64_t axis, batch, seq;
+    uint64_t step; /* from token to token, added to what stands in memory: 1 where that is the first of a row, else 0 */
+    int64_t start; /* that first position, where it was given as a number */
     const uint64_t *turns; /* (tables, pairs), in 2⁻⁶⁴ of a turn per position */
     const float *gains;    /* (tables,), the attention factor of each */
     const char *rows;      /* (batch,) int32, the table of each batch row; NULL: the first */

@@ -46,30 +46,46 @@ static bool parse_table(PyObject *const *parts, Job *job) {
     return fits;
 }
 
-/* positions (axes, batch, seq), turns (tables, pairs), gains (tables,), rows (batch,) or None, axes (pairs,) or None: see Phase. */
+/* positions (axes, batch, seq); or the first of each row, (batch,) or a number, from which they count on. The number of tokens is
+ * then that of the tensors: seq is -1. */
+static bool parse_positions(PyObject *given, Job *job) {
+    Phase *p = &job->phase;
+    if (PyLong_Check(given)) {
+        p->start = PyLong_AsLongLong(given);
+        p->positions = (const char *)&p->start, p->wide = true, p->step = 1;
+        job->batch = 1, job->seq = -1;
+        return !PyErr_Occurred();
+    }
+    View positions;
+    if (!view_of(given, ANY_AXES, &positions)) return false;
+    const bool first = positions.axes < 2, whole = positions.dtype == INT32 || positions.dtype == INT64;
+    const int64_t size = positions.dtype == INT64 ? 8 : 4, *shape = positions.shape, *strides = positions.strides;
+    if (!whole) PyErr_SetString(PyExc_TypeError, "positions are int32 or int64");
+    if (positions.axes > 3) PyErr_SetString(PyExc_ValueError, "positions have at most 3 axes");
+    if (!whole || positions.axes > 3) return false;
+    const int rows = positions.axes == 3 ? 1 : 0;
+    job->batch = positions.axes ? shape[rows] : 1, job->seq = first ? -1 : shape[rows + 1];
+    p->positions = positions.data, p->wide = positions.dtype == INT64, p->step = first;
+    p->axis = rows ? size * strides[0] : 0;
+    p->batch = job->batch > 1 ? size * strides[rows] : 0;
+    p->seq = first ? 0 : size * strides[rows + 1];
+    return true;
+}
+
+/* Positions, turns (tables, pairs), gains (tables,), rows (batch,) or None, axes (pairs,) or None: see Phase. */
 static bool parse_phase(PyObject *const *parts, Job *job) {
-    View positions, turns, gains, rows = {0}, axes = {0};
-    if (!view_of(parts[0], 3, &positions) || !view_of(parts[1], 2, &turns) || !view_of(parts[2], 1, &gains) ||
+    View turns, gains, rows = {0}, axes = {0};
+    if (!parse_positions(parts[0], job) || !view_of(parts[1], 2, &turns) || !view_of(parts[2], 1, &gains) ||
         (parts[3] != Py_None && !view_of(parts[3], 1, &rows)) || (parts[4] != Py_None && !view_of(parts[4], 1, &axes)))
         return false;
-    const bool whole = positions.dtype == INT32 || positions.dtype == INT64;
-    if (!whole || turns.dtype != INT64 || gains.dtype != FLOAT32 || (rows.data && rows.dtype != INT32) ||
-        (axes.data && axes.dtype != INT32)) {
-        PyErr_SetString(PyExc_TypeError, "positions and turns are integers, gains float32, rows and axes int32");
+    if (turns.dtype != INT64 || gains.dtype != FLOAT32 || (rows.data && rows.dtype != INT32) || (axes.data && axes.dtype != INT32)) {
+        PyErr_SetString(PyExc_TypeError, "turns are int64, gains float32, rows and axes int32");
         return false;
     }
-    const int64_t size = positions.dtype == INT64 ? 8 : 4;
-    job->batch = positions.shape[1], job->seq = positions.shape[2], job->pairs = turns.shape[1], job->from_phase = true;
-    job->phase = (Phase){.positions = positions.data,
-                         .wide = positions.dtype == INT64,
-                         .axis = size * positions.strides[0],
-                         .batch = job->batch > 1 ? size * positions.strides[1] : 0,
-                         .seq = size * positions.strides[2],
-                         .turns = turns.data,
-                         .gains = gains.data,
-                         .rows = rows.data,
-                         .rows_batch = rows.shape[0] > 1 ? 4 * rows.strides[0] : 0,
-                         .axes = axes.data};
+    job->pairs = turns.shape[1], job->from_phase = true;
+    job->phase.turns = turns.data, job->phase.gains = gains.data;
+    job->phase.rows = rows.data, job->phase.rows_batch = rows.shape[0] > 1 ? 4 * rows.strides[0] : 0;
+    job->phase.axes = axes.data;
     return true;
 }
 
@@ -85,12 +101,13 @@ static Strides strides_of(const View *x, Order order, int64_t seq, int64_t size)
 }
 
 /* The angles are in the job already, and packed tokens are laid out as their angles are. */
-static bool parse_heads(PyObject *from, PyObject *to, Order order, bool tail, const Job *job, Heads *h) {
+static bool parse_heads(PyObject *from, PyObject *to, Order order, bool tail, Job *job, Heads *h) {
     View x, y;
     const int axes = order == THD ? 3 : 4;
     if (!view_of(from, axes, &x) || !view_of(to, axes, &y)) return false;
     const int64_t size = x.dtype == FLOAT32 ? 4 : 2, still = x.shape[axes - 1] - 2 * job->pairs;
     const int64_t tokens = order == THD ? x.shape[0] : order == BHSD ? x.shape[2] : x.shape[1];
+    if (job->seq < 0) job->seq = tokens;
     *h = (Heads){.dtype = x.dtype,
                  .x = x.data,
                  .y = y.data,
@@ -181,6 +198,7 @@ static bool is_one_or_two(PyObject *xs, PyObject *outs) {
 PyDoc_STRVAR(rotate_doc,
              "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, cos, sin)\n"
              "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, positions, turns, gains, rows, axes)\n\n"
+             "positions: all, (batch, seq) or (axes, batch, seq); or the first of each row, (batch,) or an int.\n"
              "Turn the one or two tensors of the tuple xs into those of outs. pairs: what the angles must have, -1 for any.\n"
              "Either every element of outs is written, or an exception is set and none is.");
 
@@ -201,6 +219,7 @@ static PyObject *py_rotate(PyObject *self, PyObject *const *arguments, Py_ssize_
         Heads *h = &job.heads[job.tensors];
         PyObject *x = PyTuple_GetItem(xs, job.tensors), *out = PyTuple_GetItem(outs, job.tensors);
         if (!parse_heads(x, out, (Order)how[ORDER], how[TAIL], &job, h)) return NULL;
+        if (h->batch != job.heads[0].batch) return PyErr_Format(PyExc_ValueError, "q and k must have one batch");
         bytes += h->heads * 2 * job.pairs * (h->dtype == FLOAT32 ? 4 : 2);
         batch = batch < h->batch ? h->batch : batch;
     }
@@ -220,7 +239,11 @@ static PyObject *py_cos_sin(PyObject *self, PyObject *const *arguments, Py_ssize
     const Variant *chosen = variant_at((int)how[0]);
     if (!chosen) return NULL;
     Job job = {.work = chosen->cos_sin};
-    if (!parse_table(arguments + 7, &job) || !parse_phase(arguments + 2, &job)) return NULL;
+    if (!parse_table(arguments + 7, &job)) return NULL;
+    const int64_t batch = job.batch, seq = job.seq, pairs = job.pairs;
+    if (!parse_phase(arguments + 2, &job)) return NULL;
+    if (batch != job.batch || seq != job.seq || pairs != job.pairs)
+        return PyErr_Format(PyExc_ValueError, "cos and sin must be shaped as the positions");
     if (!run(&job, 2 * job.pairs * (int64_t)sizeof(float), (int)how[1])) return NULL;
     Py_RETURN_NONE;
 }

@@ -99,6 +99,7 @@ static bool told(PyObject *tuple, View *view) {
 
 bool view_of(PyObject *object, int axes, View *view) {
     if (!(PyTuple_Check(object) ? told(object, view) : described(object, view))) return false;
+    if (axes == ANY_AXES) return true;
     if (view->axes != axes) PyErr_Format(PyExc_ValueError, "expected a tensor of %d axes, got %d", axes, view->axes);
     return view->axes == axes;
 }

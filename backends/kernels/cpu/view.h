@@ -11,7 +11,7 @@
 
 #include "job.h"
 
-enum { MOST_AXES = 4 };
+enum { MOST_AXES = 4, ANY_AXES = -1 };
 
 /* Strides in elements. */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
     int64_t shape[MOST_AXES], strides[MOST_AXES];
 } View;
 
-/* Returns false, with a Python exception set, where the object is no tensor on the CPU with that many axes. */
+/* Returns false, with a Python exception set, where the object is no tensor on the CPU with that many axes, or ANY_AXES. */
 bool view_of(PyObject *object, int axes, View *view);
 
 #endif

@@ -7,9 +7,11 @@ A traced graph holds it as operators (`tightrope.backends.torch.custom_ops`).
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch._C import _are_functorch_transforms_active as _transforming
 from torch._C import _get_tracing_state as _tracing
 from torch._C import _len_torch_dispatch_stack as _dispatch_modes
@@ -33,6 +35,7 @@ _VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 _LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
 _SIDES: Final[dict[Side, bool]] = {"head": False, "tail": True}
 _ORDERS: Final[dict[Order, int]] = {"bhsd": 0, "bshd": 1, "thd": 2}
+_MOST_WORK: Final = 10**5  # of numpy's search for a common element; slices of one tensor take a few steps
 PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
 
 
@@ -67,16 +70,18 @@ class CpuKernel:
             self.turn(xs, outs, _rows(angles.cos), _rows(angles.sin), **how)
 
     def turn(
-        self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], *angles: torch.Tensor | None,
+        self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], *angles: torch.Tensor | int | None,
         pairs: int, layout: Layout, side: Side, order: Order, transpose: bool,
     ) -> None:  # fmt: skip
         """Do what `rotate` says by the parts of a `Phase` or of a `Table`; pairs: what these must have, −1 for any.
 
+        In place of all positions, the first of each row may be given: (batch,), or an int.
+
         A return without an exception says that all of outs is written.
 
         Raises:
-            TypeError, ValueError: Shapes or dtypes do not fit one another, or cos and sin are not float32, the pairs
-                side by side; nothing was written.
+            TypeError, ValueError, OverflowError: Shapes or dtypes do not fit one another, cos and sin are not float32,
+                the pairs side by side, or the int has more than 64 bits; nothing was written.
         """
         tensors: Any = (xs, outs, *angles) if _DESCRIBED else (_told(xs), _told(outs), *_told(angles))
         how = _LAYOUTS[layout], _SIDES[side], _ORDERS[order], transpose
@@ -121,11 +126,19 @@ def serving(xs: tuple[torch.Tensor, ...], angles: Phase | Table) -> CpuKernel | 
 
     It may not where a gradient, a tracer, a function transform, a dispatch mode or a tensor subclass takes part.
     """
-    if torch.compiler.is_compiling() or kernel is None or watched():
+    if isinstance(angles, Table):
+        return serving_tensors(xs, (angles.cos, angles.sin))
+    return serving_tensors(xs, (angles.positions, angles.turns))
+
+
+def serving_tensors(xs: tuple[Any, ...], sources: tuple[Any, ...]) -> CpuKernel | None:
+    """Return what `serving` does, for q and k and the tensors of angles or positions, whatever they are."""
+    if kernel is None or torch.compiler.is_compiling():
         return None
-    first, second = (angles.cos, angles.sin) if isinstance(angles, Table) else (angles.positions, angles.turns)
+    if _transforming() or forward_ad._current_level >= 0 or _dispatch_modes() or _tracing() is not None:  # `watched`
+        return None
     differentiable = torch.is_grad_enabled()
-    for x in (*xs, first, second):
+    for x in (*xs, *sources):
         if type(x) not in PLAIN or not x.is_cpu or (differentiable and x.requires_grad):
             return None
     for x in xs:
@@ -163,8 +176,52 @@ def _rows(part: torch.Tensor) -> torch.Tensor:
     return part if readable else part.to(_FLOAT32, memory_format=torch.contiguous_format, copy=True)
 
 
-def _told(tensors: Iterable[torch.Tensor | None]) -> tuple[Tensor | None, ...]:
+def share(xs: tuple[torch.Tensor, ...]) -> bool:
+    """Say whether two elements of the one or two tensors may share memory; they must have some, and not be traced."""
+    first, last = xs[0], xs[-1]
+    if first.is_contiguous() and last.is_contiguous() and (len(xs) == 1 or not _meet(first, last)):
+        return False
+    if any(map(overlaps, xs)):
+        return True
+    if len(xs) == 1 or not (first.numel() and last.numel() and _meet(first, last)):
+        return False
+    try:
+        # numpy's types know of no limit but its two special ones.
+        return np.shares_memory(_as_numpy(first), _as_numpy(last), max_work=cast(Any, _MOST_WORK))
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _meet(x: torch.Tensor, y: torch.Tensor) -> bool:
+    """Say whether each begins before the other ends."""
+    x_start, y_start = x.data_ptr(), y.data_ptr()
+    return x_start < y_start + _reach(y) and y_start < x_start + _reach(x)
+
+
+def _reach(x: torch.Tensor) -> int:
+    """Return the bytes from the first element of x to its end."""
+    if x.is_contiguous():
+        return x.nbytes
+    last = sum(stride * (size - 1) for stride, size in zip(x.stride(), x.shape, strict=True))
+    return (last + 1) * x.element_size()
+
+
+def _as_numpy(x: torch.Tensor) -> NDArray[np.void]:
+    """Return an array that lies where x does, on whatever device: numpy may ask where, and must not read."""
+    size = x.element_size()
+
+    class Lying:
+        __array_interface__: ClassVar = {
+            "version": 3, "typestr": f"|V{size}", "data": (x.data_ptr(), True), "shape": tuple(x.shape),
+            "strides": tuple(size * stride for stride in x.stride()),
+        }  # fmt: skip
+
+    return np.asarray(Lying())
+
+
+def _told(tensors: Iterable[torch.Tensor | int | None]) -> tuple[Tensor | None, ...]:
     """Return tensors as numbers."""
     return tuple(
-        None if x is None else (x.data_ptr(), _NUMBERS.get(x.dtype, _OTHER), x.shape, x.stride()) for x in tensors
+        (x.data_ptr(), _NUMBERS.get(x.dtype, _OTHER), x.shape, x.stride()) if isinstance(x, torch.Tensor) else x
+        for x in tensors
     )
