@@ -15,7 +15,8 @@ from tightrope.backends.mlx import interop as host
 from tightrope.backends.mlx.mlx_lm.handler import kept_config
 from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, RopePlace, plan_layers, serve_rope
 from tightrope.backends.mlx.module import RotaryEmbedding
-from tightrope.backends.patching.models import Options, PatchPlan, Swap, own_config
+from tightrope.backends.patching.changes import Swap
+from tightrope.backends.patching.models import Options, PatchPlan, own_config
 from tightrope.backends.patching.report import PartReport, in_words
 from tightrope.backends.shared.ops import Order
 from tightrope.rope.config.model import ModelRope

@@ -1,6 +1,6 @@
 """One model, not the process: replace its rotary parts, undo that, and tell what was done.
 
-Everything is planned and verified before the first attribute changes; what changes is a list of `Swap`s.
+Everything is planned and verified before the first attribute changes; see `changes`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
+from tightrope.backends.patching.changes import PATCHED, Changes, Swap
 from tightrope.backends.patching.report import PatchReport
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
@@ -23,37 +24,6 @@ HANDLERS: Final[Mapping[str, str]] = {
     "mlx_vlm": "tightrope.backends.mlx.mlx_vlm",
     "mlx": "tightrope.backends.mlx.mlx_lm",
 }
-
-_RECORD: Final = "_tightrope_patch"
-
-
-class Absent:
-    """Stands for an attribute that an object did not have of its own."""
-
-
-@dataclass(frozen=True)
-class Swap:
-    """One attribute of one object, before and after."""
-
-    owner: Any
-    name: str
-    new: Any
-    old: Any = Absent
-
-    def apply(self) -> None:
-        """Set the new value."""
-        setattr(self.owner, self.name, self.new)
-
-    def undo(self) -> None:
-        """Set the old value, or remove the attribute where there was none."""
-        if self.old is Absent:
-            delattr(self.owner, self.name)
-        else:
-            setattr(self.owner, self.name, self.old)
-
-    def holds(self) -> bool:
-        """Say whether the new value is still in place."""
-        return getattr(self.owner, self.name, None) is self.new
 
 
 @dataclass(frozen=True)
@@ -125,42 +95,37 @@ def patch(
     Raises:
         RopeConfigError: The model cannot be patched, or there is a doubt. Nothing was changed.
     """
-    if _find_record(model) is not None:
-        raise RopeConfigError("this model is patched already; tightrope.unpatch(model) first")
-    plan = _handler(model).plan(model, config, Options(precision, policy, switch, verify))
-    _apply(plan.swaps)
-    setattr(model, _RECORD, plan)
+    plan = _plan(model, config, Options(precision, policy, switch, verify))
+    Changes.planned(plan.swaps, plan.report).make()
     return plan.report
 
 
 def unpatch(model: Any) -> None:
     """Give a model back what `patch` replaced: the very same objects.
 
+    Any object serves that holds the patched parts: the model itself, its inner model, what wraps it or what a wrapper
+    left of it. A call that was interrupted is simply repeated.
+
     Raises:
         RopeConfigError: It is not patched, or something else replaced those parts since. Nothing was changed.
     """
-    owner = _find_record(model)
-    if owner is None:
+    _require_loaded(model)
+    changes = Changes.found(model)
+    if not changes:
         raise RopeConfigError("this model is not patched")
-    swaps = _record(owner).swaps
-    moved = [swap.name for swap in swaps if not swap.holds()]
-    if moved:
-        raise RopeConfigError(
-            f"{moved[0]} of {len(moved)} patched parts was replaced again after tightrope.patch; undo that first"
-        )
-    for swap in reversed(swaps):
-        swap.undo()
-    delattr(owner, _RECORD)
+    changes.undo()
 
 
 @contextmanager
 def patched(model: Any, config: object = None, **options: Any) -> Iterator[PatchReport]:
     """Patch a model for the length of a with-statement; see `patch`."""
-    report = patch(model, config, **options)
+    plan = _plan(model, config, Options(**options))
+    changes = Changes.planned(plan.swaps, plan.report)
     try:
-        yield report
+        changes.make()
+        yield plan.report
     finally:
-        unpatch(model)
+        changes.undo()
 
 
 def own_config(config: object) -> ModelRope:
@@ -170,6 +135,28 @@ def own_config(config: object) -> ModelRope:
     return config if isinstance(config, ModelRope) else read(config)
 
 
+def _plan(model: Any, config: object, options: Options) -> PatchPlan:
+    """Return what to change in a model that is not patched yet."""
+    _require_loaded(model)
+    handler = _handler(model)
+    try:
+        plan = None if Changes.found(model) else handler.plan(model, config, options)
+    except RopeConfigError:
+        if not Changes.found(model):
+            raise
+        plan = None  # another thread was patching it, so that half of it looked odd
+    if plan is None:
+        raise RopeConfigError(PATCHED)
+    return plan
+
+
+def _require_loaded(model: Any) -> None:
+    """Raise where a caller gave a class in place of what it makes."""
+    if isinstance(model, type):
+        made = f"{model.__name__}.from_pretrained(…)" if hasattr(model, "from_pretrained") else f"{model.__name__}(…)"
+        raise RopeConfigError(f"model must be a loaded model, got the class {model.__name__}: give {made}")
+
+
 def _handler(model: Any) -> Handler:
     for cls in type(model).__mro__:
         module = HANDLERS.get(cls.__module__.partition(".")[0])
@@ -177,27 +164,3 @@ def _handler(model: Any) -> Handler:
             return cast(Handler, import_module(module))
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     raise RopeConfigError(f"model must be a transformers, mlx-lm or mlx-vlm model, got {kind}")
-
-
-def _apply(swaps: tuple[Swap, ...]) -> None:
-    """Apply all swaps or none."""
-    done: list[Swap] = []
-    try:
-        for swap in swaps:
-            swap.apply()
-            done.append(swap)
-    except BaseException:
-        for swap in reversed(done):
-            swap.undo()
-        raise
-
-
-def _find_record(model: Any) -> Any:
-    """Return the part of a model that carries the record: the model itself, or what a wrapper such as PEFT's holds."""
-    modules = model.modules() if callable(getattr(model, "modules", None)) else ()
-    return next((module for module in modules if _RECORD in vars(module)), None)
-
-
-def _record(owner: Any) -> PatchPlan:
-    plan: PatchPlan = vars(owner)[_RECORD]
-    return plan

@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch")
 
 import tightrope
 import tiny_models
-from tightrope.backends.patching.models import Swap, _apply
+from tightrope.backends.patching.changes import Changes, Swap
+from tightrope.backends.patching.report import PatchReport
 from tightrope.backends.torch.transformers import forward as hf_forward
 
 pytestmark = pytest.mark.backend("torch")
@@ -179,15 +180,46 @@ def test_an_error_in_the_body_of_a_with_statement_leaves_the_model_as_it_was(lla
 class Fragile:
     """Takes one attribute and no second one."""
 
-    __slots__ = ("first",)
+    first = property(lambda self: vars(self)["kept"], lambda self, value: vars(self).update(kept=value))
+    second = property(lambda self: "old")
 
 
 def test_a_swap_that_fails_takes_back_those_before_it():
     fragile = Fragile()
     fragile.first = "old"
+    swaps = [Swap(fragile, "first", "new", "old"), Swap(fragile, "second", "new", "old")]
     with pytest.raises(AttributeError):
-        _apply((Swap(fragile, "first", "new", "old"), Swap(fragile, "second", "new")))
-    assert fragile.first == "old"
+        Changes.planned(swaps, PatchReport("a model", ())).make()
+    assert vars(fragile) == {"kept": "old"}
+
+
+@pytest.mark.parametrize("call", [tightrope.patch, tightrope.unpatch])
+def test_a_class_in_place_of_a_model(call):
+    words = r"model must be a loaded model, got the class LlamaForCausalLM: give LlamaForCausalLM.from_pretrained\(…\)"
+    with pytest.raises(tightrope.RopeConfigError, match=words):
+        call(transformers.LlamaForCausalLM)
+
+
+def test_a_module_that_holds_several_models(llama):
+    both = torch.nn.ModuleDict({"teacher": llama, "student": llama.model})
+    words = "ModuleDict holds several models: teacher (LlamaForCausalLM), student (LlamaModel); patch each. Nothing"
+    with pytest.raises(tightrope.RopeConfigError, match=re.escape(words)):
+        tightrope.patch(both)
+
+
+def test_unpatching_a_layer_of_a_patched_model(llama):
+    tightrope.patch(llama)
+    with pytest.raises(tightrope.RopeConfigError, match="this is a part of a patched model"):
+        tightrope.unpatch(llama.model.layers[0])
+    tightrope.unpatch(llama)
+
+
+def test_unpatching_after_somebody_else_put_a_forward_method_on_attention(llama):
+    tightrope.patch(llama)
+    attention = llama.model.layers[0].self_attn
+    attention.forward = lambda *args, **kwargs: None
+    with pytest.raises(tightrope.RopeConfigError, match="forward of 1 patched parts was replaced again"):
+        tightrope.unpatch(llama)
 
 
 def test_attention_whose_rotation_is_not_known_keeps_its_own_with_exact_angles(llama, monkeypatch):

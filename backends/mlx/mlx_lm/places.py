@@ -12,7 +12,8 @@ import numpy as np
 
 from tightrope.backends.mlx import interop as host
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
-from tightrope.backends.patching.models import Options, PatchPlan, Swap
+from tightrope.backends.patching.changes import Swap
+from tightrope.backends.patching.models import Options, PatchPlan
 from tightrope.backends.patching.report import PartReport, PatchReport, in_words
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig

@@ -1,87 +1,52 @@
 """Tightrope inside a transformers model: which of its parts rotate, and what takes their place."""
 
-import inspect
-import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import metadata
-from typing import Any, Final
+from typing import Any
 
 import torch
 
-from tightrope.backends.patching.models import Options, PatchPlan, Swap, own_config
+from tightrope.backends.patching.models import Options, PatchPlan, own_config
 from tightrope.backends.patching.report import PartReport, PatchReport, in_words
 from tightrope.backends.torch import interop as host
 from tightrope.backends.torch.transformers.apply import Meaning, fused, meaning_of
 from tightrope.backends.torch.transformers.forward import apply_functions, rebound
+from tightrope.backends.torch.transformers.places import (
+    UNTOUCHED,
+    RotaryPlace,
+    User,
+    inner_model,
+    require_shape,
+    rotary_places,
+    text_config,
+)
 from tightrope.backends.torch.transformers.probe import find_form
-from tightrope.backends.torch.transformers.rotary import Form, HFRotary
+from tightrope.backends.torch.transformers.replacing import swaps_of
+from tightrope.backends.torch.transformers.rotary import HFRotary
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading import read
 
 __all__ = ["HFRotary", "plan"]
 
-_UNTOUCHED: Final = "Nothing was changed"
-
-
-@dataclass
-class RotaryPlace:
-    """A rotary module where it hangs, what takes its place, and the attention that uses it.
-
-    Attributes:
-        owner: The module that has it, and its name there.
-        path: Its path in the model.
-        rope: What its configuration says; None where it is left alone.
-        why: Why it is left alone, or what its own numbers were like.
-    """
-
-    owner: torch.nn.Module
-    name: str
-    path: str
-    rope: ModelRope | None = None
-    form: Form = "halves"
-    why: str = ""
-    users: "list[User]" = field(default_factory=list)
-
-    @property
-    def module(self) -> torch.nn.Module:
-        """The rotary module itself."""
-        return self.owner.get_submodule(self.name)
-
-
-@dataclass
-class User:
-    """An attention module that rotates, and the copy of its forward method that uses the fused rotation."""
-
-    module: torch.nn.Module
-    path: str
-    method: Callable[..., Any] | None = None
-    why: str = ""
-
 
 def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in a transformers model; see `tightrope.backends.patching.patch`."""
-    text = _text_config(model)
-    places = list(_places(model))
+    model = inner_model(model)
+    text = text_config(model)
+    places = list(rotary_places(model))
     for place in places:
         _settle(place, text, config, options)
     if not any(place.rope for place in places):
-        raise RopeConfigError(f"{_title(model)} has no rotary module to replace{_own_rotation(model)}. {_UNTOUCHED}")
+        raise RopeConfigError(f"{_title(model)} has no rotary module to replace{_own_rotation(model)}. {UNTOUCHED}")
     _settle_users(model, places)
     served = [(place, place.rope) for place in places if place.rope]
-    swaps = [swap for place, rope in served for swap in _swaps(place, rope, options)]
+    swaps = [swap for place, rope in served for swap in swaps_of(place, _angles_of(rope), options)]
     notes = [note for _, rope in served for note in rope.notes]
     notes += [f"{place.path}: {place.why}" for place, _ in served if place.why]
     parts = tuple(part for place in places for part in _parts(place))
     return PatchPlan(tuple(swaps), PatchReport(_title(model), parts, tuple(dict.fromkeys(notes))))
-
-
-def _text_config(model: torch.nn.Module) -> Any:
-    text_config = getattr(getattr(model, "config", None), "get_text_config", None)
-    if not callable(text_config):
-        raise RopeConfigError(f"{type(model).__name__} is no transformers model: it has no configuration. {_UNTOUCHED}")
-    return text_config(decoder=True)
 
 
 def _own_rotation(model: torch.nn.Module) -> str:
@@ -95,27 +60,17 @@ def _title(model: torch.nn.Module) -> str:
     return f"{type(model).__name__} (transformers {metadata.version('transformers')})"
 
 
-def _places(model: torch.nn.Module) -> Iterator[RotaryPlace]:
-    """Yield the rotary modules of a model."""
-    for path, owner in model.named_modules():
-        for name, child in owner.named_children():
-            if isinstance(child, HFRotary):
-                raise RopeConfigError(f"{path} is patched already; tightrope.unpatch(model) first")
-            if "Rotary" in type(child).__name__ and not any(True for _ in child.parameters()):
-                yield RotaryPlace(owner, name, f"{path}.{name}".lstrip("."))
-
-
 def _settle(place: RotaryPlace, text: Any, config: object, options: Options) -> None:
     """Decide what becomes of a rotary module: it is served, left alone with a reason, or an error."""
     own = getattr(place.module, "config", None)
     is_text = type(own) is type(text)
     try:
-        _require_shape(place)
+        require_shape(place)
         rope = own_config(config) if is_text and config is not None else read(own)
         if not rope.ropes:
-            raise RopeConfigError(f"the configuration of {place.path} says that nothing is rotated. {_UNTOUCHED}")
+            raise RopeConfigError(f"the configuration of {place.path} says that nothing is rotated. {UNTOUCHED}")
         if any(one.is_axial for one in rope.ropes.values()):
-            raise RopeConfigError(f"{place.path} turns patches by row and column, which is left to it. {_UNTOUCHED}")
+            raise RopeConfigError(f"{place.path} turns patches by row and column, which is left to it. {UNTOUCHED}")
         place.form, place.why = find_form(place.module, _angles_of(rope), place.path, verify=options.verify)
     except RopeConfigError as error:
         if is_text:
@@ -128,21 +83,6 @@ def _settle(place: RotaryPlace, text: Any, config: object, options: Options) -> 
 def _angles_of(rope: ModelRope) -> ModelRope:
     """Return the ropes as cos and sin are computed: the direction is a matter of the function that applies them."""
     return replace(rope, ropes={key: value.replace(direction=1) for key, value in rope.ropes.items()})
-
-
-def _require_shape(place: RotaryPlace) -> None:
-    """Raise where a module is called otherwise than rotary modules are."""
-    kind = type(place.module)
-    names = list(inspect.signature(kind.forward).parameters)
-    if getattr(place.module, "config", None) is None or names[2:3] != ["position_ids"]:
-        raise RopeConfigError(
-            f"{place.path} ({kind.__name__}) of transformers {metadata.version('transformers')} is not called with "
-            f"(x, position_ids), as rotary modules are, but with {tuple(names[1:])}. {_UNTOUCHED}"
-        )
-    if place.module.state_dict():
-        raise RopeConfigError(
-            f"{place.path} ({kind.__name__}) is saved with the model, so it is part of it. {_UNTOUCHED}"
-        )
 
 
 def _settle_users(model: torch.nn.Module, places: list[RotaryPlace]) -> None:
@@ -158,7 +98,6 @@ def _settle_users(model: torch.nn.Module, places: list[RotaryPlace]) -> None:
         place.users.append(user)
         if place.rope:
             _require_own_forward(module)
-            # One function for all layers of a class: a compiler then compiles it once.
             kind: tuple[type, str] = type(module), place.path
             if kind not in known:
                 known[kind] = _fused_forward(type(module), functions, place)
@@ -169,7 +108,7 @@ def _require_own_forward(module: torch.nn.Module) -> None:
     """Raise where something else than accelerate's hooks replaced the forward method of an attention module."""
     if "forward" in vars(module) and "_old_forward" not in vars(module):
         raise RopeConfigError(
-            f"{type(module).__name__}.forward was replaced by something else; undo that first. {_UNTOUCHED}"
+            f"{type(module).__name__}.forward was replaced by something else; undo that first. {UNTOUCHED}"
         )
 
 
@@ -198,24 +137,8 @@ def _require_meant(attention: type, place: RotaryPlace, meanings: set[Meaning]) 
     if not said <= done and "indexer" not in attention.__name__.lower():
         raise RopeConfigError(
             f"{attention.__name__} turns by {sorted(done)}, the configuration says {sorted(said)} (layout, direction). "
-            f"{_UNTOUCHED}"
+            f"{UNTOUCHED}"
         )
-
-
-def _swaps(place: RotaryPlace, rope: ModelRope, options: Options) -> Iterator[Swap]:
-    """Yield what changes for one rotary module and its users."""
-    fused_throughout = bool(place.users) and all(user.method for user in place.users)
-    new = HFRotary(_angles_of(rope), form=place.form, in_float32=fused_throughout, **options.rotary())
-    yield Swap(place.owner, place.name, new.standing_for(place.module), place.module)
-    for user in place.users:
-        if user.method is not None:
-            yield _method_swap(user.module, types.MethodType(user.method, user.module))
-
-
-def _method_swap(module: torch.nn.Module, method: types.MethodType) -> Swap:
-    # accelerate's hooks keep the method that they wrap under this name and call it there.
-    hooked = vars(module).get("_old_forward")
-    return Swap(module, "forward", method) if hooked is None else Swap(module, "_old_forward", method, hooked)
 
 
 def _parts(place: RotaryPlace) -> Iterator[PartReport]:

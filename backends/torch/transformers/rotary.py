@@ -37,6 +37,10 @@ FORMS: Final[dict[Form, Callable[[torch.Tensor, torch.Tensor], Output]]] = {
 }
 
 
+NOT_PICKLED: Final = (
+    "a patched model cannot be pickled: tightrope.unpatch(model) first; save_pretrained and state_dict work"
+)
+
 # Where cos carries the table that it was made of: each layer of a decode step would wait for the same two views. A view
 # of cos itself would keep it alive for ever.
 _TABLE: Final = "_tightrope_table"
@@ -115,6 +119,4 @@ class HFRotary(torch.nn.Module):
 
     def __reduce__(self) -> NoReturn:
         # Unpickling would bring back the modules, but not the forward methods that patching gave to some of them.
-        raise RopeConfigError(
-            "a patched model cannot be pickled: tightrope.unpatch(model) first; save_pretrained and state_dict work"
-        )
+        raise RopeConfigError(NOT_PICKLED)
