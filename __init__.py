@@ -6,6 +6,7 @@ from tightrope.backends.patching.loading import load_mlx
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.config.mrope import MRope
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
+from tightrope.rope.fingerprint import fingerprint
 from tightrope.rope.frequencies import Frequencies, frequencies
 from tightrope.rope.reading import read
 from tightrope.rope.scaling import Scaling, rope_type
@@ -23,6 +24,7 @@ __all__ = [
     "RopeWarning",
     "Scaling",
     "__version__",
+    "fingerprint",
     "frequencies",
     "load_backend",
     "load_mlx",

@@ -13,6 +13,7 @@ from tightrope.commands.audit import audit
 from tightrope.commands.bench import bench
 from tightrope.commands.convert import convert
 from tightrope.commands.doctor import doctor
+from tightrope.commands.fingerprint import fingerprint
 from tightrope.commands.golden import golden
 from tightrope.commands.inspect import inspect
 from tightrope.commands.parity import parity
@@ -45,5 +46,18 @@ def main(traceback: bool) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
-for _command in (parity, precision, inspect, validate, convert, audit, golden, report, doctor, bench, selftest):
+for _command in (
+    parity,
+    precision,
+    inspect,
+    validate,
+    convert,
+    fingerprint,
+    audit,
+    golden,
+    report,
+    doctor,
+    bench,
+    selftest,
+):
     main.add_command(_command)

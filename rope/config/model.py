@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tightrope.rope.config.frozen_map import FrozenMap
 from tightrope.rope.config.query_scale import QueryScale, numbers
 from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.config.terms import LAYOUTS, Layout
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.support.validation import (
     instance,
@@ -17,6 +18,7 @@ from tightrope.rope.support.validation import (
     is_whole,
     list_of,
     number,
+    one_of,
     require,
 )
 
@@ -35,6 +37,8 @@ class ModelRope:
         softmax_scale: Multiplies the attention logits beyond 1 / sqrt(head_dim): what YaRN's mscale_all_dim asks for in
             the families that apply it there (DeepSeek); 1.0 elsewhere.
         query_scales: The attention temperature of layers that have one, by their entry of `layers`; see `query_scale`.
+        published_layout: The layout of the published weights, where a file stores q and k permuted (llama.cpp's
+            converter, Meta's own checkpoints) and its ropes have the layout of the file; None where they are alike.
     """
 
     ropes: Mapping[str, RopeConfig]
@@ -43,6 +47,7 @@ class ModelRope:
     notes: tuple[str, ...] = ()
     softmax_scale: float = 1.0
     query_scales: Mapping[str | None, QueryScale] = field(default_factory=dict)
+    published_layout: Layout | None = None
 
     def __post_init__(self) -> None:
         for name in ("layers", "notes"):
@@ -129,6 +134,7 @@ def _model_kinds(model: ModelRope) -> Iterator[str]:
     yield from instance("model_type", model.model_type, str, "a string")
     yield from list_of("notes", model.notes, "strings")
     yield from number("softmax_scale", model.softmax_scale, above=0)
+    yield from one_of("published_layout", model.published_layout, (*LAYOUTS, None))
     yield from instance("query_scales", model.query_scales, Mapping, "a mapping from an entry of layers to QueryScale")
 
 

@@ -57,9 +57,9 @@ ELSEWHERE: dict[str, Family] = {
     "talkie": Family(head_dim=128, base=1e6, direction=-1),
     "youtu_llm": part.MlaChoice(mla=(128, 64), base=1.6e6),
     # Native checkpoints of Meta and Mistral (params.json): their weights pair neighbouring channels.
-    "meta_params": Family(layout="interleaved"),
-    "meta_params_nope": Family(layout="interleaved", no_position=part.NOPE_4),
-    "mistral_params": part.Temperature(layout="interleaved"),
+    "meta_params": Family(layout="interleaved", published_layout="half"),
+    "meta_params_nope": Family(layout="interleaved", published_layout="half", no_position=part.NOPE_4),
+    "mistral_params": part.Temperature(layout="interleaved", published_layout="half"),
     "mistral_params_mla": part.Temperature(layout="interleaved", mla=(128, 64)),
     **dict.fromkeys(_OTHERWISE.split(), Family(without=part.OTHER_POSITIONS)),
 }

@@ -74,6 +74,7 @@ class Family:
 
     Attributes:
         layout: Which channels pair up.
+        published_layout: Which channels pair up in the converted weights, where these are the original ones.
         layout_key: A key whose falsehood means `"half"` and whose truth means `"interleaved"`.
         side: Whether the first or the last channels turn.
         base: The base where the configuration has none.
@@ -116,6 +117,7 @@ class Family:
     """
 
     layout: Layout = "half"
+    published_layout: Layout | None = None
     layout_key: str | None = None
     side: Side = "head"
     base: float = 10_000.0

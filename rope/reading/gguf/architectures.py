@@ -68,6 +68,13 @@ PAIRINGS: dict[str, Pairing] = {
     **_pairings(_HALVES_INTERLEAVED_AXES, Pairing(layout="half", order="interleaved")),
 }
 
+# Neighbours only because the converter permutes q and k: the published weights pair halves.
+_PERMUTED = """
+    arcee arctic baichuan bailingmoe chameleon deci deepseek granite granitehybrid granitemoe internlm2 llada llama
+    llama-embed minicpm mistral3 olmo smollm3 xverse
+"""
+PERMUTED = frozenset(_PERMUTED.split())
+
 # Learned positions, ALiBi, relative positions or none at all.
 _WITHOUT = """
     arwkv7 bert bloom clip gpt2 jais jamba jina-bert-v2 kimi-linear mamba mamba2 mpt nemotron_h nemotron_h_moe refact

@@ -7,7 +7,7 @@ from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.reading.gguf.architectures import PAIRINGS, REFUSED, SOFTMAX, TAIL, WITHOUT
+from tightrope.rope.reading.gguf.architectures import PAIRINGS, PERMUTED, REFUSED, SOFTMAX, TAIL, WITHOUT
 from tightrope.rope.reading.gguf.file import GgufFile, open_file
 from tightrope.rope.reading.gguf.layers import FULL, SLIDING, Kinds, kinds_of
 from tightrope.rope.reading.gguf.scaling import Divided, scaling_of
@@ -133,6 +133,7 @@ def _finished(
     return ModelRope(
         ropes=ropes, layers=layers, model_type=file.architecture, notes=tuple(section.findings.notes),
         softmax_scale=softmax, query_scales=queries,
+        published_layout="half" if file.architecture in PERMUTED else None,
     )  # fmt: skip
 
 

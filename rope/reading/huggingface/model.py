@@ -90,6 +90,7 @@ def _model(section: Section, family: Family, types: Sequence[str], model_type: s
         model_type=model_type,
         softmax_scale=softmax,
         query_scales=queries,
+        published_layout=family.published_layout,
     )
 
 

@@ -1,0 +1,43 @@
+"""`tightrope fingerprint`."""
+
+from typing import Any
+
+import click
+
+from tightrope.commands.common import examples, read_model
+from tightrope.commands.output import Output, output_options
+from tightrope.rope.reading.source import kept
+
+
+@click.command(
+    epilog=examples(
+        "tightrope fingerprint path/to/config.json",
+        "tightrope fingerprint path/to/model.gguf path/to/config.json",
+        "tightrope fingerprint path/to/config.json --seq-len 32768",
+    )
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--seq-len", type=click.IntRange(min=0), metavar="TOKENS", help="Only the frequencies of this length.")
+@output_options
+def fingerprint(sources: tuple[str, ...], seq_len: int | None, out: Output) -> None:
+    """Print a name for a model's rotation, equal where the rotation is.
+
+    SOURCE is a config.json, a folder that has one, a GGUF file, a params.json, the name of a model on the Hugging Face
+    hub, or - for standard input. Of several, each is compared with the first: what differs is said in words, and the
+    exit status is 1 if anything does.
+    """
+    from tightrope.rope import fingerprint as library
+    from tightrope.rope.differences import differences
+
+    models = [read_model(kept(source), None, None) for source in sources]
+    found: list[dict[str, Any]] = []
+    for source, model in zip(sources, models, strict=True):
+        lines = differences(models[0], model, seq_len)
+        name = library.fingerprint(model, seq_len)
+        found.append({"source": source, "fingerprint": name, "differences": list(lines)})
+        out.console.print(f"{name}  {source}", soft_wrap=True)
+        for line in lines:
+            out.console.print(f"  {line}", soft_wrap=True)
+    out.write_json(found)
+    different = [one["source"] for one in found if one["differences"]]
+    out.finish(passed=not different, failure=f"another rotation than {sources[0]}: {', '.join(different)}")
