@@ -3,34 +3,43 @@
 from tightrope.backends import load as load_backend
 from tightrope.backends.patching import patch, patched, unpatch
 from tightrope.backends.patching.loading import load_mlx
+from tightrope.rope import positions
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.config.mrope import MRope
-from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
+from tightrope.rope.config.query_scale import QueryScale
+from tightrope.rope.errors import BackendUnavailable, ExtraMissing, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.fingerprint import fingerprint
 from tightrope.rope.frequencies import Frequencies, frequencies
 from tightrope.rope.reading import read
+from tightrope.rope.reading.convert import convert
+from tightrope.rope.reading.write import to_hf
 from tightrope.rope.scaling import Scaling, rope_type
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BackendUnavailable",
+    "ExtraMissing",
     "Frequencies",
     "MRope",
     "ModelRope",
+    "QueryScale",
     "RopeConfig",
     "RopeConfigError",
     "RopeError",
     "RopeWarning",
     "Scaling",
     "__version__",
+    "convert",
     "fingerprint",
     "frequencies",
     "load_backend",
     "load_mlx",
     "patch",
     "patched",
+    "positions",
     "read",
     "rope_type",
+    "to_hf",
     "unpatch",
 ]

@@ -96,7 +96,7 @@ def _frequencies(config: RopeConfig, seq_len: int | None, precision: Precision) 
 def _by_pair(config: RopeConfig, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
     """Return the frequency of each pair: one progression over all, or one over the pairs of each axis."""
     mrope = config.mrope
-    whole, factor = config.scaling.frequencies(config, arithmetic, seq_len)
+    whole, factor = _pair(config.scaling.frequencies(config, arithmetic, seq_len), config)
     if mrope is None or mrope.progression == "shared":
         return whole, factor
     axes = np.array(mrope.pair_axes(config.pairs))
@@ -106,7 +106,23 @@ def _by_pair(config: RopeConfig, arithmetic: Arithmetic, seq_len: int | None) ->
             inv_freq[axes == axis] = whole[axis :: mrope.axes]
         elif section:
             one = config.replace(rotary_dim=2 * section, layout="half", mrope=None, frequency_dim=None)
-            inv_freq[axes == axis] = one.scaling.frequencies(one, arithmetic, seq_len)[0]
+            inv_freq[axes == axis] = _pair(one.scaling.frequencies(one, arithmetic, seq_len), config)[0]
+    return inv_freq, factor
+
+
+def _pair(given: object, config: RopeConfig) -> tuple[FloatArray, float]:
+    """Return what a rope type gave, after a check that it is frequencies and a factor: types may be a user's own."""
+    name = config.scaling.rope_type
+    if not isinstance(given, tuple) or len(given) != 2:
+        got = f"{type(given).__name__} alone" if not isinstance(given, tuple) else f"{len(given)} values"
+        raise RopeConfigError(
+            f"rope_type {name!r} must return (inv_freq, attention_factor), got {got}; end its frequencies with "
+            "'return inv_freq, 1.0'"
+        )
+    inv_freq, factor = given
+    if not isinstance(inv_freq, np.ndarray) or inv_freq.dtype.kind != "f":
+        raise RopeConfigError(f"rope_type {name!r} must return inv_freq as floats of numpy, got {shortened(inv_freq)}")
+    require(number(f"attention_factor of rope_type {name!r}", factor))
     return inv_freq, factor
 
 

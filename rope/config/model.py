@@ -1,8 +1,8 @@
 """Which rotation each layer of a model has (`ModelRope`): frozen, hashable, valid."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +48,9 @@ class ModelRope:
     softmax_scale: float = 1.0
     query_scales: Mapping[str | None, QueryScale] = field(default_factory=dict)
     published_layout: Layout | None = None
+
+    # `tightrope.to_hf`, put here by its module: writing reads back what it wrote, and reading builds on this class.
+    writer: ClassVar[Callable[["ModelRope", Spelling], dict[str, object]]]
 
     def __post_init__(self) -> None:
         for name in ("layers", "notes"):
@@ -112,14 +115,12 @@ class ModelRope:
         return replace(self, ropes={**self.ropes, key: self.ropes[key].replace(**changes)})
 
     def to_hf(self, spelling: Spelling = "v5") -> dict[str, object]:
-        """Return the fragment of a config.json that reads back as this model.
+        """Return the fragment of a config.json that reads back as this model: `tightrope.to_hf(self, spelling)`.
 
         Args:
             spelling: `"v4"`: rope_theta and rope_scaling; `"v5"`: rope_parameters, as transformers 5 writes it.
         """
-        from tightrope.rope.reading.write import to_hf  # reading builds on this module
-
-        return to_hf(self, spelling)
+        return self.writer(spelling)
 
 
 def model_problems(model: ModelRope) -> Iterator[str]:

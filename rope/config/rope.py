@@ -1,6 +1,6 @@
 """One rotary position embedding (`RopeConfig`): frozen, hashable, valid."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -19,17 +19,44 @@ from tightrope.rope.support.validation import (
 )
 
 
+class _HeadDim:
+    """What stands for "as wide as the head" until there is one."""
+
+    def __repr__(self) -> str:
+        return "head_dim"
+
+
+_HEAD_DIM: Any = _HeadDim()
+
+# What the fields are called elsewhere.
+_OTHER_NAMES = {
+    "rope_theta": "base",
+    "theta": "base",
+    "rotary_emb_base": "base",
+    "dim": "rotary_dim",
+    "dims": "rotary_dim",
+    "rope_scaling": "scaling",
+    "rope_parameters": "scaling",
+    "rope_type": "scaling",
+    "partial_rotary_factor": "rotary_dim",
+    "max_seq_len": "max_position_embeddings",
+    "mrope_section": "mrope",
+    "interleaved": "layout",
+    "traditional": "layout",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RopeConfig:
-    """One rotary position embedding.
+    """One rotary position embedding; `RopeConfig(head_dim=128, base=10_000.0)` is a plain one.
 
     Attributes:
         head_dim: Channels of a query head as attention holds it (for MLA: nope + rope).
-        rotary_dim: Channels that are rotated, even, at most head_dim.
+        rotary_dim: Channels that are rotated, even, at most head_dim; head_dim where it is not given.
         base: The base of the geometric progression of frequencies (RoFormer's 10000; Hugging Face's rope_theta).
         layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1);
             `"halves"`: each half of a whole head is like a head of layout "half" by itself (Gemma 4's vision tower).
-        scaling: The rope type with its parameters.
+        scaling: The rope type with its parameters; unscaled where it is not given.
         side: `"head"` rotates the first rotary_dim channels of what comes, `"tail"` the last (MLA).
         max_position_embeddings: The context length that the configuration declares, in tokens.
         mrope: Sections of several position axes, None for one axis.
@@ -39,9 +66,9 @@ class RopeConfig:
     """
 
     head_dim: int
-    rotary_dim: int
+    rotary_dim: int = _HEAD_DIM
     base: float
-    layout: Layout
+    layout: Layout = "half"
     scaling: Scaling = field(default_factory=Default)
     side: Side = "head"
     max_position_embeddings: int | None = None
@@ -51,6 +78,8 @@ class RopeConfig:
     fractional: bool = False
 
     def __post_init__(self) -> None:
+        if self.rotary_dim is _HEAD_DIM:
+            object.__setattr__(self, "rotary_dim", self.head_dim)
         require(list(rope_problems(self)) or self.scaling.check(self))
 
     @property
@@ -97,13 +126,22 @@ class RopeConfig:
         `scaling` may be a rope block as a configuration writes it: `scaling={"rope_type": "yarn", "factor": 4.0}`.
         """
         names = [item.name for item in fields(self)]
-        require(f"unknown field {name!r}{suggestion(name, names)}" for name in changes if name not in names)
+        require(f"unknown field {name!r}{_named(name, names)}" for name in changes if name not in names)
         if isinstance(changes.get("scaling"), Mapping):
             changes["scaling"] = scaling_from(changes["scaling"])
         return replace(self, **changes)
 
 
+def _named(name: str, names: Iterable[str]) -> str:
+    other = _OTHER_NAMES.get(name)
+    return suggestion(name, names) if other is None else f"; it is called {other!r} here"
+
+
 AXIAL_TYPES = ("default", "linear")
+
+_SCALING_WORDS = (
+    "a rope type such as Yarn(factor=4.0), or in replace(scaling=…) its block {'rope_type': 'yarn', 'factor': 4.0}"
+)
 
 # Published heads have up to 576 channels; from some millions on, the frequencies alone would seem to hang.
 WIDEST = 2**20
@@ -122,7 +160,7 @@ def rope_problems(rope: RopeConfig) -> Iterator[str]:
     yield from one_of("direction", rope.direction, (1, -1))
     yield from one_of("fractional", rope.fractional, (True, False))
     yield from instance("mrope", rope.mrope, MRope | None, "an MRope(sections=(16, 24, 24)), or None for one axis")
-    yield from instance("scaling", rope.scaling, Scaling, "a rope type such as Default() or Yarn(factor=4.0)")
+    yield from instance("scaling", rope.scaling, Scaling, _SCALING_WORDS)
     yield from _type_problems(rope)
     if isinstance(rope.rotary_dim, int) and isinstance(rope.head_dim, int):
         yield from _width_problems(rope)

@@ -12,7 +12,7 @@ from tightrope.rope.reading.families.unknown import family_like
 from tightrope.rope.reading.huggingface.model import TEXT_KEYS
 from tightrope.rope.reading.reader import read
 from tightrope.rope.reading.source import load
-from tightrope.rope.reading.write import rope_keys
+from tightrope.rope.reading.write import require_spelling, rope_keys
 
 
 def convert(
@@ -27,7 +27,8 @@ def convert(
         layer_type: Which rope it replaces, where there are several.
 
     Raises:
-        RopeConfigError: The source cannot be read, or the spelling has no words for some of it.
+        RopeConfigError: The source cannot be read, the spelling has no words for some of it, or no library reads this
+            family in it.
     """
     config, name = load(source)
     model = _read(source)
@@ -35,6 +36,7 @@ def convert(
         model = model.replace(layer_type, scaling=scaling)
     if not model.ropes:
         return config
+    require_spelling(model, _family(model), spelling)
     converted = _replaced(config, model, spelling)
     _require_same(model, converted, spelling, name)
     return converted
@@ -65,13 +67,17 @@ def _replaced(config: Mapping[str, Any], model: ModelRope, spelling: Spelling) -
     inner = next((key for key in TEXT_KEYS if isinstance(config.get(key), Mapping)), None)
     if inner is not None:
         return {**config, inner: _replaced(config[inner], model, spelling)}
-    family = find_family(model.model_type) or family_like(model)
+    family = _family(model)
     fresh, old = rope_keys(model, family, spelling), _old_keys(family)
     first = next((key for key in config if key in old), None)
     if first is None:
         return {**config, **fresh}
     kept = {key: value for key, value in config.items() if key == first or key not in {*old, *fresh}}
     return dict(item for key, value in kept.items() for item in (fresh.items() if key == first else [(key, value)]))
+
+
+def _family(model: ModelRope) -> Family:
+    return find_family(model.model_type) or family_like(model)
 
 
 def _old_keys(family: Family) -> set[str]:
@@ -95,5 +101,8 @@ def config_of(source: object, scaling: Mapping[str, Any] | None, layer_type: str
         scaling: A rope block that replaces the configuration's own.
         layer_type: Which rope it replaces, where there are several.
     """
-    # mlx-lm reads the older spelling alone.
-    return load(source)[0] if scaling is None else convert(source, "v4", scaling=scaling, layer_type=layer_type)
+    if scaling is None:
+        return load(source)[0]
+    # mlx-lm reads the older spelling alone, where a family has one.
+    spelling: Spelling = "v4" if _family(_read(source)).reads_v4 else "v5"
+    return convert(source, spelling, scaling=scaling, layer_type=layer_type)

@@ -20,7 +20,7 @@ _SOUNDS = re.compile(
 # How many positions a table of learned positions has, how attention shares its heads: no part of a rotation.
 _ELSEWHERE = re.compile(
     r"^(max|num)_\w*positions?(_embeddings?)?$|^position_\w*size$|^n_positions$|position_(bias|ids?|buckets)\w*$"
-    r"|heads?$|v_head_dim$|dropout|_bias$|_eps$|_size$|^relative_|^num_\w*_buckets$|^pos_att_type$"
+    r"|_validation$|heads?$|v_head_dim$|dropout|_bias$|_eps$|_size$|^relative_|^num_\w*_buckets$|^pos_att_type$"
 )
 
 _POSITIONS = r"(positional|position|pos)_?(embeddings?|encodings?|emb|enc)"

@@ -18,7 +18,7 @@ from tightrope.rope.reading.reader import read
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
 from tightrope.rope.scaling.yarn import Yarn
-from tightrope.rope.support.validation import one_of, require
+from tightrope.rope.support.validation import instance, one_of, require
 
 SPELLINGS: tuple[Spelling, ...] = ("v4", "v5")
 
@@ -33,11 +33,22 @@ def to_hf(model: ModelRope, spelling: Spelling = "v5") -> dict[str, object]:
     Raises:
         RopeConfigError: The spelling has no words for some of it; the message says for what.
     """
-    require(one_of("spelling", spelling, SPELLINGS))
+    require(instance("model", model, ModelRope, "a ModelRope, as tightrope.read returns it"))
     family = find_family(model.model_type) or family_like(model)
+    require_spelling(model, family, spelling)
     fragment = {"model_type": model.model_type, **_shape(model, family), **rope_keys(model, family, spelling)}
     _require_same(model, fragment, spelling)
     return fragment
+
+
+def require_spelling(model: ModelRope, family: Family, spelling: Spelling) -> None:
+    """Raise for a spelling that does not exist, or that the classes of a family do not read."""
+    require(one_of("spelling", spelling, SPELLINGS))
+    if spelling == "v4" and model.ropes and not family.reads_v4:
+        raise RopeConfigError(
+            f"the v4 spelling of {model.model_type!r} is read by no library: its class takes rope_parameters alone; "
+            "use 'v5'"
+        )
 
 
 def rope_keys(model: ModelRope, family: Family, spelling: Spelling) -> dict[str, object]:
@@ -213,3 +224,6 @@ def _differences(model: ModelRope, again: ModelRope) -> list[tuple[str, object, 
         if getattr(model, name) != getattr(again, name):
             differences.append((name, getattr(model, name), getattr(again, name)))
     return differences
+
+
+ModelRope.writer = to_hf

@@ -30,6 +30,8 @@ class RopeParameters(TypedDict, total=False):
         mscale: yarn's attention factor is (0.1 mscale ln factor + 1) / (0.1 mscale_all_dim ln factor + 1).
         mscale_all_dim: See `mscale`.
         truncate: Whether yarn's bounds are rounded to whole pairs (true).
+        attn_factor: Multiplies yarn's own factor on cos and sin (1); transformers ignores it.
+        extrapolation_factor: Multiplies the share of yarn's kept frequencies (1); transformers ignores it.
         mrope_section: M-RoPE: how many pairs each position axis has.
     """
 
@@ -48,6 +50,8 @@ class RopeParameters(TypedDict, total=False):
     mscale: float | None
     mscale_all_dim: float | None
     truncate: bool | None
+    attn_factor: float | None
+    extrapolation_factor: float | None
     mrope_section: list[int] | None
 
 

@@ -129,6 +129,8 @@ def test_wrong_usage_exits_2(config, arguments):
 @pytest.mark.parametrize("spelling", ["v4", "v5"])
 def test_a_real_configuration_keeps_its_ropes_and_its_other_keys(shared_config, spelling):
     before = json.loads(shared_config.read_text())
+    if spelling == "v4" and "gemma4" in str(before["model_type"]):
+        pytest.skip("no library reads Gemma 4 in this spelling: convert refuses it")
     after = converted(shared_config, spelling)
     ours, theirs = tightrope.read(before), tightrope.read(after)
     assert (theirs.ropes, theirs.layers) == (ours.ropes, ours.layers)

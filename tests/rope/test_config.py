@@ -2,10 +2,12 @@
 
 import copy
 import pickle
+import re
 from dataclasses import FrozenInstanceError
 
 import pytest
 
+import tightrope
 from tightrope import ModelRope, MRope, RopeConfig, RopeConfigError
 from tightrope.rope.scaling.linear import Linear
 
@@ -145,3 +147,32 @@ def test_a_rope_that_is_none_is_refused():
 def test_a_layer_that_is_not_there_is_refused(two_ropes, index):
     with pytest.raises(RopeConfigError, match=f"index must be one of the 2 layers, counted from 0, got {index!r}"):
         two_ropes.for_layer(index)
+
+
+def test_a_plain_rope_needs_a_width_and_a_base():
+    rope = RopeConfig(head_dim=64, base=1e4)
+    assert (rope.rotary_dim, rope.layout, rope.scaling.rope_type, rope.side) == (64, "half", "default", "head")
+
+
+def test_a_width_of_none_is_the_heads_own():
+    with pytest.raises(RopeConfigError, match="head_dim must be a whole number > 0, got None"):
+        RopeConfig(head_dim=None, base=1e4)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("rope_theta", "base"), ("rope_scaling", "scaling"), ("dim", "rotary_dim"), ("theta", "base")]
+)
+def test_replace_names_the_field_that_is_meant(name, field):
+    with pytest.raises(RopeConfigError, match=f"unknown field '{name}'; it is called '{field}' here"):
+        RopeConfig(head_dim=64, base=1e4).replace(**{name: 1})
+
+
+def test_replace_shows_the_block_where_a_rope_type_is_only_named():
+    with pytest.raises(RopeConfigError, match=re.escape("its block {'rope_type': 'yarn', 'factor': 4.0}, got 'yarn'")):
+        RopeConfig(head_dim=64, base=1e4).replace(scaling="yarn")
+
+
+def test_a_model_without_ropes_says_so():
+    model = tightrope.read({"model_type": "bert", "num_hidden_layers": 2})
+    with pytest.raises(RopeConfigError, match="this model has no ropes"):
+        model.rope()

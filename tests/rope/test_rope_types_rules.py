@@ -114,6 +114,26 @@ def test_a_registered_type_works_like_a_built_in_one(own_type):
     assert scaling.find_type("halved in a test") is own_type
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            lambda own: own,
+            r"must return \(inv_freq, attention_factor\), got ndarray alone; end .* 'return inv_freq, 1.0'",
+        ),
+        (lambda own: (own, 1.0, 2), r"must return \(inv_freq, attention_factor\), got 3 values"),
+        (lambda own: (list(own), 1.0), "must return inv_freq as floats of numpy"),
+        (lambda own: (own, None), "attention_factor of rope_type 'halved in a test' must be a finite number"),
+        (lambda own: None, "got NoneType alone"),
+    ],
+    ids=["frequencies alone", "three", "a list", "no factor", "nothing"],
+)
+def test_what_an_own_type_forgets_is_told_in_words(own_type, monkeypatch, given, words):
+    monkeypatch.setattr(own_type, "frequencies", lambda self, rope, arithmetic, seq_len: given(np.ones(rope.pairs)))
+    with pytest.raises(RopeConfigError, match=words):
+        frequencies(rope({"rope_type": "halved in a test"}))
+
+
 def test_a_taken_name_is_refused():
     class Impostor(Yarn):
         pass

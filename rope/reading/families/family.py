@@ -111,6 +111,7 @@ class Family:
         query_layers: It applies to the layers with position, or to those without.
         shape: The class's own hidden_size, num_attention_heads, num_hidden_layers, max_position_embeddings: a
             sub-configuration (`text_config`) is saved without the values that equal them.
+        reads_v4: Its configuration class reads the v4 spelling; transformers 5 alone has the classes that do not.
         decoys: Keys that files of the family have and its code does not read.
         refused: Tells why the rotation of a configuration cannot be expressed.
         note: What a person should know about every model of the family.
@@ -153,6 +154,7 @@ class Family:
     query: QueryRule | None = None
     query_layers: Literal["with", "without"] = "with"
     shape: tuple[int | None, int | None, int | None, int | None] = (None, None, None, None)
+    reads_v4: bool = True
     decoys: tuple[str, ...] = ()
     refused: WithoutRule | None = None
     note: str | None = None

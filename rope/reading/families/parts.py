@@ -168,6 +168,8 @@ DEEPSEEK_V4_FAMILY = Family(
     layers=rule.deepseek_v4,
     note=UNROTATED_NOTE,
 )
+GEMMA4_FAMILY = Family(head_dim=256, partial=1.0, ropes=GEMMA4, layers=GEMMA_6_LAST, reads_v4=False)
+ULTRABERT_FAMILY = Family(ropes=ULTRABERT, rewrite=rewrites.lists_a_layer, layers=rule.full_every(3), reads_v4=False)
 MIMO_V2_FAMILY = Family(
     head_dim=192,
     partial=0.334,

@@ -151,13 +151,13 @@ FAMILIES: dict[str, Family] = {
     "qwen4_exp_text": _Qwen35(partial=1.0, layers=part.QWEN4),
 
     # Several ropes in one model.
-    "diffusion_gemma_text": Family(head_dim=256, partial=1.0, ropes=part.GEMMA4, layers=part.GEMMA_6_LAST),
+    "diffusion_gemma_text": part.GEMMA4_FAMILY,
     "dory": Family(head_dim=256, ropes=part.DORY, layers=rule.full_every(4), rewrite=rewrites.attention_blocks),
     "embedding_gemma2_text": Family(head_dim=256, ropes=part.EMBEDDING_GEMMA2, layers=part.GEMMA_6_LAST),
     "gemma3_text": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=part.GEMMA_6),
     "gemma3n_text": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=rule.full_every(5)),
-    "gemma4_text": Family(head_dim=256, partial=1.0, ropes=part.GEMMA4, layers=part.GEMMA_6_LAST),
-    "gemma4_unified_text": Family(head_dim=256, partial=1.0, ropes=part.GEMMA4, layers=part.GEMMA_6_LAST),
+    "gemma4_text": part.GEMMA4_FAMILY,
+    "gemma4_unified_text": part.GEMMA4_FAMILY,
     "granite_swa": Family(rewrite=rewrites.base_a_layer, no_position=nope.zero_bases()),
     "granitemoe_swa": Family(rewrite=rewrites.base_a_layer, no_position=nope.zero_bases()),
     "laguna": Family(head_dim=128, partial=1.0, ropes=part.LAGUNA),
@@ -172,7 +172,7 @@ FAMILIES: dict[str, Family] = {
     "step3p5": Family(head_dim=128, partial=1.0, rewrite=rewrites.lists_a_layer),
     "t5gemma2_decoder": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=part.GEMMA_6),
     "t5gemma2_text": Family(head_dim=256, ropes=part.GLOBAL_LOCAL, layers=part.GEMMA_6),
-    "ultrabert": Family(ropes=part.ULTRABERT, rewrite=rewrites.lists_a_layer, layers=rule.full_every(3)),
+    "ultrabert": part.ULTRABERT_FAMILY,
     "zaya": Family(head_dim=128, partial=1.0, ropes=part.ZAYA, layers=part.ALL_HYBRID),
 
     # Layers without position.
@@ -191,7 +191,7 @@ FAMILIES: dict[str, Family] = {
     "llama4_text": _Llama4(head_dim=128, base=500_000.0, no_position=part.NOPE_4),
     "minimax": part.RotaryDim(base=1e6, layers=part.MINIMAX),
     "muse_glimmer_text": Family(head_dim=128, no_position=part.MUSE),
-    "muse_spark_text": Family(head_dim=64, base=500_000.0, no_position=part.MUSE),
+    "muse_spark_text": Family(head_dim=64, base=500_000.0, no_position=part.MUSE, reads_v4=False),
     "olmo_hybrid": Family(without=nope.null_base, layers=rule.full_every(4, other=LINEAR)),
     "qwen3_next": Family(head_dim=256, partial=0.25, layers=part.HYBRID),
     "recurrent_gemma": Family(partial=0.5, layers=part.RECURRENT),
