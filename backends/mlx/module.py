@@ -1,13 +1,16 @@
 """`RotaryEmbedding` and `rotate` for MLX."""
 
-from typing import Any, ClassVar, TypeAlias, Unpack, overload
+from collections.abc import Callable
+from copy import copy
+from typing import Any, ClassVar, Final, TypeAlias, Unpack, overload
 
 import mlx.core as mx
 import mlx.nn as nn
 from numpy.typing import NDArray
 
 from tightrope.backends.mlx.ops import MlxOps
-from tightrope.backends.shared.arguments import Lengths
+from tightrope.backends.mlx.replay import LARGEST, Replays
+from tightrope.backends.shared.arguments import ORDERS, Lengths
 from tightrope.backends.shared.ops import Ops, Order
 from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
 from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
@@ -15,6 +18,10 @@ from tightrope.rope.config.terms import Layout, Side
 
 _Integers: TypeAlias = mx.array | NDArray[Any]
 _Angles: TypeAlias = Angles | tuple[mx.array, mx.array]
+
+_INDICES: Final = (mx.int32, mx.int64)
+# Positions up to here count on for as many tokens as there can be, without passing 64 bits.
+_FAR: Final = 2**62
 
 
 class RotaryEmbedding(RotaryBase, nn.Module):
@@ -42,6 +49,11 @@ class RotaryEmbedding(RotaryBase, nn.Module):
     ops: ClassVar[Ops] = MlxOps()
 
     _extra_repr = RotaryBase._description
+    _replays: Replays
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._replays = Replays()
 
     @overload
     def __call__(self, q: mx.array, k: None = None, **keywords: Unpack[CallKeywords[mx.array]]) -> mx.array: ...
@@ -75,11 +87,62 @@ class RotaryEmbedding(RotaryBase, nn.Module):
         )
         return rotated
 
+    def _rotated_at_once(
+        self, q: Any, k: Any, positions: Any, offset: Any, angles: Any, seq_len: Any, layer_type: str | None,
+        order: Order, in_place: bool,
+    ) -> Any:  # fmt: skip
+        """By the graph of an earlier call of its kind, see `Replays`."""
+        given = seq_len is None and type(q) is mx.array and (k is None or type(k) is mx.array)
+        if not given or q.size > LARGEST or order not in ORDERS:
+            return None
+        rope_angles = self._chosen(layer_type)
+        key = layer_type or self.layer_type
+        kind, arrays = _varying(positions, offset, angles, key or "default")
+        if kind is None or not (kind == "angles" or rope_angles.by_device):
+            return None
+        xs = (q,) if k is None else (q, k)
+        return self._replays((kind, key, order), self._graph, (*xs, *arrays))
+
+    def _graph(self, kind: tuple[str, str | None, Order]) -> Callable[..., Any]:
+        """Return a function of q, perhaps k, and what places their tokens, that rotates them; see `Replays`."""
+        rope = copy(self)
+        del rope._replays  # which will hold the function
+
+        name, layer_type, order = kind
+        sources = 2 if name == "angles" else 1
+
+        def rotated(*given: mx.array) -> Any:
+            xs, where = given[:-sources], given[-sources:]
+            found: dict[str, Any] = dict.fromkeys(("positions", "offset", "angles"))
+            found[name] = where if name == "angles" else where[0]
+            return rope._rotated_after_checks(
+                *(*xs, None)[:2], **found, seq_len=None, layer_type=layer_type, order=order
+            )
+
+        return rotated
+
     def cis(self, positions: mx.array, *, seq_len: Lengths | None = None, layer_type: str | None = None) -> mx.array:
         """Return cos + i sin, complex64 (batch, seq, rotary_dim // 2); see `cos_sin`."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len, layer_type=layer_type)
         result: mx.array = cos + 1j * sin
         return result
+
+
+def _varying(positions: Any, offset: Any, angles: Any, key: str) -> tuple[str | None, tuple[mx.array, ...]]:
+    """Return by which keyword a call places its tokens, and the arrays that do; None where it is unusual."""
+    if angles is not None:
+        if type(angles) is Angles and key in angles:
+            angles = angles[key].cos, angles[key].sin
+        if positions is None and offset is None and type(angles) is tuple and set(map(type, angles)) == {mx.array}:
+            return "angles", angles
+    elif positions is not None:
+        if offset is None and type(positions) is mx.array and positions.dtype in _INDICES:
+            return "positions", (positions,)
+    elif offset is None or (type(offset) is int and abs(offset) <= _FAR):
+        return "offset", (mx.array(offset or 0, dtype=mx.int64),)
+    elif type(offset) is mx.array:
+        return "offset", (offset,)
+    return None, ()
 
 
 @overload

@@ -78,6 +78,14 @@ def check_fit(name: str, x: Array, angles: tuple[int, int], order: Order) -> Non
         )
 
 
+def check_batch(q: Array, k: Array, order: Order) -> None:
+    """Raise where q and k have different batches: nothing says which row of q belongs to which of k."""
+    if order != "thd" and q.shape[0] != k.shape[0]:
+        raise RopeConfigError(
+            f"q and k must have one batch, got {q.shape[0]} and {k.shape[0]}; rotate each in a call of its own"
+        )
+
+
 def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> None:
     """Raise where cos and sin cannot be angles, of that many pairs where it is known."""
     for name, part in (("cos", cos), ("sin", sin)):

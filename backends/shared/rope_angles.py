@@ -63,6 +63,11 @@ class RopeAngles:
         tables = self._tables_for(positions, lengths, like)
         return self._at(positions.values, tables, like)
 
+    @property
+    def by_device(self) -> bool:
+        """Whether the device chooses the frequencies, whatever the positions: the host need not read them."""
+        return self.schedule.fixed is not None or self.schedule.boundary is not None
+
     def prepared(self, end: int | None, like: Array) -> Parts:
         """Return turns, attention factors and rows for a call without checks; None where there is more to decide.
 

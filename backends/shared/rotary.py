@@ -158,6 +158,13 @@ class RotaryBase(KeyCacheMixin):
         done = self._rotated_at_once(q, k, positions, offset, angles, seq_len, layer_type, order, in_place)
         if done is not None:
             return done
+        return self._rotated_after_checks(q, k, positions, offset, angles, seq_len, layer_type, order, in_place)
+
+    def _rotated_after_checks(
+        self, q: Array, k: Array | None, positions: Array | None, offset: int | Array | None,
+        angles: Angles | tuple[Array, Array] | None, seq_len: Lengths | None,
+        layer_type: str | None, order: Order, in_place: bool = False,
+    ) -> Any:  # fmt: skip
         rope_angles = self._checked_rope("q", q, layer_type, order)
         rope = rope_angles.config
         if k is not None:

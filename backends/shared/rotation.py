@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Generic, Required, TypedDict, TypeVar
 
 from tightrope.backends.shared.angles import Phase, Table
-from tightrope.backends.shared.arguments import check_fit, check_form, check_rotatable, check_table
+from tightrope.backends.shared.arguments import check_batch, check_fit, check_form, check_rotatable, check_table
 from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
@@ -69,6 +69,7 @@ def rotate_by(
     check_fit("q", q, shape, order)
     if k is not None:
         check_fit("k", k, shape, order)
+        check_batch(q, k, order)
     how = {"transpose": transpose} | ({"in_place": True} if in_place else {})
     if layout == "halves":
         rotated = _rotate_halves(ops, q, k, source, order, **how)

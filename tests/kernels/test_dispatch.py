@@ -79,13 +79,12 @@ def test_torch_rotates_q_and_k_of_two_dtypes_in_two_launches(torch_gpu):
 
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize("rows", [1, 3])
-def test_torch_writes_every_row_of_a_k_that_has_more_or_fewer_than_q(torch_gpu, rows):
+def test_torch_refuses_a_k_that_has_more_or_fewer_rows_than_q(torch_gpu, rows):
     torch = torch_gpu.torch
     q, k = torch.tensor(Q, dtype=torch.float32), torch.tensor(np.tile(K[:1], (rows, 1, 1, 1)), dtype=torch.float32)
-    rotated = torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS[:1]))
-    assert torch_gpu.launches == ["rotate", "rotate"]
-    np.testing.assert_array_equal(rotated[1].numpy(), np.tile(expected(K)[:1], (rows, 1, 1, 1)))
-    np.testing.assert_array_equal(rotated[0][:1].numpy(), expected(Q)[:1])
+    with pytest.raises(tightrope.RopeConfigError, match=f"q and k must have one batch, got 2 and {rows}"):
+        torch_gpu.rope(q, k, positions=torch.tensor(POSITIONS[:1]))
+    assert torch_gpu.launches == []
 
 
 @pytest.mark.backend("torch")
