@@ -1,11 +1,15 @@
 """`tightrope audit`."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from tightrope.commands.common import examples, name_of
+from tightrope.commands.common import Source, examples, name_of
 from tightrope.commands.output import Output, output_options
+from tightrope.rope.errors import BackendUnavailable, shortened
+
+if TYPE_CHECKING:
+    from tightrope.verify.audit import Audit
 
 
 def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str]:
@@ -22,30 +26,32 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
     epilog=examples(
         "tightrope audit path/to/model",
         "tightrope audit path/to/configs --against mlx-lm --spelling v5",
+        "tightrope audit path/to/configs --matrix",
     )
 )
 @click.argument("sources", nargs=-1, required=True, metavar="MODEL_OR_CONFIG...")
 @click.option("--against", callback=_peer_names, metavar="NAMES", help="Such as transformers,mlx-lm.")
 @click.option("--spelling", type=click.Choice(["v4", "v5"]), help="Write the configuration so first.")
+@click.option("--matrix", is_flag=True, help="Print models down and libraries across, as a Markdown table.")
 @output_options
-def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", "v5"] | None, out: Output) -> None:
+def audit(
+    sources: tuple[str, ...], against: list[str], spelling: Literal["v4", "v5"] | None, matrix: bool, out: Output
+) -> None:
     """Tell whether other libraries rotate a model right.
 
     The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or
     downloads and compared with exact arithmetic on what the configuration says. MODEL_OR_CONFIG is a config.json, a
     folder that has one, a folder of *.json, or - for standard input. v5 is how transformers 5 saves a model. Exit
-    status 1 if one of them is wrong beyond rounding, or a configuration cannot be right.
+    status 1 if one of them is wrong beyond rounding, a configuration cannot be right, or its audit failed.
     """
     from tightrope.rope.reading.validate import find_sources
-    from tightrope.verify import audit as library
     from tightrope.viewing.terminal import audit as shown
 
     found = list(find_sources(sources))
-    audits = [
-        library.audit(source, against, name=name_of(source), spelling=spelling)
-        for _, source in out.track(found, "auditing")
-    ]
-    if len(audits) == 1:
+    audits = [_audited(source, against, spelling) for _, source in out.track(found, "auditing")]
+    if matrix:
+        out.console.print(shown.matrix(audits), end="")
+    elif len(audits) == 1:
         shown.print_audit(out.console, audits[0])
     else:
         shown.print_list(out.console, audits)
@@ -53,4 +59,19 @@ def audit(sources: tuple[str, ...], against: list[str], spelling: Literal["v4", 
     wrong, unreadable = [one.name for one in audits if one.wrong], [one.name for one in audits if one.unreadable]
     failures = [f"a library rotates these otherwise than they say: {', '.join(wrong)}"] if wrong else []
     failures += [f"cannot be right: {', '.join(unreadable)}"] if unreadable else []
+    failed = [one.name for one in audits if one.failed]
+    failures += [f"could not be audited: {', '.join(failed)}"] if failed else []
     out.finish(passed=not failures, failure="; ".join(failures))
+
+
+def _audited(source: Source, against: list[str], spelling: Literal["v4", "v5"] | None) -> "Audit":
+    """Return the audit of one file of many: an error in it is its own, and the others are audited all the same."""
+    from tightrope.verify import audit as library
+
+    try:
+        return library.audit(source, against, name=name_of(source), spelling=spelling)
+    except BackendUnavailable:
+        raise  # of all files, not of this one
+    except Exception as error:
+        words = shortened(" ".join(str(error).split()), 200, plain=True)
+        return library.Audit(name_of(source), remark=f"the audit failed: {type(error).__name__}: {words}", failed=True)

@@ -39,6 +39,7 @@ class ModelRope:
         query_scales: The attention temperature of layers that have one, by their entry of `layers`; see `query_scale`.
         published_layout: The layout of the published weights, where a file stores q and k permuted (llama.cpp's
             converter, Meta's own checkpoints) and its ropes have the layout of the file; None where they are alike.
+        guessed: The family is unknown, and read like another: layout, side and defaults are a guess.
     """
 
     ropes: Mapping[str, RopeConfig]
@@ -48,6 +49,7 @@ class ModelRope:
     softmax_scale: float = 1.0
     query_scales: Mapping[str | None, QueryScale] = field(default_factory=dict)
     published_layout: Layout | None = None
+    guessed: bool = False
 
     # `tightrope.to_hf`, put here by its module: writing reads back what it wrote, and reading builds on this class.
     writer: ClassVar[Callable[["ModelRope", Spelling], dict[str, object]]]
@@ -134,6 +136,7 @@ def _model_kinds(model: ModelRope) -> Iterator[str]:
     yield from list_of("layers", model.layers, "keys of ropes, None where a layer has no position")
     yield from instance("model_type", model.model_type, str, "a string")
     yield from list_of("notes", model.notes, "strings")
+    yield from one_of("guessed", model.guessed, (True, False))
     yield from number("softmax_scale", model.softmax_scale, above=0)
     yield from one_of("published_layout", model.published_layout, (*LAYOUTS, None))
     yield from instance("query_scales", model.query_scales, Mapping, "a mapping from an entry of layers to QueryScale")

@@ -58,7 +58,7 @@ def _finished(model: ModelRope | None, findings: Findings, name: str | None, str
         raise RopeConfigError(dict.fromkeys(findings.problems), source=name)
     for text in findings.warnings:
         warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=3)
-    return replace(model, notes=(*findings.notes, *findings.unknown, *findings.unread))
+    return replace(model, guessed=findings.guessed, notes=(*findings.notes, *findings.unknown, *findings.unread))
 
 
 def _parts(section: Section, tower: Tower | None) -> list[Section]:

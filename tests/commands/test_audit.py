@@ -1,6 +1,7 @@
 """`tightrope audit`: what it prints, what it writes, and how it exits."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,7 @@ from test_audit_causes import LLAMA31, MadeUp, without_scaling
 
 from tightrope.cli import main
 from tightrope.verify.audit.peers import PEERS, PeerEntry
+from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.viewing.terminal.audit import print_audit
 
@@ -84,7 +86,7 @@ def test_json_has_every_figure(run, config, tmp_path):
     right, wrong = audited["peers"]
     assert (right["status"], wrong["status"], wrong["causes"]) == ("agrees", "wrong", ["scaling ignored"])
     assert wrong["ropes"]["default"]["errors"]["131000"] > right["ropes"]["default"]["errors"]["131000"]
-    assert wrong["tightrope mends it"] is True
+    assert (wrong["fixable"], wrong["remedies"]) == (False, [])  # a made-up peer has no remedy
 
 
 def test_a_model_without_rotation_and_one_that_cannot_be_read_have_their_line(run, config):
@@ -95,8 +97,35 @@ def test_a_model_without_rotation_and_one_that_cannot_be_read_have_their_line(ru
     assert "is not JSON" in output
 
 
+def test_an_error_in_one_file_of_a_folder_is_its_own(run, config, monkeypatch):
+    (config.parent / "other.json").write_text(json.dumps(LLAMA31))
+    from tightrope.verify.audit.run import audit
+
+    def fails_once(source, *arguments, **options):
+        if options["name"] == "llama":
+            raise ZeroDivisionError("division by zero")
+        return audit(source, *arguments, **options)
+
+    monkeypatch.setattr("tightrope.verify.audit.audit", fails_once)
+    result = run(config.parent, "--against", "right")
+    assert "the audit failed: ZeroDivisionError: division by zero" in result.output
+    assert [line.split()[1] for line in result.output.splitlines() if "other" in line] == ["right"]
+    assert result.exit_code == 1
+
+
+def test_a_matrix_has_models_down_and_peers_across(run, config):
+    (config.parent / "jamba.json").write_text(json.dumps({"model_type": "jamba"}))
+    assert run(config.parent, "--matrix").output.splitlines() == [
+        "| model | right 1.0 | wrong 1.0 |",
+        "| --- | --- | --- |",
+        "| jamba | – | – |",
+        "| llama | right | WRONG |",
+    ]
+
+
 @pytest.mark.parametrize("name", PEERS)
 def test_a_verdict_ends_with_the_call_that_mends_it(name, capsys):
     peer = PeerAudit(f"{name} 1.0", "wrong", "it rotates otherwise", causes=("scaling ignored",))
+    peer = replace(peer, remedies=remedies(peer, name, "config.json"))
     print_audit(Console(width=200), Audit("a", (peer,)))
     assert f"Cause: scaling ignored. Tightrope mends it: {PEERS[name].remedy}\n" in capsys.readouterr().out

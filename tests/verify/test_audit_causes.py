@@ -12,6 +12,8 @@ from tightrope.verify import audit
 from tightrope.verify.audit import peers
 from tightrope.verify.audit.comparison import OFFSETS, compare, offsets, rotate_by, vectors
 from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+from tightrope.verify.audit.remedies import remedies
+from tightrope.verify.audit.report import PeerAudit
 from tiny_models import fields
 
 LLAMA31, YARN, LONG = fields("llama3.1"), fields("qwen2"), fields("phi3")
@@ -217,3 +219,32 @@ def test_the_summary_counts_models_by_status_and_cause(audited):
     total = audit.count([audit.Audit("a", (one,)), audit.Audit("b", (two,))])["made-up 1.0"]
     assert dict(total["status"]) == {"agrees": 1, "wrong": 1}
     assert dict(total["causes"]) == {"scaling ignored": 1}
+
+
+@pytest.mark.filterwarnings("ignore")  # of the unknown family
+def test_a_guess_of_an_unknown_family_condemns_no_library(audited):
+    found = audited({**LLAMA31, "model_type": "nobody_knows"}, lambda rope: rope.replace(layout="interleaved"))
+    assert (found.status, found.causes, found.remedies) == ("unjudged", (), ())
+    assert "otherwise than Tightrope guesses" in found.verdict
+
+
+def test_a_rope_that_no_layer_uses_is_not_judged(audited):
+    config = {**fields("gemma3_text"), "layer_types": ["full_attention"] * 2, "num_hidden_layers": 2}
+    found = audited(config, lambda rope: rope)
+    assert [rope.key for rope in found.ropes] == ["full_attention"]
+
+
+@pytest.mark.parametrize(
+    ("causes", "convert"),
+    [(("spelling not read",), True), (("key not read",), True), (("spelling not read", "truncate ignored"), False)],
+)
+def test_a_spelling_that_alone_is_wrong_is_put_right_without_code(tmp_path, causes, convert):
+    (tmp_path / "config.json").write_text("{}")
+    found = remedies(peers_audit(causes), "mlx-lm", str(tmp_path))
+    path = tmp_path / "config.json"
+    assert (found[0] == f"tightrope convert {path} --to v4 -o {path}") == convert
+    assert found[-1] == "tightrope.load_mlx(path)"
+
+
+def peers_audit(causes):
+    return PeerAudit("mlx-lm 1.0", "wrong", "it rotates otherwise", causes=causes)

@@ -92,3 +92,27 @@ def test_the_real_configurations(shared, spelling, wrong, unread):
     assert sum("spelling not read" in peer.causes for peer in peers.values()) == unread
     assert not any("unknown" in peer.causes for peer in peers.values())
     assert all(peer.mends == "" for peer in peers.values() if peer.status == "wrong")
+
+
+@pytest.mark.backend("torch")
+def test_what_the_strict_classes_of_transformers_refuse_is_a_refusal():
+    pytest.importorskip("transformers")
+    found = audit.audit({**fields("llama3.1"), "rms_norm_eps": "1e-5"}, ["transformers"]).peers[0]
+    assert found.status == "refuses"
+    assert "rms_norm_eps" in found.verdict
+
+
+@pytest.mark.backend("mlx")
+def test_layers_that_a_file_does_not_count_are_those_of_the_library():
+    pytest.importorskip("mlx_lm", exc_type=ImportError)
+    config = {key: value for key, value in clean(older("gemma3_text")).items() if key != "num_hidden_layers"}
+    (found,) = audit.audit(config, ["mlx-lm"]).peers
+    assert found.status in ("agrees", "rounding")
+
+
+@pytest.mark.backend("torch")
+def test_a_rope_that_is_built_only_where_the_configuration_asks_for_it_is_found():
+    pytest.importorskip("transformers")
+    asked = {**fields("llama3.1"), "model_type": "granitemoehybrid", "position_embedding_type": "rope",
+             "layer_types": ["attention"] * 2, "num_local_experts": 2, "num_experts_per_tok": 1}  # fmt: skip
+    assert audit.audit(asked, ["transformers"]).peers[0].status in ("agrees", "rounding")

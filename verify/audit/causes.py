@@ -25,6 +25,7 @@ from tightrope.verify.audit.peers import Built, Float32, PeerRefuses
 
 UNKNOWN: Final = "unknown"
 SPELLING: Final = "spelling not read"
+KEY: Final = "key not read"
 
 # Original lengths that readers fall back to.
 _LENGTHS: Final = (2048, 4096, 8192)

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.torch.transformers.apply import APPLY_NAME, Meaning, meaning_of
+from tightrope.backends.torch.transformers.forward import apply_functions
 from tightrope.backends.torch.transformers.rotary import FORMS, Form
 from tightrope.rope.config.model import ModelRope
 from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
 
-_REFUSALS = (TypeError, ValueError, KeyError, AttributeError, AssertionError, IndexError, RuntimeError)
+# Whatever the library raises is its refusal: its strict dataclasses have errors of their own kinds.
+_REFUSALS = Exception
 
 
 class Built:
@@ -22,7 +25,7 @@ class Built:
 
     softmax_scale: float | None = None
 
-    def __init__(self, rotary: torch.nn.Module, scope: Any, rope: ModelRope) -> None:
+    def __init__(self, rotary: torch.nn.Module, scope: dict[str, Any], rope: ModelRope) -> None:
         self.rotary = rotary
         self.scope = scope
         self.rope = rope
@@ -36,6 +39,8 @@ class Built:
         try:
             output = self.rotary(q[:, 0], positions, **({"layer_type": key} if takes else {}))
             return self._applied(q, output, self.rope.ropes[key or next(iter(self.rope.ropes))].layout)
+        except PeerLacks:
+            raise
         except _REFUSALS as error:
             raise PeerRefuses(f"{type(error).__name__}: {error}") from error
 
@@ -54,12 +59,12 @@ class Built:
         return ""
 
 
-def _apply_functions(scope: Any, output: Any) -> Iterator[tuple[Any, Meaning]]:
+def _apply_functions(scope: dict[str, Any], output: Any) -> Iterator[tuple[Any, Meaning]]:
     """Yield the apply functions of a module that take what its rotary module gives, with what they do."""
     forms: list[Form] = (
         ["complex"] if isinstance(output, torch.Tensor) else [form for form in FORMS if form != "complex"]
     )
-    for name, function in vars(scope).items():
+    for name, function in scope.items():
         if APPLY_NAME.match(name) and inspect.isfunction(function):
             for form in forms:
                 meaning = meaning_of(function, form)
@@ -94,25 +99,64 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
         raise PeerLacks(f"it has no model_type {kind!r}")
     try:
         text = AutoConfig.for_model(kind, **fields).get_text_config(decoder=True)
-        scope = importlib.import_module(type(text).__module__.replace(".configuration_", ".modeling_"))
-        return Built(_rotary(scope, text), scope, model)
+        network = _network(text)
+        if network is not None:
+            return Built(_rotary(network, text, model), _called(network), model)
+        code = importlib.import_module(type(text).__module__.replace(".configuration_", ".modeling_"))
+        return Built(_rotary_class(code, text)(text), vars(code), model)
+    except (PeerLacks, PeerRefuses):
+        raise
     except ImportError as error:
         raise PeerLacks(f"it has no code for this type of model ({error})") from error
     except _REFUSALS as error:
         raise PeerRefuses(f"{type(error).__name__}: {error}") from error
 
 
-def _rotary(scope: Any, text: Any) -> torch.nn.Module:
-    """Return the rotary module of a family's text part."""
-    classes: list[Any] = [
+def _network(text: Any) -> torch.nn.Module | None:
+    """Return the model of a text configuration, without values; None where that is no model by itself."""
+    from transformers import AutoModel
+
+    try:
+        with torch.device("meta"):
+            network: torch.nn.Module = AutoModel.from_config(text)
+    except Exception:  # of parts that models are built of, some are in no register, some compute with their values
+        return None
+    return network
+
+
+def _rotary(network: torch.nn.Module, text: Any, rope: ModelRope) -> torch.nn.Module:
+    """Return the rotary module that a model builds, with values: conditions in its code count."""
+    found = [module for module in network.modules() if _is_rotary(module) and type(module.config) is type(text)]
+    if not found:
+        raise PeerLacks("it rotates without a rotary module")
+    asks = "layer_type" in inspect.signature(type(found[0]).forward).parameters
+    if len(rope.ropes) > 1 and not asks:
+        raise PeerLacks(f"{type(found[0]).__name__} is not told for which of several ropes it is called")
+    module: torch.nn.Module = type(found[0])(found[0].config)
+    return module
+
+
+def _is_rotary(module: torch.nn.Module) -> bool:
+    named = type(module).__name__.endswith("RotaryEmbedding") and getattr(module, "config", None) is not None
+    return named and not any(True for _ in module.parameters())
+
+
+def _called(network: torch.nn.Module) -> dict[str, Any]:
+    """Return the apply functions that the attention of a model calls, by name."""
+    attention = (module for module in network.modules() if "ndexer" not in type(module).__name__)
+    return {name: call for module in attention for name, call in apply_functions(type(module).forward).items()}
+
+
+def _rotary_class(code: ModuleType, text: Any) -> Any:
+    """Return the rotary class of a family's text part."""
+    classes = [
         kind
-        for name, kind in vars(scope).items()
-        if inspect.isclass(kind) and kind.__module__ == scope.__name__ and name.endswith("RotaryEmbedding")
+        for name, kind in vars(code).items()
+        if inspect.isclass(kind) and kind.__module__ == code.__name__ and name.endswith("RotaryEmbedding")
     ]
     wanted = type(text).__name__
     fitting = [kind for kind in classes if wanted in str(inspect.signature(kind.__init__).parameters.get("config"))]
     plain = [kind for kind in classes if not any(part in kind.__name__ for part in ("Vision", "Audio"))]
     if not (fitting or plain):
-        raise PeerLacks("it turns without a rotary module")
-    module: torch.nn.Module = (fitting or plain)[0](text)
-    return module
+        raise PeerLacks("it rotates without a rotary module")
+    return (fitting or plain)[0]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tightrope.verify.audit.causes import Deviation
 
-Status = Literal["agrees", "rounding", "wrong", "refuses", "absent"]
+Status = Literal["agrees", "rounding", "wrong", "unjudged", "refuses", "absent"]
 
 # From this difference on, rounding is worth a word: for normally distributed queries.
 VISIBLE = 1e-3
@@ -36,11 +36,14 @@ class PeerAudit:
 
     Attributes:
         peer: Its name and version.
-        status: The worst of its ropes; `"refuses"`: the peer raises; `"absent"`: it does not know this type of model.
+        status: The worst of its ropes; `"unjudged"`: it differs from what Tightrope guesses of an unknown family;
+            `"refuses"`: the peer raises; `"absent"`: it does not know this type of model.
         ropes: See `RopeAudit`.
         verdict: What it does, in words.
         causes: The classes of what it does otherwise.
         mends: Why `tightrope.patch` cannot mend it; empty where it can.
+        remedies: The calls that put it right, the one without code first; empty where there is nothing to put right,
+            or no remedy.
     """
 
     peer: str
@@ -49,6 +52,12 @@ class PeerAudit:
     ropes: tuple[RopeAudit, ...] = ()
     causes: tuple[str, ...] = ()
     mends: str = ""
+    remedies: tuple[str, ...] = ()
+
+    @property
+    def fixable(self) -> bool:
+        """There is something to put right, and a way to do it."""
+        return bool(self.remedies)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -57,7 +66,8 @@ class PeerAudit:
             "status": self.status,
             "verdict": self.verdict,
             "causes": list(self.causes),
-            "tightrope mends it": not self.mends,
+            "fixable": self.fixable,
+            "remedies": list(self.remedies),
             "why not": self.mends,
             "ropes": {rope.key: {"status": rope.status, "errors": rope.errors} for rope in self.ropes},
         }
@@ -72,12 +82,14 @@ class Audit:
         peers: Empty where there was nothing to compare.
         remark: Why there was nothing.
         unreadable: The configuration cannot be right, as the remark says.
+        failed: The audit itself ended in an error, as the remark says.
     """
 
     name: str
     peers: tuple[PeerAudit, ...] = field(default=())
     remark: str = ""
     unreadable: bool = False
+    failed: bool = False
 
     @property
     def wrong(self) -> bool:
@@ -87,7 +99,8 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         peers = [peer.to_dict() for peer in self.peers]
-        return {"config": self.name, "remark": self.remark, "unreadable": self.unreadable, "peers": peers}
+        flags = {"unreadable": self.unreadable, "failed": self.failed}
+        return {"config": self.name, "remark": self.remark, **flags, "peers": peers}
 
 
 def count(audits: Iterable[Audit]) -> dict[str, dict[str, Counter[str]]]:

@@ -1,6 +1,7 @@
 """Does a library rotate a model as its configuration says? Its own rope objects, built and compared with the truth."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tightrope.backends.patching.report import in_words
@@ -8,10 +9,13 @@ from tightrope.rope.config.model import ModelRope, Spelling
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 from tightrope.rope.reading import read
 from tightrope.rope.reading.convert import convert
+from tightrope.rope.reading.families.lookup import find_family
+from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS
 from tightrope.rope.reading.source import load as load_source
-from tightrope.verify.audit.causes import SPELLING, UNKNOWN, explain
+from tightrope.verify.audit.causes import KEY, SPELLING, UNKNOWN, explain
 from tightrope.verify.audit.comparison import compare, rotate_by
 from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
+from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
 
 _WORST: Final[Sequence[Status]] = ("agrees", "rounding", "wrong")
@@ -39,6 +43,7 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
     peers = [(peer_name, *load(peer_name)) for peer_name in names]
     try:
         config, found = load_source(source)
+        config = _with_layers(config)
         model = read(config)
         config = convert(config, spelling) if spelling else config
     except RopeConfigError as error:
@@ -48,21 +53,49 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
         return Audit(found, remark="it has no rotary position embedding")
     if any(rope.is_axial for rope in model.ropes.values()):
         return Audit(found, remark="it is a tower of patches; text models are compared")
-    return Audit(
-        found, tuple(_audited(f"{peer_name} {version}", peer, config, model) for peer_name, peer, version in peers)
-    )
+    if not _used(model):
+        return Audit(found, remark="none of its layers has a rotary position embedding")
+    audits = []
+    for peer_name, peer, version in peers:
+        one = _audited(f"{peer_name} {version}", peer, config, model)
+        audits.append(replace(one, remedies=remedies(one, peer_name, source)))
+    return Audit(found, tuple(audits))
+
+
+def _with_layers(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with as many layers as its class fills in, where a flat file does not say how many.
+
+    Libraries build their own number then, and which of them has which rope would be left open.
+    """
+    family = find_family(str(config.get("model_type", "")))
+    count = None if family is None else family.shape[2]
+    said = any(config.get(key) is not None for key in (*LAYERS_KEYS, "layer_types"))
+    nested = any(isinstance(value, dict) and "model_type" in value for value in config.values())
+    return config if said or nested or count is None else {**config, "num_hidden_layers": count}
+
+
+def _used(model: ModelRope) -> list[str]:
+    """Return the keys of the ropes that a layer uses; all where the configuration does not say how many layers."""
+    return [key for key in model.ropes if not model.layers or key in model.layers]
+
+
+def _ropes(built: Built, model: ModelRope) -> tuple[RopeAudit, ...]:
+    return tuple(_rope(built, key, model) for key in _used(model))
 
 
 def _audited(title: str, peer: Peer, config: dict[str, Any], model: ModelRope) -> PeerAudit:
     try:
         built = peer.build(config, model)
-        ropes = tuple(_rope(built, key, model) for key in model.ropes)
+        ropes = _ropes(built, model)
     except PeerLacks as error:
         return PeerAudit(title, "absent", f"{title} has no rope object to build for this model: {error}")
     except PeerRefuses as error:
         return _refusal(title, peer, config, model, error)
     softmax = _softmax_words(built, model)
     status: Status = "wrong" if softmax else max((rope.status for rope in ropes), key=_WORST.index)
+    if status == "wrong" and model.guessed:
+        verdict = f"{title} rotates this model otherwise than Tightrope guesses of an unknown family; neither is judged"
+        return PeerAudit(title, "unjudged", verdict, ropes)
     causes = _causes(ropes, softmax)
     older = _causes_in_older_spelling(peer, config, model) if status == "wrong" else None
     if older is not None and older != causes:
@@ -91,8 +124,8 @@ def _rope(built: Built, key: str, model: ModelRope) -> RopeAudit:
 
 
 def _layer(model: ModelRope, key: str) -> int:
-    """Return a layer that has this rope."""
-    return model.layers.index(key) if key in model.layers else 0
+    """Return a layer that has this rope; the first where the configuration does not say how many there are."""
+    return model.layers.index(key) if model.layers else 0
 
 
 def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, error: Exception) -> PeerAudit:
@@ -116,14 +149,14 @@ def _causes_in_older_spelling(peer: Peer, config: dict[str, Any], model: ModelRo
         if older == config:
             return None
         built = peer.build(older, model)
-        return _causes(tuple(_rope(built, key, model) for key in model.ropes), _softmax_words(built, model))
+        return _causes(_ropes(built, model), _softmax_words(built, model))
     except (PeerRefuses, PeerLacks, RopeConfigError):
         return None
 
 
 def _cure(config: dict[str, Any]) -> str:
     """Return the cause where writing the rope keys anew, in the older spelling, changes what a peer does."""
-    return SPELLING if "rope_parameters" in str(config) else "key not read"
+    return SPELLING if "rope_parameters" in str(config) else KEY
 
 
 def _softmax_words(built: Built, model: ModelRope) -> str:

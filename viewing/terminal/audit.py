@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tightrope.verify.audit.peers import PEERS
 from tightrope.verify.audit.report import Audit, PeerAudit, count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STYLES = {"agrees": "green", "rounding": "green", "wrong": "red", "refuses": "yellow", "absent": "dim"}
-_WORDS = {"agrees": "right", "rounding": "right, rounding", "wrong": "WRONG", "refuses": "refuses", "absent": "–"}
-_COUNTED = {**_WORDS, "rounding": "right up to rounding", "wrong": "wrong", "refuses": "refused", "absent": "not there"}
+_STYLES = {
+    "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
+}  # fmt: skip
+_WORDS = {
+    "agrees": "right", "rounding": "right, rounding", "wrong": "WRONG", "unjudged": "?", "refuses": "refuses",
+    "absent": "–",
+}  # fmt: skip
+_COUNTED = {
+    **_WORDS, "rounding": "right up to rounding", "wrong": "wrong", "unjudged": "not judged", "refuses": "refused",
+    "absent": "not there",
+}  # fmt: skip
 
 
 def print_audit(shown_on: "Console", audit: Audit) -> None:
@@ -49,29 +56,46 @@ def _remedy(peer: PeerAudit) -> str:
     cause = f". Cause: {', '.join(peer.causes)}"
     if peer.mends:
         return f"{cause}. Tightrope does not mend it: {peer.mends}"
-    entry = PEERS.get(peer.peer.partition(" ")[0])
-    return f"{cause}. Tightrope mends it{f': {entry.remedy}' if entry and entry.remedy else '.'}"
+    return f"{cause}. Tightrope mends it{': ' + '; or '.join(peer.remedies) if peer.remedies else '.'}"
 
 
 def print_list(shown_on: "Console", audits: Sequence[Audit]) -> None:
-    """Print a line for each model and a summary for each peer."""
+    """Print the matrix of models and peers, why a model has no line in it, and a summary for each peer."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    names = list(dict.fromkeys(peer.peer for audit in audits for peer in audit.peers))
+    names = peer_names(audits)
     for name in ("model", *names):
         table.add_column(name)
     for audit in audits:
         by_name = {peer.peer: peer for peer in audit.peers}
-        cells = [_cell(by_name[name]) for name in names if name in by_name]
-        table.add_row(audit.name, *(cells or [Text(audit.remark)]))
-    shown_on.print(table)
+        if by_name:
+            table.add_row(audit.name, *(_cell(by_name[name]) for name in names))
+    if names:
+        shown_on.print(table)
+    for audit in audits:
+        if not audit.peers:
+            shown_on.print(f"{audit.name}: {audit.remark}")
     for name, total in count(audits).items():
         statuses = ", ".join(f"{number} {_COUNTED[status]}" for status, number in total["status"].most_common())
         causes = ", ".join(f"{cause} {number}" for cause, number in total["causes"].most_common())
         shown_on.print(f"{name}: {statuses}. Causes: {causes or 'none'}.")
+
+
+def matrix(audits: Sequence[Audit]) -> str:
+    """Return models down and peers across as a Markdown table, the causes left to the list."""
+    names = peer_names(audits)
+    lines = [["model", *names], ["---"] * (1 + len(names))]
+    for audit in audits:
+        by_name = {peer.peer: peer for peer in audit.peers}
+        lines.append([audit.name, *(_WORDS[by_name[name].status] if by_name else "–" for name in names)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def peer_names(audits: Sequence[Audit]) -> list[str]:
+    """Return the peers that were asked, with their versions."""
+    return list(dict.fromkeys(peer.peer for audit in audits for peer in audit.peers))
 
 
 def _cell(peer: PeerAudit) -> Any:
