@@ -9,6 +9,7 @@ import pytest
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
+import hf_models
 import tightrope
 import tiny_models
 from tightrope.backends.patching.changes import Changes, Swap
@@ -44,9 +45,17 @@ def test_a_torch_module_without_configuration():
 GPT = {"n_layer": 1, "n_embd": 16, "n_head": 4, "vocab_size": 8, "n_positions": 8, "rotary_dim": 4}
 # Models whose tokens no rotary module turns: why, in the words of the error.
 NOT_BY_TOKEN = {
-    "gpt2": (GPT, "has no rotary module to replace. Nothing"),
-    "gptj": (GPT, "has no rotary module to replace: GPTJAttention turns by sin and cos of its own. Nothing"),
-    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention turns by sin and cos of its own. Nothing"),
+    "gpt2": (GPT, "no rotary module to replace: no rotary positions: this family knows positions by other means"),
+    "jamba": (
+        {**tiny_models.SIZES, "head_dim": None, "num_experts": 2, "mamba_dt_rank": 4, "use_mamba_kernels": False},
+        "has no rotary module to replace: no rotary positions: its attention has no rotary positions",
+    ),
+    "roformer": (
+        {**tiny_models.SIZES, "head_dim": None},
+        "has no rotary module to replace: RoFormerSelfAttention rotates by a function of its own. Nothing",
+    ),
+    "gptj": (GPT, "has no rotary module to replace: GPTJAttention rotates by a function of its own. Nothing"),
+    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention rotates by a function of its own. Nothing"),
     "falcon": (
         {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 4, "vocab_size": 16, "alibi": True},
         "the configuration of rotary_emb says that nothing is rotated. Nothing",
@@ -73,14 +82,14 @@ def test_a_model_whose_tokens_no_rotary_module_turns(kind):
 @pytest.mark.usefixtures("untouched")
 def test_a_configuration_that_was_changed_after_the_model_was_built(llama):
     llama.config.rope_parameters["rope_theta"] = 10_000.0
-    with pytest.raises(tightrope.RopeConfigError, match=r"does not turn as its configuration says.*base 10000"):
+    with pytest.raises(tightrope.RopeConfigError, match=r"does not rotate as its configuration says.*base 10000"):
         tightrope.patch(llama)
 
 
 @pytest.mark.usefixtures("untouched")
 def test_frequencies_that_were_overwritten(llama):
     llama.model.rotary_emb.inv_freq[3] *= 1.001
-    with pytest.raises(tightrope.RopeConfigError, match="or inv_freq overwritten"):
+    with pytest.raises(tightrope.RopeConfigError, match="or inv_freq overwritten, or never initialised"):
         tightrope.patch(llama)
 
 
@@ -88,6 +97,33 @@ def test_the_configuration_s_word_is_taken_where_the_caller_says_so(llama):
     llama.model.rotary_emb.inv_freq[3] *= 1.001
     report = tightrope.patch(llama, verify=False)
     assert any("differ from the configuration's" in note for note in report.notes)
+
+
+BROKEN = {"not finite": float("nan"), "all zero": 0.0}
+
+
+@pytest.mark.parametrize("trouble", BROKEN)
+@pytest.mark.usefixtures("untouched")
+def test_frequencies_that_were_never_initialised(llama, trouble):
+    llama.model.rotary_emb.inv_freq.fill_(BROKEN[trouble])
+    words = f"rotary_emb: its inv_freq is {trouble}, as memory that nothing was written to: loading by way of the meta"
+    with pytest.raises(tightrope.RopeConfigError, match=words):
+        tightrope.patch(llama)
+
+
+@pytest.mark.parametrize("value", [*BROKEN.values(), 3e5])
+@pytest.mark.parametrize("name", ["llama", "cohere2", "gpt_oss", "gemma3_text"])
+def test_without_verify_a_model_with_uninitialised_frequencies_rotates_as_if_built_anew(name, value):
+    """Whatever form cos and sin have in the family: halves, pairs, single, one by layer type."""
+    model = hf_models.fresh(name)
+    with tightrope.patched(model):
+        right = hf_models.logits(model)
+    for part in model.modules():
+        for buffer, tensor in part.named_buffers(recurse=False):
+            if "inv_freq" in buffer:
+                tensor.fill_(value)
+    tightrope.patch(model, verify=False)
+    assert torch.equal(hf_models.logits(model), right)
 
 
 @pytest.mark.usefixtures("untouched")
@@ -100,7 +136,7 @@ def test_a_configuration_of_another_width(llama):
 @pytest.mark.usefixtures("untouched")
 def test_a_configuration_of_another_layout(llama):
     config = {**llama.config.to_dict(), "model_type": "cohere"}
-    with pytest.raises(tightrope.RopeConfigError, match=r"turns by .*half.*the configuration says .*interleaved"):
+    with pytest.raises(tightrope.RopeConfigError, match=r"rotates by .*half.*the configuration says .*interleaved"):
         tightrope.patch(llama, config, verify=False)
 
 

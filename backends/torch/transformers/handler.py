@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from tightrope.backends.patching.models import Options, PatchPlan, own_config
 from tightrope.backends.patching.report import PartReport, PatchReport, in_words
 from tightrope.backends.torch import interop as host
-from tightrope.backends.torch.transformers.apply import Meaning, fused, meaning_of
+from tightrope.backends.torch.transformers.apply import APPLY_NAME, Meaning, fused, meaning_of
 from tightrope.backends.torch.transformers.forward import apply_functions, rebound
 from tightrope.backends.torch.transformers.places import (
     UNTOUCHED,
@@ -25,10 +25,16 @@ from tightrope.backends.torch.transformers.probe import find_form
 from tightrope.backends.torch.transformers.replacing import swaps_of
 from tightrope.backends.torch.transformers.rotary import HFRotary
 from tightrope.rope.config.model import ModelRope
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, RopeError
 from tightrope.rope.reading import read
+from tightrope.rope.schedule import FrequencySchedule
 
 __all__ = ["HFRotary", "plan"]
+
+_PACKED: Final = (
+    "the frequencies follow the length: documents packed into one row have each its own where positions restart; an "
+    "upward jump within a row, as in decode steps of generate_batch, is taken for a gap in one document"
+)
 
 
 def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
@@ -44,16 +50,27 @@ def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
     served = [(place, place.rope) for place in places if place.rope]
     swaps = [swap for place, rope in served for swap in swaps_of(place, _angles_of(rope), options)]
     notes = [note for _, rope in served for note in rope.notes]
+    notes += [_PACKED for _, rope in served if options.policy == "row" and _follows_length(rope, options)]
     notes += [f"{place.path}: {place.why}" for place, _ in served if place.why]
     parts = tuple(part for place in places for part in _parts(place))
     return PatchPlan(tuple(swaps), PatchReport(_title(model), parts, tuple(dict.fromkeys(notes))))
 
 
-def _own_rotation(model: torch.nn.Module) -> str:
-    """Return, as the end of a sentence, how a model without rotary module turns: GPT-J and CodeGen do, by layer."""
-    turning = (type(module).__name__ for module in model.modules() if apply_functions(type(module).forward))
-    attention = next(turning, None)
-    return f": {attention} turns by sin and cos of its own" if attention else ""
+def _own_rotation(model: Any) -> str:
+    """Return, as the end of a sentence, why there is no rotary module: GPT-J and RoFormer rotate layer by layer."""
+    for module in model.modules():
+        names = {name for cls in type(module).__mro__ for name in vars(cls) if APPLY_NAME.match(name)}
+        if names or apply_functions(type(module).forward):
+            return f": {type(module).__name__} rotates by a function of its own"
+    try:
+        rope = read(text_config(model))
+    except RopeError:
+        return ""
+    return "" if rope.ropes else f": {'; '.join(rope.notes)}"
+
+
+def _follows_length(rope: ModelRope, options: Options) -> bool:
+    return any(not FrequencySchedule(one, options.policy, options.switch).fixed for one in rope.ropes.values())
 
 
 def _title(model: torch.nn.Module) -> str:
@@ -136,8 +153,8 @@ def _require_meant(attention: type, place: RotaryPlace, meanings: set[Meaning]) 
     done = {(meaning.layout, -1 if meaning.transpose else 1) for meaning in meanings}
     if not said <= done and "indexer" not in attention.__name__.lower():
         raise RopeConfigError(
-            f"{attention.__name__} turns by {sorted(done)}, the configuration says {sorted(said)} (layout, direction). "
-            f"{UNTOUCHED}"
+            f"{attention.__name__} rotates by {sorted(done)}, the configuration says {sorted(said)} (layout, "
+            f"direction). {UNTOUCHED}"
         )
 
 

@@ -37,23 +37,56 @@ def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: b
         RopeConfigError: Its output has no known form or is one of several ropes; or, with verify, other values.
     """
     _require_told_apart(module, model, path)
-    remark = ""
-    if any(buffer.is_meta for buffer in module.buffers()):
-        with torch.device("cpu"):
-            module = type(module)(module.config)  # the tables of a model on the meta device have no values
-        remark = "its own tables have no values yet; a new module of its class was compared"
-    form = _require_form(module, model, path)
-    worst = _difference(module, model, form)
+    trouble = _trouble(module)
+    if trouble and verify and trouble != _NO_VALUES:
+        raise RopeConfigError(
+            f"{path}: {trouble}, as memory that nothing was written to: loading by way of the meta device leaves such "
+            "buffers. Build the model anew, or pass verify=False to take the configuration's word. Nothing was changed"
+        )
+    sound = _anew(module, path) if trouble or not verify else module
+    form = _require_form(sound, model, path)
+    worst = _difference(sound if trouble else module, model, form)
+    remark = f"{trouble}; a new module of its class was compared" if trouble else ""
     if worst <= 1:
         return form, remark
     remark = f"its own cos and sin differ from the configuration's by {worst:.2g} times what float32 rounding explains"
     if verify:
         raise RopeConfigError(
-            f"{path} does not turn as its configuration says ({in_words(model)}): {remark}. Was the configuration "
-            "changed after the model was built, or inv_freq overwritten? Build the model anew, or pass verify=False to "
-            "take the configuration's word. Nothing was changed"
+            f"{path} does not rotate as its configuration says ({in_words(model)}): {remark}. Was the configuration "
+            "changed after the model was built, or inv_freq overwritten, or never initialised? Build the model anew, "
+            "or pass verify=False to take the configuration's word. Nothing was changed"
         )
     return form, remark
+
+
+_NO_VALUES: Final = "its own tables have no values yet"
+
+
+def _trouble(module: torch.nn.Module) -> str:
+    """Return why the tables of a rotary module cannot be what its class computed; "" where they can."""
+    if any(buffer.is_meta for buffer in module.buffers()):
+        return _NO_VALUES
+    for name, buffer in module.named_buffers():
+        if buffer.is_floating_point() and buffer.numel():
+            if not buffer.isfinite().all():
+                return f"its {name} is not finite"
+            if not buffer.any():
+                return f"its {name} is all zero"
+    return ""
+
+
+def _anew(module: torch.nn.Module, path: str) -> torch.nn.Module:
+    """Return a new instance of a rotary module's class, whose tables are what the class computes."""
+    build: Any = type(module)
+    try:
+        with torch.device("cpu"):
+            made: torch.nn.Module = build(module.config)
+    except Exception as error:  # whatever the library's own class raises
+        raise RopeConfigError(
+            f"{path}: no new {build.__name__} can be made of its configuration, to see what it computes "
+            f"({type(error).__name__}: {error}). Nothing was changed"
+        ) from error
+    return made
 
 
 def _asks(module: torch.nn.Module) -> bool:

@@ -1,12 +1,12 @@
 """`HFRotary`: the angles of a model, in the place and the form in which transformers wants them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NoReturn
 
 import torch
 
 from tightrope.backends.shared.angles import Table
-from tightrope.backends.torch.module import RotaryEmbedding
+from tightrope.backends.torch.transformers.positions import StepAngles
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
@@ -63,6 +63,33 @@ def table_of(form: Form, output: Any) -> Table:
     return Table(cos=cos, sin=sin)
 
 
+class UncastAngles(Sequence[torch.Tensor]):
+    """cos and sin in float32, to be unpacked as a tuple of them, which no cast of a layer's arguments reaches.
+
+    FSDP2 with mixed precision casts the float tensors that it finds in tensors, tuples, lists, dicts and dataclasses;
+    these must stay float32, so that q and k are rounded once. What moves arguments between devices asks for `to`.
+    """
+
+    def __init__(self, cos: torch.Tensor, sin: torch.Tensor) -> None:
+        self._parts = cos, sin
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._parts[index]
+
+    def to(self, device: Any, non_blocking: bool = False) -> "UncastAngles":
+        """Return them on another device."""
+        cos, sin = self._parts
+        return UncastAngles(cos.to(device, non_blocking=non_blocking), sin.to(device, non_blocking=non_blocking))
+
+
+def _may_be_sharded() -> bool:
+    """Say whether something like FSDP2 may be at work: it needs a process group."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 class HFRotary(torch.nn.Module):
     """A model's rotary module for transformers: called once a forward pass, its result goes to every layer.
 
@@ -83,27 +110,30 @@ class HFRotary(torch.nn.Module):
         super().__init__()
         if form not in FORMS:
             raise RopeConfigError(f"form must be one of {', '.join(map(repr, FORMS))}, got {form!r}")
-        self.rope = RotaryEmbedding(model, **rotary)
+        self._angles = StepAngles(model, **rotary)
+        self.rope = self._angles.rope
         self.form: Form = form
         self.in_float32 = in_float32
         # transformers names a layer type also where all types share one rope.
         self._by_type = len(self.rope.model.ropes) > 1
 
-    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Output:
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Any:
         """Return cos and sin, (batch, seq, rotary_dim) each; see `form` for others.
 
         Args:
             x: The hidden states, which give the dtype.
-            position_ids: (batch, seq), or (axes, batch, seq) for M-RoPE.
+            position_ids: (batch, seq), or (axes, batch, seq) for M-RoPE; whole numbers of any dtype, and fractions
+                where the rope has axes for the times of audio and video. Documents packed into one row, told by
+                positions that do not increase, have each its own length.
             layer_type: Which rope; needed where there are several.
         """
-        cos, sin = self.rope.cos_sin(position_ids, layer_type=layer_type if self._by_type else None)
+        cos, sin = self._angles.at(position_ids, layer_type if self._by_type else None)
         if not self.in_float32 and self.form != "complex":
             return FORMS[self.form](cos.to(x.dtype), sin.to(x.dtype))
         output = FORMS[self.form](cos, sin)
         if self.form != "single" and not torch.compiler.is_compiling():
             setattr(output if self.form == "complex" else output[0], _TABLE, Table(cos=cos, sin=sin))
-        return output
+        return UncastAngles(*output) if isinstance(output, tuple) and _may_be_sharded() else output
 
     def standing_for(self, replaced: torch.nn.Module) -> "HFRotary":
         """Return this module with what the replaced one says of itself: LFM3 asks for its layer_types, others too."""
