@@ -20,7 +20,7 @@ from tightrope.rope.reading.source import kept
 @click.option("--seq-len", type=click.IntRange(min=0), metavar="TOKENS", help="Only the frequencies of this length.")
 @output_options
 def fingerprint(sources: tuple[str, ...], seq_len: int | None, out: Output) -> None:
-    """Print a name for a model's rotation, equal where the rotation is.
+    """Name the rotation of a model: equal names, equal rotations.
 
     SOURCE is a config.json, a folder that has one, a GGUF file, a params.json, the name of a model on the Hugging Face
     hub, or - for standard input. Of several, each is compared with the first: what differs is said in words, and the
