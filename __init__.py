@@ -3,6 +3,7 @@
 from tightrope.backends import load as load_backend
 from tightrope.backends.patching import patch, patched, unpatch
 from tightrope.backends.patching.loading import load_mlx
+from tightrope.backends.shared.sequence import sequence
 from tightrope.rope import positions
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.config.mrope import MRope
@@ -40,6 +41,7 @@ __all__ = [
     "positions",
     "read",
     "rope_type",
+    "sequence",
     "to_hf",
     "unpatch",
 ]

@@ -15,7 +15,7 @@ from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
 from tightrope.backends.shared.tables import host_tables
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 
 
 class MlxOps:
@@ -75,6 +75,14 @@ class MlxOps:
 
     def pairs_last(self, array: mx.array) -> mx.array:
         return mx.moveaxis(array, 0, -1)
+
+    def largest_in_group(self, numbers: mx.array, group: Any) -> mx.array:
+        if not isinstance(group, mx.distributed.Group):
+            raise RopeConfigError(f"group must be an mx.distributed.Group, got {shortened(group)}")
+        return mx.distributed.all_max(numbers, group=group)
+
+    def sequence_is_sharded(self) -> bool:
+        return False  # MLX shards tensors and layers; nothing in it knows of parts of a sequence
 
     def numbers(self, array: mx.array) -> list[int]:
         try:

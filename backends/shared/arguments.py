@@ -127,6 +127,11 @@ def find_lengths(ops: Ops, seq_len: Lengths | None) -> RowLengths | None:
         return None
     if ops.is_array(seq_len):
         return _on_device(ops, seq_len)
+    return host_lengths(seq_len)
+
+
+def host_lengths(seq_len: Lengths) -> list[int]:
+    """Return lengths that are on the host as a list; see `find_lengths`."""
     numbers: list[int] = [seq_len] if _is_int(seq_len) else _on_host(seq_len)
     if not numbers or min(numbers) < 0:
         raise _wrong(seq_len)

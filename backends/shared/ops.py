@@ -102,6 +102,16 @@ class Ops(Protocol):
     def pairs_last(self, array: Array) -> Array:
         """Return (pairs, batch, seq) as (batch, seq, pairs)."""
 
+    def largest_in_group(self, numbers: Array, group: Any) -> Array:
+        """Return the maximum of each of int64 (n,) over all processes of a group.
+
+        Raises:
+            RopeConfigError: It is no group of this framework.
+        """
+
+    def sequence_is_sharded(self) -> bool:
+        """Say whether the framework is told that each process holds a part of the sequence."""
+
     def numbers(self, array: Array) -> list[int]:
         """Return the integers on the host.
 

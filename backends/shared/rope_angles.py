@@ -8,6 +8,7 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import RowLengths, check_lengths
 from tightrope.backends.shared.ops import Array, Ops
 from tightrope.backends.shared.positions import Positions
+from tightrope.backends.shared.sequence import declared_lengths, length_is_elsewhere
 from tightrope.backends.shared.tables import DeviceTables, TableCache, TableLengths
 from tightrope.backends.shared.trig import difference_table, product_table
 from tightrope.rope.errors import RopeConfigError
@@ -54,11 +55,13 @@ class RopeAngles:
 
         Args:
             positions: See `Positions`.
-            lengths: Tokens in context; None: by the positions.
+            lengths: Tokens in context; None: as declared for this block of code, else by the positions.
             like: An array on whose device the angles are wanted.
         """
         if self._ops.is_float(positions.values):
             return self._products(positions.values, self._fractions.known(_EVERY_LENGTH, like), like)
+        if lengths is None and not self.schedule.fixed:
+            lengths = declared_lengths(self._ops, positions, like)
         self._check(positions, lengths)
         tables = self._tables_for(positions, lengths, like)
         return self._at(positions.values, tables, like)
@@ -83,7 +86,7 @@ class RopeAngles:
         boundary, below, beyond = kept
         if boundary is None:
             return below
-        if end is None:
+        if end is None or length_is_elsewhere(self._ops):
             return None
         return beyond if end > boundary else below
 

@@ -1,7 +1,7 @@
 """What PyTorch supplies to the logic that all backends share."""
 
 from collections.abc import Hashable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
 from tightrope.backends.torch import custom_ops as growing
 from tightrope.backends.torch import custom_ops as operators
+from tightrope.backends.torch.collectives import largest_in_group, sequence_is_sharded
 from tightrope.backends.torch.constants import place_values
 from tightrope.backends.torch.dispatch import rotate_pair
 from tightrope.backends.torch.kernels import cpu as native
@@ -88,6 +89,12 @@ class TorchOps:
 
     def pairs_last(self, array: torch.Tensor) -> torch.Tensor:
         return array.movedim(0, -1)
+
+    def largest_in_group(self, numbers: torch.Tensor, group: Any) -> torch.Tensor:
+        return largest_in_group(numbers, group)
+
+    def sequence_is_sharded(self) -> bool:
+        return sequence_is_sharded()
 
     def numbers(self, array: torch.Tensor) -> list[int]:
         if torch.compiler.is_compiling():

@@ -2,7 +2,8 @@
 
 from tightrope.rope.positions.multimodal import multimodal_positions
 from tightrope.rope.positions.patches import centre_positions, grid_positions
-from tightrope.rope.positions.sequences import Packed, chunks, packed, padded, shards, window
+from tightrope.rope.positions.sequences import Packed, chunks, packed, padded, window
+from tightrope.rope.positions.sharding import restore_order, shards
 
 __all__ = [
     "Packed",
@@ -12,6 +13,7 @@ __all__ = [
     "multimodal_positions",
     "packed",
     "padded",
+    "restore_order",
     "shards",
     "window",
 ]

@@ -8,12 +8,13 @@ for pictures, in modules of their own, `multimodal_positions` (M-RoPE), `grid_po
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.positions.multimodal import multimodal_positions
 from tightrope.rope.positions.patches import centre_positions, grid_positions
-from tightrope.rope.support.validation import array, one_of, require, whole_number
+from tightrope.rope.positions.sharding import Int64, counts, restore_order, sequence_starts, shards
+from tightrope.rope.support.validation import one_of, require, whole_number
 
 __all__ = [
     "Packed",
@@ -23,13 +24,12 @@ __all__ = [
     "multimodal_positions",
     "packed",
     "padded",
+    "restore_order",
     "shards",
     "window",
 ]
 
-Int64 = NDArray[np.int64]
 Padding = Literal["left", "right"]
-Scheme = Literal["contiguous", "zigzag"]
 
 
 def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = None) -> Int64:
@@ -47,7 +47,7 @@ def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = No
         RopeConfigError: Lengths are not whole numbers >= 0, or a row is longer than width.
     """
     require(one_of("side", side, ("left", "right")))
-    rows = _counts("lengths", lengths)
+    rows = counts("lengths", lengths)
     if width is not None:
         whole_number("width", width, 0)
     columns = int(rows.max(initial=0)) if width is None else width
@@ -80,10 +80,8 @@ def packed(cu_seqlens: ArrayLike) -> Packed:
     Raises:
         RopeConfigError: cu_seqlens is not of that form.
     """
-    starts = _counts("cu_seqlens", cu_seqlens)
+    starts = sequence_starts(cu_seqlens)
     lengths = np.diff(starts)
-    if len(starts) == 0 or starts[0] != 0 or (lengths < 0).any():
-        raise RopeConfigError(f"cu_seqlens must start at 0 and not fall, got {starts.tolist()}")
     positions = np.arange(starts[-1], dtype=np.int64) - np.repeat(starts[:-1], lengths)
     return Packed(positions, np.repeat(lengths, lengths))
 
@@ -120,36 +118,3 @@ def window(length: int, size: int, *, ring: bool = False) -> Int64:
     require(one_of("ring", ring, (True, False)))
     held = np.arange(max(0, length - size), length, dtype=np.int64)
     return np.roll(held, length % size) if ring and length > size else held
-
-
-def shards(length: int, count: int, *, scheme: Scheme = "contiguous") -> tuple[Int64, ...]:
-    """Return the positions of each shard of a sequence (context parallelism): (length // count,) each.
-
-    Args:
-        length: Tokens of the sequence.
-        count: Shards.
-        scheme: `"contiguous"`: shard r has the r-th part. `"zigzag"`: of 2 · count parts the r-th from the front and
-            the r-th from the back, so that causal attention is as much work for each.
-
-    Raises:
-        RopeConfigError: The length cannot be divided so.
-    """
-    whole_number("length", length, 0)
-    whole_number("count", count, 1)
-    require(one_of("scheme", scheme, ("contiguous", "zigzag")))
-    parts = count if scheme == "contiguous" else 2 * count
-    if length % parts:
-        raise RopeConfigError(f"length must be a multiple of {parts} for {count} {scheme} shards, got {length}")
-    pieces = np.arange(length, dtype=np.int64).reshape(parts, -1)
-    if scheme == "contiguous":
-        return tuple(pieces)
-    return tuple(np.concatenate((pieces[rank], pieces[parts - 1 - rank])) for rank in range(count))
-
-
-def _counts(name: str, values: ArrayLike) -> Int64:
-    counts = array(name, values)
-    if counts.size == 0:
-        counts = counts.astype(np.int64)
-    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any():
-        raise RopeConfigError(f"{name} must be a list of whole numbers >= 0, got {shortened(counts.tolist())}")
-    return counts.astype(np.int64)

@@ -80,7 +80,10 @@ def test_zigzag_shards_are_as_much_causal_work():
         (lambda: positions.window(-1, 3), "length must be a whole number >= 0, got -1"),
         (lambda: positions.shards(7, 2), "length must be a multiple of 2 for 2 contiguous shards, got 7"),
         (lambda: positions.shards(6, 2, scheme="zigzag"), "multiple of 4 for 2 zigzag shards, got 6"),
-        (lambda: positions.shards(8, 2, scheme="ring"), "scheme must be one of 'contiguous', 'zigzag', got 'ring'"),
+        (
+            lambda: positions.shards(8, 2, scheme="ring"),
+            "scheme must be one of 'contiguous', 'zigzag', 'striped', got 'ring'",
+        ),
         (lambda: positions.shards(8, True), "count must be a whole number >= 1, got True"),
         (lambda: positions.padded([3, 5], width="8"), "width must be a whole number >= 0, got '8'"),
     ],
