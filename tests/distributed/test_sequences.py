@@ -150,3 +150,19 @@ def test_processes_that_hang_are_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "ROOT", tmp_path)
     with pytest.raises(AssertionError, match="process 0 of hang"):
         processes.torchrun("hang", limit=0.5)
+
+
+@pytest.mark.parametrize("k", ["q alone", "q and k"])
+def test_a_call_by_offset_takes_the_declared_length_too(backend, k):
+    """A rope with two tables, by an int: what the fast path of a decode step would decide by itself."""
+    scaling = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [3.0] * 8, "factor": 4.0}
+    config = {**DYNAMIC, "rope_scaling": {**scaling, "original_max_position_embeddings": 16}}
+    rope = backend.RotaryEmbedding(tightrope.read(config))
+    q = backend.asarray(np.random.default_rng(0).standard_normal((1, 1, 4, 16)), "float32", backend.devices()[0])
+    xs = (q,) if k == "q alone" else (q, q)
+    rope(*xs, offset=2)
+    with tightrope.sequence(64):
+        inside = rope(*xs, offset=2)
+    expected = rope(*xs, offset=2, seq_len=64)
+    for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (inside, expected)), strict=True):
+        assert np.array_equal(backend.to_numpy(a), backend.to_numpy(b))
