@@ -61,10 +61,21 @@ def shortened(value: object, limit: int = 60, *, plain: bool = False) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def escaped(text: str, limit: int = 200) -> str:
+    """Return text as a terminal may show it: control characters and lone surrogates escaped, cut to `limit`."""
+    shown = text if text.isprintable() else repr(text)[1:-1]
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean …?" where a known name is near, else nothing."""
+    if len(name) > _LONGEST_NAME:
+        return ""
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+_LONGEST_NAME = 100  # comparing costs the square of the length
 
 
 class RopeWarning(UserWarning):

@@ -6,12 +6,14 @@ from typing import Any, Literal, Self
 
 from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.terms import ALL_LAYOUTS, SIDES, Layout, Side
-from tightrope.rope.errors import RopeConfigError, suggestion
+from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.scaling import Scaling, scaling_from
+from tightrope.rope.scaling.base import LONGEST
 from tightrope.rope.scaling.default import Default
 from tightrope.rope.support.validation import (
     instance,
     is_one_of,
+    is_whole,
     number,
     one_of,
     positive_integer,
@@ -154,6 +156,8 @@ def rope_problems(rope: RopeConfig) -> Iterator[str]:
     for name in ("max_position_embeddings", "frequency_dim"):
         if getattr(rope, name) is not None:
             yield from positive_integer(name, getattr(rope, name))
+    if is_whole(rope.max_position_embeddings) and rope.max_position_embeddings > LONGEST:
+        yield f"max_position_embeddings must be <= {LONGEST}, got {shortened(rope.max_position_embeddings)}"
     yield from number("base", rope.base, above=0)
     yield from one_of("layout", rope.layout, ALL_LAYOUTS)
     yield from one_of("side", rope.side, SIDES)
@@ -188,4 +192,4 @@ def _width_problems(rope: RopeConfig) -> Iterator[str]:
         widths = f"{rope.rotary_dim} of {rope.head_dim}"
         yield f"rotary_dim in layout 'halves' must be head_dim, and a multiple of 4, got {widths}"
     if isinstance(rope.mrope, MRope) and sum(rope.mrope.sections) != rope.pairs:
-        yield f"mrope_section must add up to the {rope.pairs} rotated pairs, got {list(rope.mrope.sections)}"
+        yield f"mrope_section must add up to the {rope.pairs} rotated pairs, got {shortened(list(rope.mrope.sections))}"

@@ -5,11 +5,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeGuard
 
+from tightrope.rope.errors import escaped
 from tightrope.rope.errors import shortened as shortened  # its readers take it from here
 from tightrope.rope.support.validation import is_one_of
 
 # No published value comes near; beyond it a product with a head's width could overflow or a list exhaust memory.
 LARGEST = 2**40
+
+
+# Of each kind; whoever has so many to mend sees the rest the next time.
+_MOST_FINDINGS = 200
+
+# The longest published value that a reader asks for has 30 characters.
+_LONGEST_TEXT = 200
+
+
+def _add(texts: list[str], text: str) -> None:
+    if len(texts) < _MOST_FINDINGS and text not in texts:
+        texts.append(text)
 
 
 @dataclass
@@ -40,18 +53,15 @@ class Findings:
 
     def note(self, text: str) -> None:
         """Add a note once."""
-        if text not in self.notes:
-            self.notes.append(text)
+        _add(self.notes, text)
 
     def problem(self, text: str) -> None:
         """Add a problem once."""
-        if text not in self.problems:
-            self.problems.append(text)
+        _add(self.problems, text)
 
     def unknown_key(self, text: str) -> None:
         """Add an unknown key once: several ropes may read one block."""
-        if text not in self.unknown:
-            self.unknown.append(text)
+        _add(self.unknown, text)
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,8 @@ class Section:
     path: str = ""
 
     def where(self, key: str) -> str:
-        """Return the key path, as messages write it."""
-        return self.path + key
+        """Return the key path, as messages write it: what a terminal would act on is escaped."""
+        return escaped(self.path + key)
 
     def find(self, *keys: str) -> tuple[str, Any] | None:
         """Return the first of these keys that has a value, and the value."""
@@ -123,6 +133,9 @@ class Section:
         if found is not None and not isinstance(found[1], str):
             self.reject(found[0], "a string", found[1])
             return None
+        if found is not None and len(found[1]) > _LONGEST_TEXT:
+            self.reject(found[0], f"a string of at most {_LONGEST_TEXT} characters", found[1])
+            return None
         return None if found is None else found[1]
 
     def list_of(self, kind: type | tuple[type, ...], name: str, *keys: str) -> list[Any] | None:
@@ -134,7 +147,10 @@ class Section:
         if not isinstance(value, list | tuple):
             self.reject(key, f"a list of {name}", value)
             return None
-        wrong = [item for item in value if not isinstance(item, kind) or _is_nan(item)]
+        if len(value) > MOST_ENTRIES:
+            self.reject(key, f"a list of at most {MOST_ENTRIES} {name}", value)
+            return None
+        wrong = [item for item in value if not isinstance(item, kind) or _is_out_of_bounds(item)]
         if wrong:
             self.reject(key, f"a list of {name}", wrong[0])
             return None
@@ -198,8 +214,8 @@ def _are_alike(one: object, other: object) -> bool:
     return isinstance(one, plain) and isinstance(other, plain) and one == other
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+def _is_out_of_bounds(value: object) -> bool:
+    return isinstance(value, int | float) and not abs(value) <= LARGEST
 
 
 def present(values: Iterable[Any]) -> Iterator[Any]:
@@ -208,3 +224,4 @@ def present(values: Iterable[Any]) -> Iterator[Any]:
 
 
 MOST_LAYERS = 10_000
+MOST_ENTRIES = 10 * MOST_LAYERS

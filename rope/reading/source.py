@@ -11,6 +11,7 @@ from typing import IO, Any
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.gguf.header import MAGIC
 from tightrope.rope.reading.hub import fetch_config, is_hub_id
+from tightrope.rope.reading.plain import plain
 
 # The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.
 MAX_BYTES = 16 * 2**20
@@ -65,7 +66,7 @@ def load(source: object) -> tuple[dict[str, Any], str | None]:
         RopeConfigError: There is nothing to read, or it is not one JSON object.
     """
     if isinstance(source, Mapping):
-        return _with_string_keys(source), None
+        return plain(source), None
     if isinstance(source, Loaded):
         return dict(source.values), source.name
     if isinstance(source, str | os.PathLike):
@@ -124,19 +125,12 @@ def _local(source: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _with_string_keys(source: Mapping[Any, Any]) -> dict[str, Any]:
-    strange = [key for key in source if not isinstance(key, str)]
-    if strange:
-        raise RopeConfigError(f"keys must be strings, got {strange[0]!r}")
-    return dict(source)
-
-
 def _from_object(source: Any) -> dict[str, Any]:
     """Return its `to_dict()`; the class name says what it is where there is no model_type."""
     config = source.to_dict()
     if not isinstance(config, Mapping):
         raise RopeConfigError(f"{type(source).__name__}.to_dict() must return a dict, got {type(config).__name__}")
-    config = _with_string_keys(config)
+    config = plain(config, type(source).__name__)
     if not config.get("model_type"):
         config["model_type"] = type(source).__name__.removesuffix("Config")
     return config
@@ -192,7 +186,7 @@ def _parsed(file: IO[bytes], name: str) -> dict[str, Any]:
         raise RopeConfigError(f"is not JSON: {error}", source=name) from error
     if not isinstance(config, dict):
         raise RopeConfigError(f"must hold a JSON object, got {_json_name(config)}", source=name)
-    return config
+    return plain(config, name)
 
 
 def _json_name(value: object) -> str:

@@ -93,7 +93,22 @@ def sounds_like_position(key: str) -> bool:
         return name not in _LENGTHS
     if _SOUNDS.search(name):
         return not _ELSEWHERE.search(name)
-    return not _near(name).isdisjoint(_nearest())
+    # A slip of one letter leaves the first or the last three as they were: few names need the whole comparison.
+    ends = name[:_END] in _starts() or name[-_END:] in _endings()
+    return ends and not _near(name).isdisjoint(_nearest())
+
+
+_END = 3
+
+
+@cache
+def _starts() -> frozenset[str]:
+    return frozenset(key[:_END] for key in KNOWN_KEYS)
+
+
+@cache
+def _endings() -> frozenset[str]:
+    return frozenset(key[-_END:] for key in KNOWN_KEYS)
 
 
 @cache

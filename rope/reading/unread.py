@@ -1,8 +1,9 @@
 """Keys that state a rotation and that no reader asked for: said, never dropped in silence."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from itertools import islice, pairwise
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import suggestion
@@ -11,6 +12,9 @@ from tightrope.rope.reading.statements import KNOWN_KEYS, Statement, agrees, sou
 
 # Inner objects of a configuration that hold keys of its attention.
 _ATTENTION_PARTS = ("attn", "attention", "self_att")
+
+# A message, written only where it is shown.
+Text = Callable[[], str]
 
 # More are counted, not listed.
 _MOST_LISTED = 20
@@ -25,21 +29,26 @@ def note_unread(parts: Sequence[Section], model: ModelRope | None, findings: Fin
             where it may be misspelt.
         findings: Where to record them.
     """
-    found = [*_beside(parts), *_within(parts[-1], model)]
+    unread = [*_beside(parts), *_within(parts[-1], model)]
+    found = [text() for text in unread[:_MOST_LISTED]]
     if model is None:
         found = [text for text in found if "did you mean" in text]
-    if len(found) > _MOST_LISTED:
-        found[_MOST_LISTED:] = [f"{len(found) - _MOST_LISTED} more keys that sound like position are not read"]
+    elif len(unread) > _MOST_LISTED:
+        found.append(f"{len(unread) - _MOST_LISTED} more keys that sound like position are not read")
     # Where nothing rotates, for a reason that is said, such keys have no effect.
     told = findings.notes if model is not None and not model.ropes else findings.unread
     told.extend(found)
 
 
-def _within(section: Section, model: ModelRope | None) -> Iterator[str]:
-    for part in (section, *_attention_parts(section)):
+def _within(section: Section, model: ModelRope | None) -> Iterator[Text]:
+    for part in (section, *islice(_attention_parts(section), _MOST_LISTED)):
         for key in _unread(part):
             if model is None or not agrees(Statement(key, part.values[key]), model):
-                yield f"{_said(part, key)} is not read{_hint(key)}"
+                yield partial(_not_read, part, key)
+
+
+def _not_read(section: Section, key: str) -> str:
+    return f"{_said(section, key)} is not read{_hint(key)}"
 
 
 def _hint(key: str) -> str:
@@ -52,13 +61,17 @@ def _attention_parts(section: Section) -> Iterator[Section]:
             yield replace(section, values=value, path=f"{section.where(key)}.")
 
 
-def _beside(parts: Sequence[Section]) -> Iterator[str]:
+def _beside(parts: Sequence[Section]) -> Iterator[Text]:
     """Yield the keys of outer configurations: what stands beside text_config has no effect on the language model."""
     for outer, inner in pairwise(parts):
         for key in _unread(outer):
             value = outer.values[key]
             if value is not None and parts[-1].values.get(key) is not value and parts[-1].values.get(key) != value:
-                yield f"{_said(outer, key)} stands beside {inner.path[:-1]} and is not read"
+                yield partial(_stands_beside, outer, key, inner)
+
+
+def _stands_beside(outer: Section, key: str, inner: Section) -> str:
+    return f"{_said(outer, key)} stands beside {inner.path[:-1]} and is not read"
 
 
 def _unread(section: Section) -> Iterable[str]:

@@ -32,6 +32,10 @@ _KIND_NAMES: dict[Kind, str] = {
 }
 
 
+# Tokens of the longest sequence: 1e12, from where twice a length still fits in 64 bits.
+LONGEST = 2**40
+
+
 @dataclass(frozen=True)
 class Rule:
     """The type and range of one parameter."""
@@ -52,6 +56,8 @@ class Rule:
                 return f"{name} must be >= {self.at_least:g}, got {shortened(item)}"
             if self.above is not None and item <= self.above:
                 return f"{name} must be > {self.above:g}, got {shortened(item)}"
+            if self.kind == "integer" and item > LONGEST:
+                return f"{name} must be <= {LONGEST}, got {shortened(item)}"
         return None
 
     def _has_kind(self, value: object) -> bool:

@@ -1,6 +1,6 @@
 """What is taken for granted of a model_type that no table has, and what its own keys say beyond that."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,8 @@ UNKNOWN_FAMILY = Family(
     rewrite=rewrites.type_at_the_top,
 )
 UNKNOWN_MLA = replace(UNKNOWN_FAMILY, layout="interleaved", softmax=True, mla=(0, 0))
+
+Statements = Sequence[tuple[str, object]]
 
 _ROPE_KEYS = frozenset({*BASE_KEYS, *SHARE_KEYS, *WIDTH_KEYS, "rope_scaling", "rope_parameters", "qk_rope_head_dim"})
 _SLIDING_BASES = (
@@ -62,16 +64,18 @@ def unknown_family(section: Section) -> Family:
             f"{section.where('qk_nope_head_dim')} is missing beside qk_rope_head_dim (MLA); give it, or the model_type "
             "of a family like it"
         )
-    columns = {**_layout(section), **_sliding(section), **_without(section), **_refused(section)}
+    stated = [item for item in section.values.items() if item[1] is not None and sounds_like_position(item[0])]
+    columns = {
+        **_layout(section, stated),
+        **_sliding(section),
+        **_without(section, stated),
+        **_refused(section, stated),
+    }
     return replace(family, **columns)
 
 
-def _stated(section: Section) -> Iterator[tuple[str, object]]:
-    return ((key, value) for key, value in section.values.items() if value is not None and sounds_like_position(key))
-
-
-def _layout(section: Section) -> dict[str, Any]:
-    for key, value in _stated(section):
+def _layout(section: Section, stated: Statements) -> dict[str, Any]:
+    for key, value in stated:
         neighbours = interleaved(key, value)
         if neighbours is not None:
             section.translated(key, f"layout {'interleaved' if neighbours else 'half'!r}")
@@ -89,16 +93,16 @@ def _sliding(section: Section) -> dict[str, Any]:
     return {"ropes": {SLIDING: LayerRope(base_keys=(base,), scaled=False), FULL: LayerRope(base_keys=BASE_KEYS)}}
 
 
-def _without(section: Section) -> dict[str, Any]:
-    for key, value in _stated(section):
+def _without(section: Section, stated: Statements) -> dict[str, Any]:
+    for key, value in stated:
         if rotates(key, value) is False or (key == "alibi" and value is True):
             section.consume(key)
             return {"without": always_without(f"{section.where(key)} {shortened(value)}: nothing rotates")}
     return {}
 
 
-def _refused(section: Section) -> dict[str, Any]:
-    key = learned((key for key, _ in _stated(section)), section.values)
+def _refused(section: Section, stated: Statements) -> dict[str, Any]:
+    key = learned((key for key, _ in stated), section.values)
     if key is None:
         return {}
     reason = f"{section.where(key)} {shortened(section.values[key])}: config.json does not hold what is learned"

@@ -8,7 +8,10 @@ from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.families.rules.layer_types import FULL, WITHOUT_ATTENTION
 from tightrope.rope.reading.huggingface.blocks import Block
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS, with_default
-from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section
+from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section, shortened
+
+# Ropes that a message names.
+_MOST_NAMED = 10
 
 
 def layer_types(section: Section, family: Family) -> list[str]:
@@ -18,7 +21,7 @@ def layer_types(section: Section, family: Family) -> list[str]:
     if count is None:
         if section.find(*LAYERS_KEYS) is None and stated is None:
             section.findings.note("num_hidden_layers is missing, so `layers` is empty")
-        return stated or []
+        return _bounded(section, stated or [])
     if count > MOST_LAYERS:
         section.reject(next(key for key in LAYERS_KEYS if section.get(key) is not None), f"<= {MOST_LAYERS}", count)
         return []
@@ -29,6 +32,15 @@ def layer_types(section: Section, family: Family) -> list[str]:
         return []
     _compare_rule(section, "layer_types", stated[:count], family.layers and (lambda own: family.layers(own, count)))
     return stated[:count]
+
+
+def _bounded(section: Section, types: list[str]) -> list[str]:
+    if len(types) <= MOST_LAYERS:
+        return types
+    section.findings.problem(
+        f"{section.where('layer_types')} must have at most {MOST_LAYERS} entries, got {len(types)}"
+    )
+    return []
 
 
 def _compare_rule(section: Section, key: str, stated: list[Any], rule: Callable[[Section], list[Any]] | None) -> None:
@@ -76,8 +88,8 @@ def assign(
         elif key in blocks:
             layers.append(key)
         else:
-            known = ", ".join(map(repr, blocks))
-            section.findings.problem(f"layer type {layer_type!r} has no rope; rope_parameters has {known}")
+            known = ", ".join(map(shortened, list(blocks)[:_MOST_NAMED]))
+            section.findings.problem(f"layer type {shortened(layer_type)} has no rope; rope_parameters has {known}")
             return ()
     if None in layers:
         section.findings.note(f"{layers.count(None)} of {len(layers)} layers have no position")
@@ -126,6 +138,6 @@ def _per_layer(
     index = next((i for i, layer_type in enumerate(types) if rope_of(layer_type, family, keys) == block.key), None)
     if overrides is None or index is None:
         return {}
-    name = next((name for name in overrides.values if name.isdecimal() and int(name) == index), None)
+    name = next((name for name in overrides.values if name.isdecimal() and name.lstrip("0") == str(index or "")), None)
     inner = None if name is None else overrides.inner(name)
     return {} if inner is None else dict(inner.values)

@@ -53,7 +53,8 @@ def full_at(key: str, other: str, *, missing: str) -> LayerRule:
 
     def types(section: Section, count: int) -> list[str]:
         indices = section.integers(key)
-        return [missing] * count if indices is None else [FULL if index in indices else other for index in range(count)]
+        chosen = frozenset(indices or ())
+        return [missing] * count if indices is None else [FULL if index in chosen else other for index in range(count)]
 
     return types
 
@@ -126,7 +127,7 @@ def plamo2(section: Section, count: int) -> list[str]:
 
 def zamba2(section: Section, count: int) -> list[str]:
     """A shared attention block at the indices of hybrid_layer_ids."""
-    indices = section.integers("hybrid_layer_ids") or [6, 12, 18, 24, 30, 36, 42, 47, 51]
+    indices = frozenset(section.integers("hybrid_layer_ids") or [6, 12, 18, 24, 30, 36, 42, 47, 51])
     return ["hybrid" if index in indices else LINEAR for index in range(count)]
 
 

@@ -54,7 +54,7 @@ def listed(key: str, default: Sequence[int]) -> NoPositionRule:
 
     def rule(section: Section, types: Sequence[str]) -> list[bool]:
         stated = section.integers(key)
-        indices = default if stated is None else stated
+        indices = frozenset(default if stated is None else stated)
         return [index in indices for index in range(len(types))]
 
     return rule

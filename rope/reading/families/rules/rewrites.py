@@ -38,12 +38,13 @@ def base_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str]
 def scaled_layers(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Molmo 2: rope_scaling_layers names the layers to which the scaling applies; the others keep the plain base."""
     scaled = section.integers("rope_scaling_layers")
-    if scaled is None or _is_nested(section) or set(range(len(types))) <= set(scaled):
+    chosen = frozenset(scaled or ())
+    if scaled is None or _is_nested(section) or frozenset(range(len(types))) <= chosen:
         return section, types
     flat = _flat_block(section)
     base = flat.get("rope_theta", section.get("rope_theta"))
     blocks = {"scaled": {**flat, "rope_theta": base}, "unscaled": {"rope_type": "default", "rope_theta": base}}
-    return _nested(section, blocks), ["scaled" if index in scaled else "unscaled" for index in range(len(types))]
+    return _nested(section, blocks), ["scaled" if index in chosen else "unscaled" for index in range(len(types))]
 
 
 def lists_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str]]:
