@@ -5,7 +5,6 @@ import pytest
 
 import tightrope
 from tightrope import MRope, RopeConfig, RopeConfigError
-from tightrope.rope.reading.families.shapes import TOWER_SHAPES
 from tightrope.rope.reading.families.towers import TOWERS
 from tightrope.rope.scaling.dynamic import Dynamic
 
@@ -103,10 +102,6 @@ def test_a_rope_type_that_axes_cannot_have_is_refused():
     block = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
     with pytest.raises(RopeConfigError, match="own frequencies must be one of 'default', 'linear', got 'dynamic'"):
         read("glm4v_vision", rope_parameters=block, max_position_embeddings=64)
-
-
-def test_a_shape_of_a_tower_belongs_to_a_family():
-    assert TOWER_SHAPES.keys() <= TOWERS.keys()
 
 
 VISION = {"depth": 3, "hidden_size": 64, "num_heads": 2, "patch_size": 14}

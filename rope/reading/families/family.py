@@ -111,6 +111,8 @@ class Family:
         query_layers: It applies to the layers with position, or to those without.
         shape: The class's own hidden_size, num_attention_heads, num_hidden_layers, max_position_embeddings: a
             sub-configuration (`text_config`) is saved without the values that equal them.
+        wrappers: Models of several parts whose text_config has this family where it does not name its own; old files
+            of some are flat, and are read from the file itself.
         reads_v4: Its configuration class reads the v4 spelling; transformers 5 alone has the classes that do not.
         decoys: Keys that files of the family have and its code does not read.
         refused: Tells why the rotation of a configuration cannot be expressed.
@@ -154,6 +156,7 @@ class Family:
     query: QueryRule | None = None
     query_layers: Literal["with", "without"] = "with"
     shape: tuple[int | None, int | None, int | None, int | None] = (None, None, None, None)
+    wrappers: tuple[str, ...] = ()
     reads_v4: bool = True
     decoys: tuple[str, ...] = ()
     refused: WithoutRule | None = None

@@ -2,22 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import takewhile
 
 from tightrope.rope.reading.families.elsewhere import ELSEWHERE
 from tightrope.rope.reading.families.family import Family
-from tightrope.rope.reading.families.shapes import SHAPES, TOWER_SHAPES
 from tightrope.rope.reading.families.text import (
     FAMILIES,
 )
 from tightrope.rope.reading.families.towers import TOWERS
-from tightrope.rope.reading.families.wrappers import WRAPPERS
 
-_TABLES = ELSEWHERE | TOWERS | FAMILIES
-_SHAPES = SHAPES | TOWER_SHAPES
-_ALL = {name: replace(family, shape=_SHAPES.get(name, family.shape)) for name, family in _TABLES.items()}
-_NAMES = {**{name: name for name in _ALL}, **{name: inner for name, inner in WRAPPERS.items() if inner in _ALL}}
+_ALL = ELSEWHERE | TOWERS | FAMILIES
+_NAMES = {alias: name for name, family in _ALL.items() for alias in (*family.wrappers, name)}
 
 
 def _squeezed(name: str) -> str:

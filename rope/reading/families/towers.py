@@ -29,13 +29,6 @@ _WINDOWS = f"{_COLUMN_ROW}, in layers without windows times window_size / the pa
 _CLASS_ANGLES = "the class token turns by learned angles (class_pos_emb), which config.json does not hold"
 _CELLS = "the whole width turns, before it is cut into heads; positions are (row, column), counted from 1"
 
-_ROWS_AND_COLUMNS = """
-    cohere_compass_vision dots3_note_vision_encoder ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision
-    glm4v_vision glm5_next_vision glm_ocr_vision paddleocr_vl_vision qwen2_5_omni_vision_encoder qwen2_5_vl_vision
-    qwen3_5_moe_vision qwen3_5_vision qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision
-    qwen4_exp_vision video_llama_3_vision
-"""
-
 # Its relative positions or its convolutions know the order.
 _OTHERWISE = """
     nemotron_asr_streaming nemotron_asr_streaming_encoder parakeet_ctc parakeet_encoder parakeet_rnnt parakeet_tdt
@@ -64,27 +57,50 @@ TOWERS: dict[str, Family] = {
     "voxtral_realtime_encoder": Family(head_dim=64),
 
     # Patches, by row and column (and time).
-    **dict.fromkeys(_ROWS_AND_COLUMNS.split(), _Patches()),
-    "dinov3_vit": _Coordinates(note=_CENTRES),
+    "cohere_compass_vision": _Patches(shape=(1152, 16, 27, None)),
+    "dots3_note_vision_encoder": _Patches(shape=(1536, 24, 42, None)),
+    "ernie4_5_vl_moe_vision": _Patches(shape=(1280, 16, 32, None)),
+    "exaone4_5_vision": _Patches(shape=(3584, 16, 32, None)),
+    "glm4v_moe_vision": _Patches(shape=(1536, 12, 24, None)),
+    "glm4v_vision": _Patches(shape=(1536, 12, 24, None)),
+    "glm5_next_vision": _Patches(shape=(1024, 16, 24, None)),
+    "glm_ocr_vision": _Patches(shape=(1024, 16, 24, None)),
+    "paddleocr_vl_vision": _Patches(shape=(1152, 16, 27, None)),
+    "qwen2_5_omni_vision_encoder": _Patches(shape=(3584, 16, 32, None)),
+    "qwen2_5_vl_vision": _Patches(shape=(3584, 16, 32, None)),
+    "qwen3_5_moe_vision": _Patches(shape=(1152, 16, 27, None)),
+    "qwen3_5_vision": _Patches(shape=(1152, 16, 27, None)),
+    "qwen3_omni_moe_vision_encoder": _Patches(shape=(1152, 16, 27, None)),
+    "qwen3_vl_moe_vision": _Patches(shape=(1152, 16, 27, None)),
+    "qwen3_vl_vision": _Patches(shape=(1152, 16, 27, None)),
+    "qwen4_exp_vision": _Patches(shape=(1152, 16, 27, None)),
+    "video_llama_3_vision": _Patches(shape=(768, 12, 12, None)),
+    "dinov3_vit": _Coordinates(note=_CENTRES, shape=(384, 6, 12, None)),
     "edgetam_video": _PairedPatches(width=widths.MEMORY, note=_COLUMN_ROW),
-    "efficientloftr": _PairedPatches(axes=Axes(order="interleaved"), width=widths.WHOLE, note=_CELLS),
-    "eomt_dinov3": _Coordinates(note=_CENTRES),
-    "gemma4_vision": _Patches(layout="halves", base=100.0, note=_COLUMN_ROW),
-    "inkling2_vision": _PairedPatches(axes=Axes(order="reversed_chunked")),
-    "kimi_k25_vision": _Patches(axes=Axes(order="reversed_interleaved")),
-    "lfm3_vl_vision": _Patches(base=1e6),
-    "llama4_vision_model": _PairedPatches(note=f"{_FROM_ONE}; the class token, the last, has 0"),
-    "minimax_m3_vl_vision": _Patches(axes=Axes(count=3)),
-    "mlcd_vision_model": _Patches(note=_CLASS_ANGLES),
-    "muse_glimmer_vision": _Patches(note=_FROM_ONE),
-    "muse_spark_vision": _Patches(note=_FROM_ONE),
-    "pixtral": _Patches(axes=Axes(progression="dealt")),
-    "qwen2_vl_vision": _Patches(width=widths.EMBED),
+    "efficientloftr": _PairedPatches(
+        axes=Axes(order="interleaved"), width=widths.WHOLE, note=_CELLS,
+        shape=(256, 8, None, None),
+    ),
+    "eomt_dinov3": _Coordinates(note=_CENTRES, shape=(1024, 16, 24, None)),
+    "gemma4_vision": _Patches(layout="halves", base=100.0, note=_COLUMN_ROW, shape=(768, 12, 16, None)),
+    "inkling2_vision": _PairedPatches(axes=Axes(order="reversed_chunked"), shape=(1024, 16, 23, None)),
+    "kimi_k25_vision": _Patches(axes=Axes(order="reversed_interleaved"), shape=(1152, 16, 27, None)),
+    "lfm3_vl_vision": _Patches(base=1e6, shape=(1024, 16, 14, None)),
+    "llama4_vision_model": _PairedPatches(
+        note=f"{_FROM_ONE}; the class token, the last, has 0",
+        shape=(768, 16, 34, None),
+    ),
+    "minimax_m3_vl_vision": _Patches(axes=Axes(count=3), shape=(1280, 16, 32, None)),
+    "mlcd_vision_model": _Patches(note=_CLASS_ANGLES, shape=(1664, 16, 48, None)),
+    "muse_glimmer_vision": _Patches(note=_FROM_ONE, shape=(1536, 16, 50, None)),
+    "muse_spark_vision": _Patches(note=_FROM_ONE, shape=(1536, 16, 50, None)),
+    "pixtral": _Patches(axes=Axes(progression="dealt"), shape=(1024, 16, 24, None)),
+    "qwen2_vl_vision": _Patches(width=widths.EMBED, shape=(3584, 16, 32, None)),
     "sam2_video": _PairedPatches(width=widths.MEMORY, note=_COLUMN_ROW),
     "sam3_tracker_video": _PairedPatches(width=widths.MEMORY, note=_COLUMN_ROW),
-    "sam3_vit_model": _PairedPatches(axes=Axes(fractional=True), note=_WINDOWS),
-    "sapiens2": _Coordinates(note=_CENTRES),
-    "step3p5_vision": _Patches(axes=Axes(order="reversed_chunked")),
+    "sam3_vit_model": _PairedPatches(axes=Axes(fractional=True), note=_WINDOWS, shape=(1024, 16, 32, None)),
+    "sapiens2": _Coordinates(note=_CENTRES, shape=(1024, 16, 24, None)),
+    "step3p5_vision": _Patches(axes=Axes(order="reversed_chunked"), shape=(1536, 16, 47, None)),
 
     # Not by token, or no rotation.
     "esmfold2": _refused("it turns atoms by their coordinates in space, not tokens by their position"),

@@ -63,7 +63,7 @@ def _is_of_other_positions(family: Family | None) -> bool:
 
 def _rotation(family: Family) -> Family:
     """Return a family without the columns that do not tell how it rotates."""
-    return replace(family, shape=Family().shape, note=None, decoys=())
+    return replace(family, shape=Family().shape, wrappers=(), note=None, decoys=())
 
 
 def _rotary_code(section: Section, model_type: str, family: Family) -> tuple[str, Family] | None:
