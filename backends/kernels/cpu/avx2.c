@@ -17,7 +17,7 @@ typedef __m256 Lanes;
 typedef struct {
     Lanes first, second;
 } LanePair;
-enum { LANES = 8 };
+enum { LANES = 8, AT_ONCE = 2 };
 
 INLINE Lanes mul(Lanes a, Lanes b) { return _mm256_mul_ps(a, b); }
 INLINE Lanes mul_add(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }

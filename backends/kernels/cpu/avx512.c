@@ -21,7 +21,7 @@ typedef __m512 Lanes;
 typedef struct {
     Lanes first, second;
 } LanePair;
-enum { LANES = 16 };
+enum { LANES = 16, AT_ONCE = 4 };
 
 INLINE Lanes mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
 INLINE Lanes mul_add(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
@@ -93,16 +93,33 @@ INLINE __m512i to_bf16_by_integers(LanePair v) {
 }
 
 #ifdef WITH_BF16
+#define OWN_BF16
+INLINE __m512i to_bf16_quickly(LanePair v) { return (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first); }
+
 INLINE bool any_subnormal(LanePair v) {
     return _mm512_fpclass_ps_mask(v.first, 0x20) | _mm512_fpclass_ps_mask(v.second, 0x20);
 }
 
-INLINE __m512i to_bf16(LanePair v) {
-    const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first);
-    /* The instruction flushes subnormal numbers to zero: where a zero came out, see whether it was one. */
-    const __mmask32 not_zero = _mm512_test_epi16_mask(rounded, _mm512_set1_epi16(0x7fff));
-    if (__builtin_expect(not_zero != 0xffffffff, 0) && any_subnormal(v)) return to_bf16_by_integers(v);
-    return rounded;
+/* 2⁶⁴ times as much, in the sum of exponents: bit 14 of a word stays 0 below 2⁻⁶³, and far above 1 as well. */
+INLINE __m512i raised(LanePair v) { return _mm512_add_epi16(to_bf16_quickly(v), _mm512_set1_epi16(0x2000)); }
+
+/* Whether the instruction flushes a subnormal number to zero. Small numbers are seldom, so that one look at the words of all
+ * rows together mostly tells that there is none. */
+INLINE bool flushed(const LanePair *first, const LanePair *second, int count) {
+    __m512i all = _mm512_set1_epi16(-1);
+    for (int j = 0; j < count; j++) all = _mm512_ternarylogic_epi32(all, raised(first[j]), raised(second[j]), 0x80); /* and */
+    bool found = false;
+    if (__builtin_expect(_mm512_testn_epi16_mask(all, _mm512_set1_epi16(0x4000)) != 0, 0))
+        for (int j = 0; j < count; j++) found |= any_subnormal(first[j]) | any_subnormal(second[j]);
+    return found;
+}
+
+INLINE __m512i to_bf16(LanePair v) { return flushed(&v, &v, 1) ? to_bf16_by_integers(v) : to_bf16_quickly(v); }
+
+INLINE void store_two_bf16_quickly(char *y, LanePair v) { _mm512_storeu_si512(y, to_bf16_quickly(v)); }
+
+INLINE void store_pairs_bf16_quickly(char *y, LanePair v) {
+    _mm512_storeu_si512(y, _mm512_permutexvar_epi16(alternating(16), to_bf16_quickly(v)));
 }
 
 INLINE void store_pairs_bf16(char *y, LanePair v) {

@@ -10,7 +10,7 @@ typedef float32x4_t Lanes;
 typedef struct {
     Lanes first, second;
 } LanePair;
-enum { LANES = 4 };
+enum { LANES = 4, AT_ONCE = 4 };
 
 INLINE Lanes mul(Lanes a, Lanes b) { return vmulq_f32(a, b); }
 INLINE Lanes mul_add(Lanes a, Lanes b, Lanes c) { return vfmaq_f32(c, a, b); }

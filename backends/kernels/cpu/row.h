@@ -1,4 +1,4 @@
-/* The rotation of one row, written once. A variant defines its vectors (Lanes, LANES, mul, mul_add, mul_sub, flip) and how they
+/* The rotation of rows, written once. A variant defines its vectors (Lanes, LANES, mul, mul_add, mul_sub, flip) and how they
  * are loaded and stored (load_…, store_… of each dtype), then includes rotate.h.
  *
  *     y1 = fma(x1, cos, −fl(x2 · sin))          y2 = fma(x1, sin, fl(x2 · cos))          rounded once, to nearest even
@@ -57,7 +57,8 @@ INLINE void store_pairs(Dtype dtype, char *y, LanePair v) {
     }
 }
 
-INLINE LanePair turn(LanePair x, Lanes cos, Lanes sin) {
+INLINE LanePair rotated(LanePair x, LanePair cos_sin) {
+    const Lanes cos = cos_sin.first, sin = cos_sin.second;
     return (LanePair){mul_sub(x.first, cos, mul(x.second, sin)), mul_add(x.first, sin, mul(x.second, cos))};
 }
 
@@ -77,17 +78,18 @@ INLINE void copy_element(Dtype dtype, char *to, const char *from) {
         memcpy(to, from, 2);
 }
 
-/* The angles of a row, and the sign bit that turns it back. */
+/* The angles of a row, and the sign bit that rotates it back. */
 typedef struct {
     const float *cos, *sin;
     uint32_t sign;
 } CosSin;
 
-INLINE LanePair turn_by(LanePair x, CosSin by, int64_t i) {
-    return turn(x, load_f32(by.cos + i), flip(load_f32(by.sin + i), by.sign));
+/* Those of LANES pairs: cos and sin. */
+INLINE LanePair angles_at(CosSin by, int64_t i) {
+    return (LanePair){load_f32(by.cos + i), flip(load_f32(by.sin + i), by.sign)};
 }
 
-/* Turns at most LANES pairs that do not fill a vector or do not lie side by side: through buffers, by the same arithmetic. */
+/* Rotates at most LANES pairs that do not fill a vector or do not lie side by side: through buffers, by the same arithmetic. */
 static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Steps in, char *y, Steps out, CosSin by,
                                                  int64_t count) {
     const int64_t size = size_of(dtype), second = size * LANES;
@@ -98,7 +100,7 @@ static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Ste
         copy_element(dtype, few + i * size + second, x + i * in.next + in.second);
         cos[i] = by.cos[i], sin[i] = by.sin[i];
     }
-    store_two(dtype, few, turn_by(load_two(dtype, few), (CosSin){cos, sin, by.sign}, 0));
+    store_two(dtype, few, rotated(load_two(dtype, few), angles_at((CosSin){cos, sin, by.sign}, 0)));
     for (int64_t i = 0; i < count; i++) {
         copy_element(dtype, y + i * out.next, few + i * size);
         copy_element(dtype, y + i * out.next + out.second, few + i * size + second);
@@ -113,52 +115,100 @@ static void rotate_strided(Dtype dtype, const char *x, Steps in, char *y, Steps 
     }
 }
 
-/* LANES pairs from the i-th on, which lie without gaps: turned, and stored. */
-INLINE LanePair turned(Dtype dtype, Layout layout, const char *x, Steps at, CosSin by, int64_t i) {
-    const char *from = x + i * at.next;
-    if (layout == HALF) return turn_by((LanePair){load(dtype, from), load(dtype, from + at.second)}, by, i);
-    return turn_by(load_pairs(dtype, from), by, i);
+#ifndef OWN_BF16
+/* Rounding by integers is exact everywhere; see avx512.c for an instruction that is not. */
+INLINE bool flushed(const LanePair *first, const LanePair *second, int count) { return first == second && count < 0; }
+INLINE void store_two_bf16_quickly(char *y, LanePair v) { store_two_bf16(y, v); }
+INLINE void store_pairs_bf16_quickly(char *y, LanePair v) { store_pairs_bf16(y, v); }
+#endif
+
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 4")
+#endif
+
+/* Rows without gaps that share their angles, heads of one token: where the first lies, and the step from each to the next.
+ *
+ * At most AT_ONCE are rotated together, with cos and sin in registers, and each block of them is read before any is written:
+ * heads often lie a multiple of 4 KiB apart, and a processor that compares 12 bits of an address takes the load of the next
+ * head for one of what was just stored. */
+typedef struct {
+    const char *x;
+    char *y;
+    int64_t x_next, y_next;
+} Rows;
+
+/* Of `count` rows, LANES pairs from the i-th on, rotated; and stored. */
+INLINE void rotate_one(Dtype dtype, Layout layout, Rows rows, int count, Steps at, CosSin by, int64_t i, LanePair *v) {
+    const LanePair angles = angles_at(by, i);
+    UNROLL for (int j = 0; j < count; j++) {
+        const char *from = rows.x + j * rows.x_next + i * at.next;
+        v[j] = layout == HALF ? (LanePair){load(dtype, from), load(dtype, from + at.second)} : load_pairs(dtype, from);
+    }
+    UNROLL for (int j = 0; j < count; j++) v[j] = rotated(v[j], angles);
 }
 
-INLINE void put(Dtype dtype, Layout layout, char *y, Steps at, int64_t i, LanePair v) {
-    char *to = y + i * at.next;
-    if (layout == HALF)
-        store(dtype, to, v.first), store(dtype, to + at.second, v.second);
-    else
-        store_pairs(dtype, to, v);
+INLINE void put_one(Dtype dtype, Layout layout, Rows rows, int count, Steps at, int64_t i, const LanePair *v) {
+    const bool quick = dtype == BFLOAT16 && layout == INTERLEAVED && !flushed(v, v, count);
+    UNROLL for (int j = 0; j < count; j++) {
+        char *to = rows.y + j * rows.y_next + i * at.next;
+        if (layout == HALF)
+            store(dtype, to, v[j].first), store(dtype, to + at.second, v[j].second);
+        else if (quick)
+            store_pairs_bf16_quickly(to, v[j]);
+        else
+            store_pairs(dtype, to, v[j]);
+    }
 }
 
-/* Twice as many in layout half, whole registers at a time. */
-INLINE void rotate_two(Dtype dtype, const char *x, char *y, Steps at, CosSin by, int64_t i) {
-    const char *from = x + i * at.next;
-    char *to = y + i * at.next;
-    const LanePair first = load_two(dtype, from), second = load_two(dtype, from + at.second);
-    const LanePair low = turn_by((LanePair){first.first, second.first}, by, i);
-    const LanePair high = turn_by((LanePair){first.second, second.second}, by, i + LANES);
-    store_two(dtype, to, (LanePair){low.first, high.first});
-    store_two(dtype, to + at.second, (LanePair){low.second, high.second});
+/* Twice as many in layout half, whole registers at a time: rotated, and stored. */
+INLINE void rotate_two(Dtype dtype, Rows rows, int count, Steps at, CosSin by, int64_t i) {
+    const LanePair low = angles_at(by, i), high = angles_at(by, i + LANES);
+    LanePair first[AT_ONCE], second[AT_ONCE];
+    UNROLL for (int j = 0; j < count; j++) {
+        const char *from = rows.x + j * rows.x_next + i * at.next;
+        first[j] = load_two(dtype, from), second[j] = load_two(dtype, from + at.second);
+    }
+    UNROLL for (int j = 0; j < count; j++) {
+        const LanePair a = rotated((LanePair){first[j].first, second[j].first}, low);
+        const LanePair b = rotated((LanePair){first[j].second, second[j].second}, high);
+        first[j] = (LanePair){a.first, b.first}, second[j] = (LanePair){a.second, b.second};
+    }
+    const bool quick = dtype == BFLOAT16 && !flushed(first, second, count);
+    UNROLL for (int j = 0; j < count; j++) {
+        char *to = rows.y + j * rows.y_next + i * at.next;
+        if (quick)
+            store_two_bf16_quickly(to, first[j]), store_two_bf16_quickly(to + at.second, second[j]);
+        else
+            store_two(dtype, to, first[j]), store_two(dtype, to + at.second, second[j]);
+    }
 }
 
-/* The first `count` pairs of a row without gaps, a multiple of LANES. */
-INLINE void rotate_vectors(Dtype dtype, Layout layout, const char *x, char *y, Steps at, CosSin by, int64_t count) {
+/* The first `pairs` pairs of each row, a multiple of LANES. */
+INLINE void rotate_vectors(Dtype dtype, Layout layout, Rows rows, int count, Steps at, CosSin by, int64_t pairs) {
     int64_t i = 0;
     if (layout == HALF)
-        for (; i + 2 * LANES <= count; i += 2 * LANES) rotate_two(dtype, x, y, at, by, i);
-    for (; i < count; i += LANES) put(dtype, layout, y, at, i, turned(dtype, layout, x, at, by, i));
+        for (; i + 2 * LANES <= pairs; i += 2 * LANES) rotate_two(dtype, rows, count, at, by, i);
+    for (; i < pairs; i += LANES) {
+        LanePair v[AT_ONCE];
+        rotate_one(dtype, layout, rows, count, at, by, i, v);
+        put_one(dtype, layout, rows, count, at, i, v);
+    }
 }
 
-/* A row without gaps. Where its pairs fill no whole number of vectors, the last vector reaches back into the one before it, and
+/* Rows without gaps. Where their pairs fill no whole number of vectors, the last vector reaches back into the one before it, and
  * so is read before that is written: x and y may be the same. */
-INLINE void rotate_dense(Dtype dtype, Layout layout, const char *x, char *y, CosSin by, int64_t pairs) {
+INLINE void rotate_dense(Dtype dtype, Layout layout, Rows rows, int count, CosSin by, int64_t pairs) {
     const Steps at = steps(layout, size_of(dtype), pairs);
     const int64_t rest = pairs % LANES;
+    LanePair last[AT_ONCE];
     if (pairs < LANES) {
-        rotate_few(dtype, x, at, y, at, by, pairs);
-    } else if (rest) {
-        const LanePair last = turned(dtype, layout, x, at, by, pairs - LANES);
-        rotate_vectors(dtype, layout, x, y, at, by, pairs - rest);
-        put(dtype, layout, y, at, pairs - LANES, last);
-    } else {
-        rotate_vectors(dtype, layout, x, y, at, by, pairs);
+        for (int j = 0; j < count; j++)
+            rotate_few(dtype, rows.x + j * rows.x_next, at, rows.y + j * rows.y_next, at, by, pairs);
+        return;
     }
+    if (rest) rotate_one(dtype, layout, rows, count, at, by, pairs - LANES, last);
+    rotate_vectors(dtype, layout, rows, count, at, by, pairs - rest);
+    if (rest) put_one(dtype, layout, rows, count, at, pairs - LANES, last);
 }

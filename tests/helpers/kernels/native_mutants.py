@@ -25,18 +25,23 @@ IN_ROW = [
     Mutant("sin and cos exchanged", "mul_add(x.first, sin, mul(", "mul_add(x.first, cos, mul("),
     Mutant("not transposed", "flip(load_f32(by.sin + i), by.sign)", "load_f32(by.sin + i)"),
     Mutant("not transposed where few", "(CosSin){cos, sin, by.sign}", "(CosSin){cos, sin, 0}"),
-    Mutant("rest left out", "put(dtype, layout, y, at, pairs - LANES, last);", ""),
-    Mutant("rest read too late", "LANES, last)", "LANES, rotated(dtype, layout, y, at, by, pairs - LANES))"),
-    Mutant("rest with angles before", "by, pairs - LANES)", "(CosSin){by.cos, by.sin - 1, by.sign}, pairs - LANES)"),
-    Mutant("second vector with the first angles", "by, i + LANES)", "by, i)"),
-    Mutant("odd vector left out", "    for (; i < count", "    for (; layout == INTERLEAVED && i < count"),
+    Mutant("rest left out", "if (rest) put_one(", "if (0) put_one("),
+    Mutant("rest with angles before", "at, by, pairs - LANES, last)", "at, by, pairs - LANES - 1, last)"),
+    Mutant("rest of the first head for all", "put_one(dtype, layout, rows, count, at, pairs - LANES, last)",
+           "put_one(dtype, layout, rows, 1, at, pairs - LANES, last)"),
+    Mutant("second vector with the first angles", "angles_at(by, i + LANES)", "angles_at(by, i)"),
+    Mutant("odd vector left out", "for (; i < pairs; i", "for (; layout == INTERLEAVED && i < pairs; i"),
     Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
+    Mutant("few of the first head for all", "rotate_few(dtype, rows.x + j * rows.x_next", "rotate_few(dtype, rows.x"),
 ]  # fmt: skip
 IN_TILE = [
     Mutant("sin with a stride of cos", "row.sin + by.sin", "row.sin + by.cos"),
     Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
     Mutant("rest after not copied", "if (h->after)", "if (0)"),
-    Mutant("output with the stride of the input", "h->in.head, h->out.head, 0, 0}", "h->in.head, h->in.head, 0, 0}"),
+    Mutant("rest of one head copied", "for (int i = 0; i < run.at_once; i++)", "for (int i = 0; i < 1; i++)"),
+    Mutant("output with the stride of the input", "at_once * h->out.head, 0, 0}", "at_once * h->in.head, 0, 0}"),
+    Mutant("heads with the step of the input", "h->in.head, h->out.head, ahead}", "h->in.head, h->in.head, ahead}"),
+    Mutant("heads left over not rotated", "if (first + whole < last)", "if (0)"),
     Mutant("every tile the first", "h->in.batch + tile.first * h->in.seq", "h->in.batch"),
 ]  # fmt: skip
 IN_ANGLES = [
@@ -66,8 +71,10 @@ IN_AVX512 = [
     Mutant("bfloat16 pairs exchanged", "alternating(16)", "alternating(15)"),
     Mutant("float16 pairs exchanged", "alternating(32)", "alternating(33)"),
     Mutant("float16 cut off", "_MM_FROUND_TO_NEAREST_INT", "_MM_FROUND_TO_ZERO"),
-    Mutant("subnormal numbers flushed", "&& any_subnormal(v)", "&& 0"),
+    Mutant("subnormal numbers flushed", "return found;", "return false;"),
     Mutant("subnormal second members flushed", "_mm512_fpclass_ps_mask(v.second, 0x20)", "0"),
+    Mutant("subnormal numbers of the first head alone seen", "j < count; j++) found", "j < 1; j++) found"),
+    Mutant("small numbers of the first row alone seen", "j < count; j++) all", "j < 1; j++) all"),
 ]
 IN_NEON = [
     Mutant("bfloat16 ties away", "vdupq_n_u32(0x7fff)", "vdupq_n_u32(0x8000)"),
