@@ -1,11 +1,17 @@
 """The C kernel for the CPU. Without a compiler the installation succeeds and framework operations rotate instead."""
 
+import os
+import sysconfig
+
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 KERNELS = "backends/kernels/cpu"
 # Each compiles to nothing on another architecture; among the others the processor chooses at run time.
 VARIANTS = ("avx512bf16", "avx512", "avx2", "neon")
+# The stable interface exists only where the GIL does; a free-threaded Python takes an extension of its own.
+STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 class BuildPackage(build_py):
@@ -16,8 +22,21 @@ class BuildPackage(build_py):
         return [found for found in super().find_package_modules(package, package_dir) if found[1] != "setup"]
 
 
+class BuildWheel(bdist_wheel):
+    """A wheel without the C kernel runs everywhere, and says so by its tag."""
+
+    def run(self):
+        """Build the extension first, to know whether there is one."""
+        self.run_command("build_ext")
+        build = self.get_finalized_command("build_ext")
+        if not any(map(os.path.exists, build.get_outputs())):
+            self.distribution.ext_modules = None
+            self.root_is_pure = True
+        super().run()
+
+
 setup(
-    cmdclass={"build_py": BuildPackage},
+    cmdclass={"build_py": BuildPackage, "bdist_wheel": BuildWheel},
     ext_modules=[
         Extension(
             "tightrope.backends.kernels._cpu",
@@ -26,9 +45,9 @@ setup(
             # A contracted a · b + c would round once where the definition rounds twice.
             extra_compile_args=["-O3", "-ffp-contract=off", "-pthread"],
             extra_link_args=["-pthread"],
-            py_limited_api=True,
+            py_limited_api=STABLE,
             optional=True,
         )
     ],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE else {},
 )

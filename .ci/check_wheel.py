@@ -11,7 +11,7 @@ import zipfile
 TOP = {"__init__.py", "__main__.py", "cli.py", "py.typed"}
 FOLDERS = ("backends/", "commands/", "rope/", "verify/", "viewing/")
 # What the build makes of the C kernel; absent where there is no compiler.
-BUILT = re.compile(r"tightrope/backends/kernels/_cpu\.(abi3\.so|pyd)")
+BUILT = re.compile(r"tightrope/backends/kernels/_cpu\.(abi3\.so|cpython-\w+-[\w-]+\.so|pyd)")
 
 
 def belongs(path: str) -> bool:

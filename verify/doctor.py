@@ -19,7 +19,8 @@ State = Literal["ok", "missing", "problem"]
 # Extras for those who work on Tightrope itself.
 _INSIDE: Final = {"test", "dev", "docs", "all"}
 _KERNEL: Final = "tightrope.backends.kernels._cpu"
-_REINSTALL: Final = "pip install --force-reinstall --no-deps --no-binary tightrope tightrope"
+# --no-cache-dir: pip keeps the wheel that it built without a compiler, and would take that one again.
+_REINSTALL: Final = "pip install --no-cache-dir --force-reinstall --no-deps --no-binary tightrope tightrope"
 _SWITCHES: Final = ("TIGHTROPE_CPU_KERNEL", "TIGHTROPE_GPU_KERNEL")
 
 

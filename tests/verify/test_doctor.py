@@ -122,7 +122,7 @@ def test_kernel_says_why_it_does_not_serve(load, state, says):
 @pytest.mark.parametrize(
     ("programs", "says", "remedy"),
     [
-        ({"cc"}, "there is a compiler now (cc)", "pip install --force-reinstall"),
+        ({"cc"}, "there is a compiler now (cc)", "pip install --no-cache-dir --force-reinstall"),
         (set(), "there is no C compiler", "install one, then pip install"),
     ],
 )

@@ -265,7 +265,11 @@ static PyMethodDef methods[] = {{"rotate", (PyCFunction)(void (*)(void))py_rotat
                                 {"cos_sin", (PyCFunction)(void (*)(void))py_cos_sin, METH_FASTCALL, cos_sin_doc},
                                 {NULL, NULL, 0, NULL}};
 
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_variants}, {0, NULL}};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_variants},
+#ifdef Py_GIL_DISABLED
+                                   {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+                                   {0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_cpu", .m_methods = methods, .m_slots = slots};
 

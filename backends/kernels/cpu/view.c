@@ -30,10 +30,16 @@ typedef struct {
     void *current_stream;
 } Exchange;
 
+#ifdef Py_GIL_DISABLED
+#define PER_THREAD _Thread_local
+#else
+#define PER_THREAD
+#endif
+
 /* Returns how tensors of this type describe themselves; NULL, with an exception set, where they do not. */
 static Describe *describe_of(PyObject *type) {
-    static PyObject *last; /* a call has tensors of one type, and so has the next call */
-    static Describe *found;
+    static PER_THREAD PyObject *last; /* a call has tensors of one type, and so has the next call */
+    static PER_THREAD Describe *found;
     if (type == last) return found;
     PyObject *capsule = PyObject_GetAttrString(type, "__dlpack_c_exchange_api__");
     if (!capsule) return NULL;

@@ -5,8 +5,11 @@
 #ifndef TIGHTROPE_VIEW_H
 #define TIGHTROPE_VIEW_H
 
-#define Py_LIMITED_API 0x030b0000
 #define PY_SSIZE_T_CLEAN
+#include <pyconfig.h>
+#ifndef Py_GIL_DISABLED /* a free-threaded Python has no stable interface */
+#define Py_LIMITED_API 0x030b0000
+#endif
 #include <Python.h>
 
 #include "job.h"
