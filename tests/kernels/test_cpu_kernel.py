@@ -124,6 +124,11 @@ def test_rounding_is_to_nearest_even_everywhere(kernel, dtype, layout):
     assert native_cases.rounding_problem(kernel, dtype, layout) is None
 
 
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+def test_a_subnormal_of_one_head_is_kept_beside_large_ones(kernel, layout):
+    assert native_cases.flushing_problem(kernel, layout) is None
+
+
 @pytest.mark.parametrize("case", [c for c in [*CASES.values(), *MORE] if c.source == "phase"], ids=str)
 def test_tables_give_the_bits_of_the_definition(kernel, case):
     from kernels.tensors import Call

@@ -118,13 +118,11 @@ INLINE __m512i to_bf16(LanePair v) { return flushed(&v, &v, 1) ? to_bf16_by_inte
 
 INLINE void store_two_bf16_quickly(char *y, LanePair v) { _mm512_storeu_si512(y, to_bf16_quickly(v)); }
 
-INLINE void store_pairs_bf16_quickly(char *y, LanePair v) {
-    _mm512_storeu_si512(y, _mm512_permutexvar_epi16(alternating(16), to_bf16_quickly(v)));
-}
+INLINE void store_in_turns(char *y, __m512i halves) { _mm512_storeu_si512(y, _mm512_permutexvar_epi16(alternating(16), halves)); }
 
-INLINE void store_pairs_bf16(char *y, LanePair v) {
-    _mm512_storeu_si512(y, _mm512_permutexvar_epi16(alternating(16), to_bf16(v)));
-}
+INLINE void store_pairs_bf16_quickly(char *y, LanePair v) { store_in_turns(y, to_bf16_quickly(v)); }
+
+INLINE void store_pairs_bf16(char *y, LanePair v) { store_in_turns(y, to_bf16(v)); }
 #else
 INLINE __m512i to_bf16(LanePair v) { return to_bf16_by_integers(v); }
 

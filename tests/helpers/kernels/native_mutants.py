@@ -113,6 +113,8 @@ def differs(path, variant):
     kernel = CpuKernel(extension, variant, extension.variants.index(variant))
     if native_cases.apart_tables_problem(kernel) or any(native_cases.rounding_problem(kernel, *how) for how in FORMS):
         return True
+    if any(native_cases.flushing_problem(kernel, layout) is not None for layout in ("half", "interleaved")):
+        return True
     return any(native_cases.problem(kernel, case) for case in [*native_cases.MORE, *CASES.values()])
 
 

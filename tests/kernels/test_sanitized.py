@@ -1,0 +1,25 @@
+"""Random calls of the C kernel under AddressSanitizer and ThreadSanitizer, and that these see what is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kernels import native_build
+from paths import ROOT
+
+pytestmark = [native_build.needs_compiler, pytest.mark.skipif(sys.platform != "linux", reason="preloads as Linux does")]
+
+
+def run(sanitizer, calls):
+    script = ROOT / "tests" / "helpers" / "kernels" / "sanitized.py"
+    return subprocess.run([sys.executable, script, sanitizer, str(calls)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_random_calls_touch_nothing_that_is_not_theirs(sanitizer):
+    ran = run(sanitizer, 200)
+    if "cannot find -l" in ran.stderr or "cannot be preloaded" in ran.stderr:
+        pytest.skip(f"this compiler has no {sanitizer} sanitizer")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "200 calls" in ran.stdout
