@@ -112,12 +112,10 @@ class RotaryEmbedding(RotaryBase, nn.Module):
         sources = 2 if name == "angles" else 1
 
         def rotated(*given: mx.array) -> Any:
-            xs, where = given[:-sources], given[-sources:]
-            found: dict[str, Any] = dict.fromkeys(("positions", "offset", "angles"))
-            found[name] = where if name == "angles" else where[0]
-            return rope._rotated_after_checks(
-                *(*xs, None)[:2], **found, seq_len=None, layer_type=layer_type, order=order
-            )
+            q, k, where = given[0], given[1] if len(given) > 1 + sources else None, given[-sources:]
+            found: dict[str, Any] = {name: where if name == "angles" else where[0]}
+            positions, offset, angles = (found.get(one) for one in ("positions", "offset", "angles"))
+            return rope._rotated_after_checks(q, k, positions, offset, angles, None, layer_type, order)
 
         return rotated
 

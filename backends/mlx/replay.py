@@ -33,9 +33,7 @@ class Replays:
     def __reduce__(self) -> tuple[Any, ...]:
         return Replays, ()
 
-    def __call__(
-        self, kind: Hashable, graph: Callable[[Any, int], Callable[..., Any]], arrays: Sequence[mx.array]
-    ) -> Any:
+    def __call__(self, kind: Hashable, graph: Callable[[Any], Callable[..., Any]], arrays: Sequence[mx.array]) -> Any:
         """Return graph(kind)(*arrays), replayed; None, nothing done, at the first call of its kind.
 
         Args:
