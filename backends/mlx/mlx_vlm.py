@@ -14,6 +14,7 @@ import mlx.nn as nn
 from tightrope.backends.mlx import interop as host
 from tightrope.backends.mlx.mlx_lm.handler import kept_config
 from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, RopePlace, plan_layers, serve_rope
+from tightrope.backends.mlx.mlx_lm.step import SharedSteps
 from tightrope.backends.mlx.module import RotaryEmbedding
 from tightrope.backends.patching.changes import Swap
 from tightrope.backends.patching.models import Options, PatchPlan, own_config
@@ -105,10 +106,12 @@ def text_layers(model: nn.Module, title: str) -> list[nn.Module]:
     raise RopeConfigError(f"{title} has no list of layers under .language_model, where mlx-vlm 0.7 has it. {UNTOUCHED}")
 
 
-def _serve(place: RopePlace, index: int, rope: ModelRope, options: Options) -> tuple[list[Swap], PartReport]:
+def _serve(
+    place: RopePlace, index: int, rope: ModelRope, options: Options, steps: SharedSteps
+) -> tuple[list[Swap], PartReport]:
     """Return what changes at one rope and what to say about it."""
     if not hasattr(place.rope, "apply_rotary"):
-        return serve_rope(place, index, rope, options)
+        return serve_rope(place, index, rope, options, steps)
     config = rope.for_layer(index)
     part = PartReport("", None, None, "left alone")
     if config is None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tightrope.backends.mlx import interop as host
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
+from tightrope.backends.mlx.mlx_lm.step import SharedSteps
 from tightrope.backends.patching.changes import Swap
 from tightrope.backends.patching.models import Options, PatchPlan
 from tightrope.backends.patching.report import PartReport, PatchReport, in_words
@@ -44,8 +45,8 @@ class RopePlace:
         return module
 
 
-Serve = Callable[[RopePlace, int, ModelRope, Options], tuple[list[Swap], PartReport]]
-"""Returns what changes at one rope of a layer, and what to say about it."""
+Serve = Callable[[RopePlace, int, ModelRope, Options, SharedSteps], tuple[list[Swap], PartReport]]
+"""Returns what changes at one rope of a layer, and what to say about it; the last is for all layers of the model."""
 
 
 def rope_modules(layer: nn.Module) -> Iterator[RopePlace]:
@@ -64,8 +65,9 @@ def plan_layers(
     """Return what `tightrope.patch` changes in these decoder layers."""
     swaps: list[Swap] = []
     parts: list[PartReport] = []
+    steps = SharedSteps(options.rotary())
     for path, index, place in _indexed(layers, rope):
-        made, part = (serve or serve_rope)(place, index, rope, options)
+        made, part = (serve or serve_rope)(place, index, rope, options, steps)
         swaps += made
         parts.append(replace(part, module=path, layer=index))
     return PatchPlan(tuple(swaps), PatchReport(title, tuple(parts), rope.notes))
@@ -98,7 +100,9 @@ def _required(found: Iterator[RopePlace], index: int, rope: ModelRope, layer: nn
     return places
 
 
-def serve_rope(place: RopePlace, index: int, rope: ModelRope, options: Options) -> tuple[list[Swap], PartReport]:
+def serve_rope(
+    place: RopePlace, index: int, rope: ModelRope, options: Options, steps: SharedSteps
+) -> tuple[list[Swap], PartReport]:
     """Return what changes at one rope and what to say about it."""
     config = rope.for_layer(index)
     part = PartReport("", None, None, "left alone")
@@ -109,7 +113,7 @@ def serve_rope(place: RopePlace, index: int, rope: ModelRope, options: Options) 
             f"{type(place.owner).__module__} turns by a kernel of its own ({min(kernels)}). {UNTOUCHED}"
         )
     config, was = _fitted(place, config)
-    new = MLXRope(config, **options.rotary())
+    new = MLXRope(config, step=steps.of(config))
     swaps = [
         Swap(place.owner, place.name, new.train(place.rope.training), place.rope),
         *_scale_swaps(place, config, rope),

@@ -1,10 +1,11 @@
-"""`MLXRope`: a rope with the call of mlx-lm's, `rope(x, offset)`, that turns as the model's configuration says."""
+"""`MLXRope`: a rope with the call of mlx-lm's, `rope(x, offset)`, that rotates as the model's configuration says."""
 
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from tightrope.backends.mlx.mlx_lm.step import StepAngles
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
@@ -13,29 +14,33 @@ from tightrope.rope.frequencies import frequencies
 
 
 class MLXRope(nn.Module):
-    """A rope for mlx-lm's attention. It has no parameters and keeps no state from call to call.
+    """A rope for mlx-lm's attention. It has no parameters; of a call it keeps the angles, for other layers of its step.
 
     Args:
         model: What `tightrope.read` returned, or a single `RopeConfig`.
-        layer: The layer of the model that it turns; needed where the model has several ropes.
+        layer: The layer of the model that it rotates; needed where the model has several ropes.
+        step: What layers with this rope share, in place of the arguments after it; by default its own.
         precision: See `RotaryEmbedding`.
         policy: See `RotaryEmbedding`.
         switch: See `RotaryEmbedding`.
     """
 
-    def __init__(self, model: ModelRope | RopeConfig, layer: int | None = None, **rotary: Any) -> None:
+    def __init__(
+        self, model: ModelRope | RopeConfig, layer: int | None = None, *, step: StepAngles | None = None, **rotary: Any
+    ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in mlx
-        whole = RotaryEmbedding(model, **rotary)
+        whole = RotaryEmbedding(model, **rotary) if step is None else step.rope
         rope: Any = whole if layer is None else whole.for_layer(layer)
         if rope is None:
             raise RopeConfigError(f"layer {layer} has no position embedding, so there is no rope for it")
         # An underscore: mlx counts every other module and array of a module among its parameters.
         self._rope = rope
         self._config: RopeConfig = rope.model.rope(rope.layer_type)
+        self._step = StepAngles(rope) if step is None else step
 
     @property
     def config(self) -> RopeConfig:
-        """The rope that it turns by."""
+        """The rope that it rotates by."""
         return self._config
 
     def __call__(
@@ -51,6 +56,8 @@ class MLXRope(nn.Module):
             inverse: Undo the rotation, attention factor and all.
             positions: (batch, seq), or (axes, batch, seq) for M-RoPE, in place of offset.
         """
+        if type(offset) is int and positions is None and scale == 1 and not inverse and x.ndim == 4:
+            return self._step.rotated(x, offset)
         if x.ndim == 3:
             return self(x[:, None], offset, scale, inverse, positions=positions)[:, 0]
         if scale != 1 or inverse:

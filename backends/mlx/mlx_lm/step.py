@@ -1,0 +1,80 @@
+"""The angles of one step, for all layers that have the same rope."""
+
+from collections.abc import Mapping
+from threading import get_ident
+from typing import Any, Final
+
+import mlx.core as mx
+
+from tightrope.backends.mlx.module import RotaryEmbedding
+from tightrope.rope.config.rope import RopeConfig
+
+_Key = tuple[int, int, int, mx.Device]
+_Table = tuple[mx.array, mx.array]
+
+# Positions up to here count on without passing 64 bits.
+_FAR: Final = 2**62
+
+
+class StepAngles:
+    """Rotates for every layer of a model that has one rope, and computes its angles once a step.
+
+    It remembers the last step by its first position, its number of tokens, the thread and the device: so it serves no
+    other model, thread or device, and a step that goes back is another step. An offset that is an array is no step that
+    could be told apart: its values may be unknown yet, and may change in place. It is rotated by anew.
+
+    Args:
+        rope: With one rope, or of a layer.
+    """
+
+    def __init__(self, rope: RotaryEmbedding) -> None:
+        self.rope = rope
+        self._by_device = rope._chosen(None).by_device
+        self._last: tuple[_Key, _Table] | None = None
+        self._one_token: Any = mx.compile(self._rotate)
+        self._one_position: Any = mx.compile(self._angles)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StepAngles, (self.rope,)
+
+    def rotated(self, x: mx.array, offset: int) -> mx.array:
+        """Return x, (batch, heads, seq, width), rotated from the position offset on."""
+        seq = x.shape[2]
+        key = offset, seq, get_ident(), mx.default_device()
+        last = self._last  # read once: another thread may replace it
+        if last is None or last[0] != key:
+            last = self._last = key, self._computed(offset, seq)
+        cos, sin = last[1]
+        rotated: mx.array = self._one_token(x, cos, sin) if seq == 1 else self._rotate(x, cos, sin)
+        return rotated
+
+    def _computed(self, offset: int, seq: int) -> _Table:
+        if seq > 1 or abs(offset) > _FAR or not self._by_device:
+            return self._angles(offset, seq)
+        table: _Table = self._one_position(mx.array([offset], dtype=mx.int64))
+        return table
+
+    def _angles(self, offset: int | mx.array, length: int = 1) -> _Table:
+        (table,) = self.rope.angles(offset=offset, length=length, layer_type=self.rope.layer_type).values()
+        return table.cos, table.sin
+
+    def _rotate(self, x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+        return self.rope(x, angles=(cos, sin))
+
+
+class SharedSteps:
+    """What the layers of one patched model share: an object for each of its ropes.
+
+    Args:
+        rotary: The keywords of `RotaryEmbedding`.
+    """
+
+    def __init__(self, rotary: Mapping[str, Any]) -> None:
+        self._rotary = rotary
+        self._steps: dict[RopeConfig, StepAngles] = {}
+
+    def of(self, config: RopeConfig) -> StepAngles:
+        """Return the one for layers with this rope."""
+        if config not in self._steps:
+            self._steps[config] = StepAngles(RotaryEmbedding(config, **self._rotary))
+        return self._steps[config]
