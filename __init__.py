@@ -1,6 +1,7 @@
 """Tightrope: rotary position embeddings, done once, the same on every machine."""
 
 from tightrope.backends import load as load_backend
+from tightrope.backends.learning import learn_family as _learn_family
 from tightrope.backends.patching import patch, patched, unpatch
 from tightrope.backends.patching.loading import load_mlx
 from tightrope.backends.shared.sequence import sequence
@@ -13,10 +14,13 @@ from tightrope.rope.fingerprint import fingerprint
 from tightrope.rope.frequencies import Frequencies, frequencies
 from tightrope.rope.reading import read
 from tightrope.rope.reading.convert import convert
+from tightrope.rope.reading.families.learned import register_learner as _register_learner
 from tightrope.rope.reading.write import to_hf
 from tightrope.rope.scaling import Scaling, rope_type
 
 __version__ = "0.1.0"
+
+_register_learner(_learn_family)  # here, where both are known: reading reaches no backend by itself
 
 __all__ = [
     "BackendUnavailable",

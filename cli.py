@@ -16,6 +16,7 @@ from tightrope.commands.doctor import doctor
 from tightrope.commands.fingerprint import fingerprint
 from tightrope.commands.golden import golden
 from tightrope.commands.inspect import inspect
+from tightrope.commands.learn import learn
 from tightrope.commands.parity import parity
 from tightrope.commands.precision import precision
 from tightrope.commands.report import report
@@ -51,6 +52,7 @@ for _command in (
     precision,
     inspect,
     validate,
+    learn,
     convert,
     fingerprint,
     audit,

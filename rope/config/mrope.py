@@ -42,7 +42,7 @@ class MRope:
         for section in self.sections:
             if not isinstance(section, int) or isinstance(section, bool) or section < 0:
                 yield f"mrope_section must hold whole numbers >= 0, got {shortened(section)}"
-        yield from one_of("mrope order", self.order, _ORDERS)
+        yield from one_of("mrope order", self.order, ORDERS)
         yield from one_of("progression", self.progression, PROGRESSIONS)
 
     def _joint_problems(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class MRope:
 
     def pair_axes(self, pairs: int) -> tuple[int, ...]:
         """Return, for each rotated pair, the axis whose position turns it."""
-        return _ORDERS[self.order](self.sections, pairs)
+        return ORDERS[self.order](self.sections, pairs)
 
 
 def _chunked(sections: tuple[int, ...], pairs: int) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ def _reversed(order: Callable[[tuple[int, ...], int], tuple[int, ...]]) -> Calla
     return lambda sections, pairs: tuple(len(sections) - 1 - axis for axis in order(sections[::-1], pairs))
 
 
-_ORDERS: dict[str, Callable[[tuple[int, ...], int], tuple[int, ...]]] = {
+ORDERS: dict[AxisOrder, Callable[[tuple[int, ...], int], tuple[int, ...]]] = {
     "chunked": _chunked,
     "interleaved": _interleaved,
     "spatial_first": _spatial_first,

@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 
 from tightrope.backends.torch.transformers.apply import APPLY_NAME, Meaning, meaning_of
 from tightrope.backends.torch.transformers.forward import apply_functions
+from tightrope.backends.torch.transformers.network import (
+    attention_modules,
+    build_network,
+    rotary_modules,
+    with_values,
+)
 from tightrope.backends.torch.transformers.rotary import FORMS, Form
 from tightrope.rope.config.model import ModelRope
 from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
@@ -99,7 +105,7 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
         raise PeerLacks(f"it has no model_type {kind!r}")
     try:
         text = AutoConfig.for_model(kind, **fields).get_text_config(decoder=True)
-        network = _network(text)
+        network = build_network(text)
         if network is not None:
             return Built(_rotary(network, text, model), _called(network), model)
         code = importlib.import_module(type(text).__module__.replace(".configuration_", ".modeling_"))
@@ -112,39 +118,21 @@ def build(config: dict[str, Any], model: ModelRope) -> Built:
         raise PeerRefuses(f"{type(error).__name__}: {error}") from error
 
 
-def _network(text: Any) -> torch.nn.Module | None:
-    """Return the model of a text configuration, without values; None where that is no model by itself."""
-    from transformers import AutoModel
-
-    try:
-        with torch.device("meta"):
-            network: torch.nn.Module = AutoModel.from_config(text)
-    except Exception:  # of parts that models are built of, some are in no register, some compute with their values
-        return None
-    return network
-
-
 def _rotary(network: torch.nn.Module, text: Any, rope: ModelRope) -> torch.nn.Module:
     """Return the rotary module that a model builds, with values: conditions in its code count."""
-    found = [module for module in network.modules() if _is_rotary(module) and type(module.config) is type(text)]
+    found = rotary_modules(network, text)
     if not found:
         raise PeerLacks("it rotates without a rotary module")
     asks = "layer_type" in inspect.signature(type(found[0]).forward).parameters
     if len(rope.ropes) > 1 and not asks:
         raise PeerLacks(f"{type(found[0]).__name__} is not told for which of several ropes it is called")
-    module: torch.nn.Module = type(found[0])(found[0].config)
-    return module
-
-
-def _is_rotary(module: torch.nn.Module) -> bool:
-    named = type(module).__name__.endswith("RotaryEmbedding") and getattr(module, "config", None) is not None
-    return named and not any(True for _ in module.parameters())
+    return with_values(found[0])
 
 
 def _called(network: torch.nn.Module) -> dict[str, Any]:
     """Return the apply functions that the attention of a model calls, by name."""
-    attention = (module for module in network.modules() if "ndexer" not in type(module).__name__)
-    return {name: call for module in attention for name, call in apply_functions(type(module).forward).items()}
+    found = (apply_functions(type(module).forward) for module in attention_modules(network))
+    return {name: call for functions in found for name, call in functions.items()}
 
 
 def _rotary_class(code: ModuleType, text: Any) -> Any:

@@ -135,7 +135,7 @@ def _require_form(module: torch.nn.Module, model: ModelRope, path: str) -> Form:
     for layer_type in _layer_types(module, model):
         rope = _rope(model, layer_type)
         output = _call(theirs, next(_calls(rope)), layer_type)
-        form = _form_of(output)
+        form = form_of(output)
         if form is None or table_of(form, output).pairs != rope.pairs:
             shapes = [
                 tuple(getattr(part, "shape", ())) for part in (output if isinstance(output, tuple) else (output,))
@@ -152,7 +152,7 @@ def _require_form(module: torch.nn.Module, model: ModelRope, path: str) -> Form:
     return cast(Form, forms.pop())
 
 
-def _form_of(output: Any) -> Form | None:
+def form_of(output: Any) -> Form | None:
     """Return how cos and sin of several positions are laid out, None where it is no form known here."""
     if isinstance(output, torch.Tensor):
         return "complex" if output.is_complex() else None

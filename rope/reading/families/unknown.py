@@ -6,6 +6,7 @@ from typing import Any
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.reading.families.family import Family, LayerRope
+from tightrope.rope.reading.families.learned import learned_family
 from tightrope.rope.reading.families.rules import rewrites
 from tightrope.rope.reading.families.rules.layer_types import FULL, SLIDING
 from tightrope.rope.reading.families.rules.no_position import always_without
@@ -44,6 +45,9 @@ _SLIDING_BASES = (
 
 def family_like(model: ModelRope) -> Family:
     """Return the family in whose words a model of an unknown one is written."""
+    learned = learned_family(model.model_type)
+    if learned is not None:
+        return learned.family
     return UNKNOWN_MLA if any(rope.side == "tail" for rope in model.ropes.values()) else UNKNOWN_FAMILY
 
 

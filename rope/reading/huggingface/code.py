@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tightrope.rope.reading.families.family import Family
+from tightrope.rope.reading.families.learned import learned_family
 from tightrope.rope.reading.families.lookup import family_name, find_family, is_elsewhere, relatives
 from tightrope.rope.reading.families.parts import OTHER_POSITIONS
 from tightrope.rope.reading.families.unknown import says_something, unknown_family
@@ -86,6 +87,10 @@ def _rotary_code(section: Section, model_type: str, family: Family) -> tuple[str
 
 def _unknown(section: Section, model_type: str, strict: bool) -> tuple[str, Family] | None:
     findings = section.findings
+    learned = learned_family(model_type)
+    if learned is not None:
+        findings.note(f"model_type {model_type!r} is not in the table: learned from {learned.source}")
+        return model_type, learned.family
     said = says_something(section)
     if strict or not said:
         reason = (

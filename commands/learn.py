@@ -1,0 +1,28 @@
+"""`tightrope learn`."""
+
+import click
+
+from tightrope.commands.common import examples
+from tightrope.commands.output import Output, output_options
+from tightrope.rope.errors import shortened
+
+
+@click.command(epilog=examples("tightrope learn olmo2"))
+@click.argument("model_type", metavar="MODEL_TYPE")
+@output_options
+def learn(model_type: str, out: Output) -> None:
+    """Print what the installed transformers shows of a family, as the line of the family table.
+
+    Its default model is built without weights or downloads and seen rotating. `read` does the same for a model_type
+    that the table does not have. Exit status 1 where transformers does not know it, or its code is not understood.
+    """
+    from tightrope.rope.reading.families.learned import learned_family
+
+    found = learned_family(model_type)
+    if found is None:
+        raise click.ClickException(
+            f"model_type {shortened(model_type)} cannot be learned: no transformers here has it, or it rotates in a way "
+            "of its own"
+        )
+    out.console.print(f"# {found.source}\n{found.line(model_type)}")
+    out.write_json({"model_type": model_type, "source": found.source, "columns": dict(found.columns)})
