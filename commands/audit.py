@@ -1,5 +1,6 @@
 """`tightrope audit`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -64,7 +65,7 @@ def audit(
     out.finish(passed=not failures, failure="; ".join(failures))
 
 
-def _audited(source: Source, against: list[str], spelling: Literal["v4", "v5"] | None) -> "Audit":
+def _audited(source: Source | Path, against: list[str], spelling: Literal["v4", "v5"] | None) -> "Audit":
     """Return the audit of one file of many: an error in it is its own, and the others are audited all the same."""
     from tightrope.verify import audit as library
 
