@@ -1,6 +1,7 @@
 """Which code rotates, and the gradient. A kernel is entered here and nowhere else."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import Ops, Order
 from tightrope.backends.torch import custom_ops as operators
 from tightrope.backends.torch import operations as eager
+from tightrope.backends.torch.dtensor import is_dtensor, rotate_shards
 from tightrope.backends.torch.kernels import cpu as native
 from tightrope.backends.torch.kernels import gpu
 from tightrope.rope.config.terms import Layout, Side
@@ -34,6 +36,9 @@ def rotate_pair(
         RopeConfigError: In place, and elements of q or k share memory.
     """
     xs = (q,) if k is None else (q, k)
+    if is_dtensor(*xs):
+        one = partial(rotate_pair, ops, layout=layout, side=side, transpose=transpose)
+        return rotate_shards(one, q, k, angles, order=order, in_place=in_place)
     if in_place:
         _check_apart(q, k)
     kernel = native.serving(xs, angles) or gpu.serving(xs, angles)
@@ -163,7 +168,9 @@ _apply: Callable[..., Any] = Rotation.apply  # which torch leaves untyped
 def _computed(
     xs: tuple[torch.Tensor, ...], cos: torch.Tensor, sin: torch.Tensor, how: How, *, in_place: bool
 ) -> tuple[torch.Tensor, ...]:
-    if _watched() or not all(map(torch._C._has_storage, xs)):  # without storage: batched gradients
+    # A subclass does what it wants of every operation, and batched gradients have no storage.
+    subclass = any(type(x) not in native.PLAIN for x in (*xs, cos, sin))
+    if subclass or _watched() or not all(map(torch._C._has_storage, xs)):
         ys = tuple(_traced(x, cos, sin, how) for x in xs)
         return tuple(x.copy_(y) for x, y in zip(xs, ys, strict=True)) if in_place else ys
     table = Table(cos=cos, sin=sin)

@@ -16,6 +16,7 @@ from tightrope.backends.torch import custom_ops as operators
 from tightrope.backends.torch.collectives import largest_in_group, sequence_is_sharded
 from tightrope.backends.torch.constants import place_values
 from tightrope.backends.torch.dispatch import rotate_pair
+from tightrope.backends.torch.dtensor import whole
 from tightrope.backends.torch.kernels import cpu as native
 from tightrope.backends.torch.kernels import gpu
 from tightrope.rope.errors import RopeConfigError
@@ -41,6 +42,7 @@ class TorchOps:
         return array.dtype in _INTEGERS
 
     def index(self, array: torch.Tensor) -> torch.Tensor:
+        array = whole(array)
         return array if array.dtype in (torch.int32, torch.int64) else array.to(torch.int64)
 
     def int32(self, array: torch.Tensor) -> torch.Tensor:
