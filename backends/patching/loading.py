@@ -1,14 +1,17 @@
 """mlx-lm's `load`, with the rotation read by Tightrope before the model is built."""
 
+import inspect
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from tightrope.backends.patching.models import patch
 from tightrope.rope.config.model import ModelRope
-from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened, suggestion
 from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id, not_fetched
@@ -19,22 +22,28 @@ _FILES = [
     "*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "tiktoken.model", "*.txt", "*.jsonl",
     "*.jinja",
 ]  # fmt: skip
+_OWN = ("precision", "policy", "switch", "tensor_group", "pipeline_group")
 _TEXT_KEYS = ("text_config", "llm_config", "language_config")
 
 
 def load_mlx(
-    path: str | os.PathLike[str], *, precision: Any = "exact", policy: Any = "row", switch: Any = "auto", **load: Any
-) -> tuple[Any, Any]:
+    path: str | os.PathLike[str], *, precision: Any = "exact", policy: Any = "row", switch: Any = "auto",
+    tensor_group: Any = None, pipeline_group: Any = None, **load: Any,
+) -> tuple[Any, Any]:  # fmt: skip
     """Return (model, tokenizer) as `mlx_lm.load` does, with the rotation that config.json declares.
 
     The configuration is read in any spelling and given to mlx-lm in the one that it knows, so that models which it
-    refuses, or builds with another base, load right; then every rope is Tightrope's (`tightrope.patch`).
+    refuses, or builds with another base, load right; then every rope is Tightrope's (`tightrope.patch`). A family that
+    rotates nothing is loaded as it is.
 
     Args:
         path: A folder with config.json and safetensors, or the name of a repository of the Hugging Face hub.
         precision: See `RotaryEmbedding`.
         policy: See `RotaryEmbedding`.
         switch: See `RotaryEmbedding`.
+        tensor_group: A group of mx.distributed among whose processes every weight is split, as by
+            `mlx_lm.utils.sharded_load`; all call this.
+        pipeline_group: A group among whose processes the layers are split.
         load: Further arguments of `mlx_lm.load`.
 
     Raises:
@@ -48,9 +57,23 @@ def load_mlx(
         raise BackendUnavailable(f'load_mlx needs mlx-lm; pip install "tightrope[mlx-lm]" ({error})') from error
     folder = _folder(path)
     rope = read(folder)
-    model, tokenizer = _load(mlx_lm.load, folder, rope, load)
-    patch(model, rope, precision=precision, policy=policy, switch=switch)
+    _check_arguments(mlx_lm.load, load)
+    lazy = bool(load.get("lazy", False))
+    split = tensor_group is not None or pipeline_group is not None
+    model, tokenizer = _load(mlx_lm.load, folder, rope, {**load, "lazy": lazy or split})
+    if rope.ropes:
+        patch(model, rope, precision=precision, policy=policy, switch=switch)
+    if split:
+        import_module("tightrope.backends.mlx.mlx_lm.parts").split(model, tensor_group, pipeline_group, lazy=lazy)
     return model, tokenizer
+
+
+def _check_arguments(load: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise where mlx-lm's load has no such argument."""
+    known = list(inspect.signature(load).parameters)[1:]
+    for name in given:
+        if name not in known:
+            raise RopeConfigError(f"load_mlx has no argument {name!r}{suggestion(name, (*known, *_OWN))}")
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:
@@ -82,18 +105,33 @@ def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -
         overlay = {**within_text_part(json.loads((folder / "config.json").read_text("utf-8")), keys), **given}
         try:
             model, tokenizer, *_ = load(str(folder), model_config=overlay, **arguments)
-        except (KeyError, TypeError, AttributeError, AssertionError, ValueError) as error:
+        # Whatever mlx-lm, its tokenizers or the reader of weights raise.
+        except Exception as error:
             refusals.append(error)
+            if not _by_the_model(error):
+                break
         else:
             return model, tokenizer
-    first = refusals[0]
-    raise RopeConfigError(
-        f"mlx-lm cannot load {folder} in any spelling of its rope; the first one gave {type(first).__name__}: {first}"
-    ) from first
+    first, *others = refusals
+    tried = " in any spelling of its rope; the first one gave" if any(str(e) != str(first) for e in others) else ":"
+    raise RopeConfigError(f"mlx-lm cannot load {folder}{tried} {_in_a_line(first)}") from first
+
+
+def _by_the_model(error: Exception) -> bool:
+    """Say whether the code of a model raised, which another spelling may suit: no tokenizer, weights, or kind of it."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(module.startswith("mlx_lm.models.") for module in modules)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def spellings(rope: ModelRope) -> Iterator[dict[str, object]]:
     """Yield the keys of a configuration that say how a model rotates, in the ways that mlx-lm may take."""
+    if not rope.ropes:
+        yield {}
+        return
     family = find_family(rope.model_type) or UNKNOWN_FAMILY
     newer = rope_keys(rope, family, "v5")
     try:

@@ -3,7 +3,7 @@
 Everything is planned and verified before the first attribute changes; see `changes`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -35,12 +35,14 @@ class Options:
         policy: `"row"` or `"transformers"`.
         switch: `"auto"`, `"short"` or `"long"`.
         verify: Raise where the model's own modules rotate otherwise than its configuration says.
+        layers: Which layers of the configuration a part of a model has, in order; None: it knows, or has all.
     """
 
     precision: Precision = "exact"
     policy: Policy = "row"
     switch: Switch = "auto"
     verify: bool = True
+    layers: Sequence[int] | None = None
 
     def rotary(self) -> dict[str, Any]:
         """Return the arguments of `RotaryEmbedding`."""
@@ -74,6 +76,7 @@ def patch(
     policy: Policy = "row",
     switch: Switch = "auto",
     verify: bool = True,
+    layers: Sequence[int] | None = None,
 ) -> PatchReport:
     """Let Tightrope rotate a loaded model's queries and keys; other models of the process keep their own code.
 
@@ -88,6 +91,8 @@ def patch(
         switch: See `RotaryEmbedding`.
         verify: In transformers: raise where the model's own modules rotate otherwise than its configuration says, by
             more than float32 rounding. False takes the configuration's word.
+        layers: For a part of an MLX model, which an engine cut out: the layers of the configuration that it has, such
+            as range(4, 8). Pipelines of mlx-lm say so themselves.
 
     Returns:
         What was replaced, layer by layer, which code rotates there, and what was left alone and why.
@@ -95,7 +100,7 @@ def patch(
     Raises:
         RopeConfigError: The model cannot be patched, or there is a doubt. Nothing was changed.
     """
-    plan = _plan(model, config, Options(precision, policy, switch, verify))
+    plan = _plan(model, config, Options(precision, policy, switch, verify, layers))
     Changes.planned(plan.swaps, plan.report).make()
     return plan.report
 

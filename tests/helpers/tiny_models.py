@@ -103,22 +103,27 @@ def build(name: str) -> Any:
 
 def save(model: Any, folder: Path) -> None:
     """Save a model as a user would, with the tokenizer without which mlx-lm loads nothing."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-    from transformers import PreTrainedTokenizerFast
-
     model.save_pretrained(folder)
-    words = {f"<{token}>": token for token in range(SIZES["vocab_size"])}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="<0>"))
-    tokenizer.pre_tokenizer = WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    save_tokenizer(folder)
     if model.config.model_type == "gpt_oss":
         _as_mlx_lm_converts(folder)
     if model.config.model_type == "qwen3_moe":  # transformers 5.23 renames a key that mlx-lm 0.32 reads
         path = folder / "config.json"
         config = json.loads(path.read_text())
         path.write_text(json.dumps({**config, "num_experts": config["num_local_experts"]}))
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Save a tokenizer with a word for each token."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    words = {f"<{token}>": token for token in range(SIZES["vocab_size"])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<0>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
 
 
 def _as_mlx_lm_converts(folder: Path) -> None:

@@ -3,6 +3,8 @@
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
 import copy
+import functools
+import importlib
 import json
 import shutil
 import sys
@@ -13,11 +15,12 @@ pytest.importorskip("mlx_lm", exc_type=ImportError)
 hub = pytest.importorskip("huggingface_hub")
 
 import mlx.core as mx
+from mlx.utils import tree_flatten
 
 import tightrope
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
 from tightrope.backends.patching.loading import _FILES, spellings
-from tiny_models import SIZES, fields
+from tiny_models import SIZES, fields, save_tokenizer
 
 pytestmark = pytest.mark.backend("mlx")
 
@@ -123,7 +126,9 @@ def test_load_mlx_of_a_folder_without_configuration(tmp_path):
 
 def test_load_mlx_of_a_folder_without_weights(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(OLDER))
-    with pytest.raises(FileNotFoundError, match="No safetensors found"):
+    with pytest.raises(
+        tightrope.RopeConfigError, match=r"mlx-lm cannot load \S+: FileNotFoundError: No safetensors found"
+    ):
         tightrope.load_mlx(tmp_path)
 
 
@@ -132,5 +137,70 @@ def test_load_mlx_says_what_mlx_lm_said(tmp_path):
     del config["rms_norm_eps"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     mx.save_safetensors(str(tmp_path / "model.safetensors"), {"a": mx.zeros(1)})
-    with pytest.raises(tightrope.RopeConfigError, match=r"mlx-lm cannot load .*rms_norm_eps"):
+    with pytest.raises(tightrope.RopeConfigError, match=r"mlx-lm cannot load \S+: TypeError: .*rms_norm_eps"):
         tightrope.load_mlx(tmp_path)
+
+
+def saved(folder, config, **others):
+    """Save mlx-lm's model of a configuration in the older spelling, without a tokenizer."""
+    module = importlib.import_module(f"mlx_lm.models.{config['model_type']}")
+    model = module.Model(module.ModelArgs.from_dict(config))
+    (folder / "config.json").write_text(json.dumps({**config, **others}))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
+    return folder
+
+
+def counted(monkeypatch):
+    """Return a list that grows with each model that mlx-lm is asked for."""
+    import mlx_lm
+
+    calls, load = [], mlx_lm.load
+
+    @functools.wraps(load)
+    def counting(*args, **kwargs):
+        calls.append(args)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(mlx_lm, "load", counting)
+    return calls
+
+
+def test_what_no_spelling_of_a_rope_can_mend_is_said_at_once(tmp_path, monkeypatch):
+    calls = counted(monkeypatch)
+    saved(tmp_path, OLDER)  # without a tokenizer
+    with pytest.raises(tightrope.RopeConfigError, match=r"^mlx-lm cannot load \S+: \w+: .*okenizer") as caught:
+        tightrope.load_mlx(tmp_path)
+    assert "\n" not in str(caught.value)
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), {"wrong.name": mx.zeros(1)})
+    with pytest.raises(tightrope.RopeConfigError, match=r"mlx-lm cannot load \S+: ValueError: (Received|Missing) \d+"):
+        tightrope.load_mlx(tmp_path)
+    assert len(calls) == 2
+
+
+def test_a_family_that_mlx_lm_lacks_is_said_at_once(tmp_path, monkeypatch):
+    calls = counted(monkeypatch)
+    saved(tmp_path, OLDER, model_type="gptj", rotary_dim=8)
+    with pytest.raises(
+        tightrope.RopeConfigError, match=r"mlx-lm cannot load \S+: ValueError: Model type gptj not supp"
+    ):
+        tightrope.load_mlx(tmp_path)
+    assert len(calls) == 1
+
+
+def test_a_misspelt_argument_is_named_before_anything_is_loaded(tmp_path, monkeypatch):
+    calls = counted(monkeypatch)
+    words = "load_mlx has no argument 'presicion'; did you mean 'precision'"
+    with pytest.raises(tightrope.RopeConfigError, match=words):
+        tightrope.load_mlx(saved(tmp_path, OLDER), presicion="exact")
+    assert calls == []
+
+
+def test_a_family_that_rotates_nothing_is_loaded_as_it_is(tmp_path):
+    config = {"model_type": "gpt2", "n_ctx": 64, "n_embd": 32, "n_head": 2, "n_layer": 2, "n_positions": 64,
+              "layer_norm_epsilon": 1e-5, "vocab_size": 128, "num_attention_heads": 2}  # fmt: skip
+    save_tokenizer(saved(tmp_path, config))
+    model, tokenizer = tightrope.load_mlx(tmp_path)
+    assert tokenizer.encode("<5>") == [5]
+    assert model(mx.array([[1, 2, 3]])).shape == (1, 3, 128)
+    with pytest.raises(tightrope.RopeConfigError, match=r"gpt2\.Model \(.* has no rope to replace: no rotary pos"):
+        tightrope.patch(model, tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.nn as nn
 
+from tightrope.backends.mlx.mlx_lm.parts import present
 from tightrope.backends.mlx.mlx_lm.places import UNTOUCHED, plan_layers
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
 from tightrope.backends.patching.loading import load_mlx
@@ -22,16 +23,17 @@ def plan(model: nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in an mlx-lm model; see `tightrope.backends.patching.patch`."""
     title = _title(model)
     rope = own_config(config) if config is not None else kept_config(getattr(model, "args", None), title)
-    return plan_layers(_layers(model, title), title, rope, options)
+    layers, numbers = present(_layers(model, title), getattr(model, "model", model))
+    return plan_layers(layers, title, rope, options, numbers=numbers)
 
 
 def _title(model: nn.Module) -> str:
     return f"{type(model).__module__.rpartition('.')[2]}.{type(model).__name__} (mlx-lm {metadata.version('mlx-lm')})"
 
 
-def _layers(model: nn.Module, title: str) -> list[nn.Module]:
+def _layers(model: nn.Module, title: str) -> list[nn.Module | None]:
     layers = getattr(model, "layers", None)
-    if not isinstance(layers, list) or not all(isinstance(layer, nn.Module) for layer in layers):
+    if not isinstance(layers, list) or not all(isinstance(layer, nn.Module | None) for layer in layers):
         raise RopeConfigError(
             f"{title} has no list of layers under .layers, where every model of mlx-lm 0.32 has it. {UNTOUCHED}"
         )

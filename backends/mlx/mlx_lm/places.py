@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,6 +11,7 @@ import mlx.nn as nn
 import numpy as np
 
 from tightrope.backends.mlx import interop as host
+from tightrope.backends.mlx.mlx_lm.parts import check_layers
 from tightrope.backends.mlx.mlx_lm.rope import MLXRope
 from tightrope.backends.mlx.mlx_lm.step import SharedSteps
 from tightrope.backends.patching.changes import Swap
@@ -22,6 +23,8 @@ from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError
 
 UNTOUCHED: Final = "Nothing was changed"
+
+_CUT: Final = ". Of a part of a model, say which layers it has: patch(…, layers=range(4, 8))"
 
 _ROPE_NAME: Final = re.compile(r"^(\w+_)?(rope|rotary_emb|rotary_embedding)$")
 # Attention that turns by a kernel of its own and reads only the base of its rope.
@@ -60,31 +63,61 @@ def rope_modules(layer: nn.Module) -> Iterator[RopePlace]:
 
 
 def plan_layers(
-    layers: list[nn.Module], title: str, rope: ModelRope, options: Options, serve: Serve | None = None
-) -> PatchPlan:
-    """Return what `tightrope.patch` changes in these decoder layers."""
+    layers: list[nn.Module], title: str, rope: ModelRope, options: Options, serve: Serve | None = None,
+    *, numbers: Sequence[int] | None = None,
+) -> PatchPlan:  # fmt: skip
+    """Return what `tightrope.patch` changes in these decoder layers.
+
+    Args:
+        layers: The decoder layers that are here.
+        title: What the model is called.
+        rope: Its configuration.
+        options: How it is to rotate; its `layers` come before numbers.
+        serve: What decides on one rope; `serve_rope` by default.
+        numbers: Which layers of the configuration these are; None: all of them.
+    """
+    if not rope.ropes:
+        raise RopeConfigError(f"{title} has no rope to replace: {'; '.join(rope.notes)}. {UNTOUCHED}")
+    if options.layers is not None:
+        numbers = check_layers(options.layers, len(layers), len(rope.layers))
     swaps: list[Swap] = []
     parts: list[PartReport] = []
     steps = SharedSteps(options.rotary())
-    for path, index, place in _indexed(layers, rope):
+    for path, index, place in _indexed(layers, rope, numbers):
         made, part = (serve or serve_rope)(place, index, rope, options, steps)
         swaps += made
         parts.append(replace(part, module=path, layer=index))
     return PatchPlan(tuple(swaps), PatchReport(title, tuple(parts), rope.notes))
 
 
-def _indexed(layers: list[nn.Module], rope: ModelRope) -> Iterator[tuple[str, int, RopePlace]]:
+def _indexed(
+    layers: list[nn.Module], rope: ModelRope, numbers: Sequence[int] | None
+) -> Iterator[tuple[str, int, RopePlace]]:
     """Yield every rope of a model with its path and the index of its layer in the configuration."""
-    # LongCat's layers hold two attentions each, which its configuration counts one by one.
-    each = len(rope.layers) // max(len(layers), 1)
-    if each * len(layers) != len(rope.layers) or not layers:
-        raise RopeConfigError(f"the model has {len(layers)} layers, its configuration {len(rope.layers)}. {UNTOUCHED}")
-    for number, layer in enumerate(layers):
+    each, numbers = _numbered(layers, rope, numbers)
+    for number, layer in zip(numbers, layers, strict=True):
         places = _required(rope_modules(layer), number * each, rope, layer)
-        if each > 1 and len(places) != each:
-            raise RopeConfigError(f"layer {number} has {len(places)} ropes, its configuration {each}. {UNTOUCHED}")
         for order, place in enumerate(places):
             yield f"layers.{number}.{place.path}", number * each + (order if each > 1 else 0), place
+
+
+def _numbered(layers: list[nn.Module], rope: ModelRope, numbers: Sequence[int] | None) -> tuple[int, Sequence[int]]:
+    """Return how many layers of the configuration each decoder layer is, and the numbers of the decoder layers."""
+    known = len(rope.layers)
+    if numbers is not None:
+        if any(number >= known for number in numbers):
+            raise RopeConfigError(f"the model has a layer {max(numbers)}, its configuration {known}. {UNTOUCHED}")
+        return 1, numbers
+    # LongCat's layers hold two attentions each, which its configuration counts one by one.
+    each = known // max(len(layers), 1)
+    if each * len(layers) != known or not layers:
+        raise RopeConfigError(f"the model has {len(layers)} layers, its configuration {known}. {UNTOUCHED}{_CUT}")
+    if each > 1 and any(len(list(rope_modules(layer))) != each for layer in layers):
+        raise RopeConfigError(
+            f"the model has {len(layers)} layers, its configuration {known}, and not {each} ropes in each. "
+            f"{UNTOUCHED}{_CUT}"
+        )
+    return each, range(len(layers))
 
 
 def _required(found: Iterator[RopePlace], index: int, rope: ModelRope, layer: nn.Module) -> list[RopePlace]:

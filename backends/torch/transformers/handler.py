@@ -40,6 +40,8 @@ _PACKED: Final = (
 def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in a transformers model; see `tightrope.backends.patching.patch`."""
     model = inner_model(model)
+    if options.layers is not None:
+        raise RopeConfigError(f"layers is for parts of MLX models: those of transformers know their own. {UNTOUCHED}")
     text = text_config(model)
     places = list(rotary_places(model))
     for place in places:
