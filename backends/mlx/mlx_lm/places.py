@@ -175,7 +175,7 @@ def _fitted(place: RopePlace, config: RopeConfig) -> tuple[RopeConfig, str]:
             f"{type(place.owner).__module__} pairs channels {layout!r}, the configuration says {config.layout!r}. "
             f"{UNTOUCHED}"
         )
-    return config, "" if rotated == config.rotary_dim else f"turned {rotated} channels before"
+    return config, "" if rotated == config.rotary_dim else f"rotated {rotated} channels before"
 
 
 def pairing(rope: nn.Module, width: int) -> tuple[Layout, int]:

@@ -14,7 +14,7 @@ from tightrope.rope.schedule import FrequencySchedule
 CosSin = tuple[torch.Tensor, torch.Tensor]
 
 
-class StepAngles:
+class ModelAngles:
     """cos and sin of a step, one entry per pair, float32 (batch, seq, rotary_dim // 2).
 
     Args:
@@ -90,7 +90,7 @@ class StepAngles:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type its decorator
-def _outside_graphs(angles: StepAngles, positions: torch.Tensor, key: str) -> CosSin:
+def _outside_graphs(angles: ModelAngles, positions: torch.Tensor, key: str) -> CosSin:
     return angles.at_integers(positions, key)
 
 

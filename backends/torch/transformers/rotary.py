@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NoReturn
 import torch
 
 from tightrope.backends.shared.angles import Table
-from tightrope.backends.torch.transformers.positions import StepAngles
+from tightrope.backends.torch.transformers.positions import ModelAngles
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
@@ -110,7 +110,7 @@ class HFRotary(torch.nn.Module):
         super().__init__()
         if form not in FORMS:
             raise RopeConfigError(f"form must be one of {', '.join(map(repr, FORMS))}, got {form!r}")
-        self._angles = StepAngles(model, **rotary)
+        self._angles = ModelAngles(model, **rotary)
         self.rope = self._angles.rope
         self.form: Form = form
         self.in_float32 = in_float32
