@@ -76,7 +76,7 @@ def test_nothing_to_audit_is_exit_status_1_and_says_what_to_install(run, config,
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         'Error: there is no library to audit; pip install "tightrope[transformers]" or "tightrope[mlx-lm]" or '
-        '"tightrope[mlx-vlm]"\n'
+        '"tightrope[mlx-vlm]" or "tightrope[vllm]"\n'
     )
 
 

@@ -1,5 +1,6 @@
 """How far a peer's rotation is from the truth, and whether rounding explains it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from tightrope.rope import reference
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.frequencies import frequencies
-from tightrope.verify.audit.peers import Built, Float32
+from tightrope.verify.audit.peers import Built, Float32, PeerEnds
 
 # First positions of the blocks of 8 tokens that are compared.
 OFFSETS: Final = (0, 4_000, 32_768, 131_000)
@@ -93,4 +94,8 @@ def _arrangements(result: Float32, rope: RopeConfig) -> list[NDArray[Any]]:
 def rotate_by(built: Built, layer: int, rope: RopeConfig) -> dict[int, Float32]:
     """Return what a peer makes of the queries, by offset."""
     x = vectors(rope)
-    return {offset: built.rotate(layer, x, offset) for offset in offsets(rope)}
+    rotated = {}
+    for offset in offsets(rope):
+        with suppress(PeerEnds):
+            rotated[offset] = built.rotate(layer, x, offset)
+    return rotated

