@@ -18,7 +18,7 @@ from tightrope.rope.reference import cos_sin_bits, rotate_bits
 def torch_gpu(monkeypatch):
     """PyTorch, whose CPU tensors are taken for those of an Apple GPU; counts the launches."""
     if not msl.COMPILERS:
-        pytest.skip("no C++ compiler is installed")
+        pytest.skip(msl.NO_COMPILER)
     torch = pytest.importorskip("torch")
     from kernels.metal_hosts import Shaders
     from tightrope.backends.torch.kernels import cpu as native

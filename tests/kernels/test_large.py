@@ -86,7 +86,7 @@ def test_mlx_stays_within_the_grids_of_cuda_and_metal(monkeypatch):
 
 needs = {
     "native": [],
-    "mps": [pytest.mark.skipif(not msl.COMPILERS, reason="no C++ compiler is installed")],
+    "mps": [pytest.mark.skipif(not msl.COMPILERS, reason=msl.NO_COMPILER)],
     "sm_90": [tools.module("triton")],
 }
 

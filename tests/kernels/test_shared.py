@@ -18,9 +18,9 @@ CXX = next(iter(msl.COMPILERS), None)
 NVCC = shutil.which("nvcc")
 COMPILERS = {"mps": CXX, "mlx": CXX, "cuda": NVCC}
 
-mps = [pytest.mark.backend("torch"), pytest.mark.skipif(CXX is None, reason="no C++ compiler is installed")]
+mps = [pytest.mark.backend("torch"), pytest.mark.skipif(CXX is None, reason=msl.NO_COMPILER)]
 # MLX's arrays reach the stand-ins through torch.
-mlx = [pytest.mark.backend("torch", "mlx"), pytest.mark.skipif(CXX is None, reason="no C++ compiler is installed")]
+mlx = [pytest.mark.backend("torch", "mlx"), pytest.mark.skipif(CXX is None, reason=msl.NO_COMPILER)]
 cuda = [pytest.mark.backend("torch", "mlx"), pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")]
 
 

@@ -11,6 +11,7 @@ import torch
 
 from tightrope.backends.shared.angles import Table
 from tightrope.rope.config.rope import RopeConfig
+from tightrope.verify.timing import ggml
 from tightrope.verify.timing.work import Work
 
 Apply = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -51,6 +52,7 @@ class Library:
         given: Makes its rotation by cos and sin that are given, into new tensors.
         by_position: Makes its rotation by positions.
         in_place: Makes its rotation in place.
+        remark: What it always does otherwise than a task by given angles says.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Library:
     given: Callable[[Inputs], Apply] | None = None
     by_position: Callable[[Inputs], Apply] | None = None
     in_place: Callable[[Inputs], Apply] | None = None
+    remark: str = ""
 
     def absent(self, work: Work, rope: RopeConfig, device: str) -> str:
         """Return why it takes no part, `""` where it does."""
@@ -76,11 +79,11 @@ class Library:
         """Return its rotation for a task, and what it does otherwise than the task says."""
         task = inputs.work.task
         if task == "in place" and self.in_place is not None:
-            return self.in_place(inputs), ""
+            return self.in_place(inputs), self.remark
         remarks = ["into new tensors"] if task == "in place" else []
         make = self.by_position if task == "by position" else self.given
         if make is None and self.by_position is not None:
-            make, remarks = self.by_position, [*remarks, "computes angles too"]
+            make, remarks = self.by_position, [*remarks, self.remark or "computes angles too"]
         if make is None:
             raise ValueError(f"{self.name} rotates neither by angles nor by positions")
         return make(inputs), ", ".join(remarks)
@@ -144,6 +147,26 @@ def _torchtune(inputs: Inputs) -> Apply:
     return lambda q, k: (module(q), module(k))
 
 
+def _llama_cpp(*, in_place: bool) -> Callable[[Inputs], Apply]:
+    def make(inputs: Inputs) -> Apply:
+        xs, rope = [x[0].numpy() for x in (inputs.q, inputs.k)], inputs.rope
+        form = {"pairs": rope.pairs, "base": rope.base, "layout": rope.layout, "in_place": in_place}
+        rotation = ggml.Rotation(xs, threads=torch.get_num_threads(), **form)
+        # Views of memory that is ggml's own: it has no part in a call.
+        q, k = (torch.from_numpy(y)[None] for y in rotation.results())
+        return lambda *_: (rotation(), (q, k))[1]
+
+    return make
+
+
+def _fits_llama_cpp(work: Work, rope: RopeConfig, device: str) -> str:
+    if device != "cpu" or work.dtype not in ggml.TYPES or work.order != "bshd":
+        return "is timed on the CPU, in float32 and float16 and order bshd, in which it holds q and k"
+    if work.task == "with gradient":
+        return "has no gradient"
+    return _fits_any_head(work, rope, device)
+
+
 def _fits_any_head(work: Work, rope: RopeConfig, device: str) -> str:
     return "" if rope.side == "head" else "turns the first channels only"
 
@@ -183,6 +206,10 @@ LIBRARIES: Final = (
     Library(
         name="rotary-embedding-torch", module="rotary_embedding_torch", unfit=_fits_rotary_embedding_torch,
         by_position=_rotary_embedding_torch,
+    ),
+    Library(
+        name="llama.cpp", module="xllamacpp", unfit=_fits_llama_cpp, by_position=_llama_cpp(in_place=False),
+        in_place=_llama_cpp(in_place=True), remark="its own copies of q and k, computes angles too",
     ),
     Library(name="torchtune", module="torchtune", unfit=_fits_torchtune, given=_torchtune),
 )  # fmt: skip

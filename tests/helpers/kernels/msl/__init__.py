@@ -4,7 +4,7 @@ No front end of the Metal language exists outside Apple's systems. A small `meta
 and the address spaces of Metal; `lint` finds what C++ allows and Metal does not.
 """
 
-from kernels.msl.host import COMPILERS, RejectedError, compile_kernel
+from kernels.msl.host import COMPILERS, NO_COMPILER, RejectedError, compile_kernel
 from kernels.msl.lint import complaints
 
-__all__ = ["COMPILERS", "RejectedError", "compile_kernel", "complaints"]
+__all__ = ["COMPILERS", "NO_COMPILER", "RejectedError", "compile_kernel", "complaints"]

@@ -10,8 +10,26 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# clang knows address spaces; g++ checks everything else.
-COMPILERS = [path for name in ("clang++-19", "clang++", "g++") if (path := shutil.which(name))]
+# The oldest that have the half floats of this text.
+_OLDEST = {"clang++": 16, "g++": 12}
+NO_COMPILER = "no C++ compiler is installed that is new enough: clang 16 or g++ 12"
+
+
+def _compilers():
+    """Return the paths of the compilers to use: clang knows address spaces; g++ checks everything else."""
+    for name in ("clang++-19", "clang++", "g++"):
+        path = shutil.which(name)
+        if path is None:
+            continue
+        version = (
+            subprocess.run([path, "-dumpversion"], capture_output=True, text=True).stdout.partition(".")[0].strip()
+        )
+        # On macOS g++ is clang by another name.
+        if version.isdecimal() and int(version) >= _OLDEST[name.partition("-")[0]]:
+            yield path
+
+
+COMPILERS = list(_compilers())
 
 _FLAGS = (
     "-std=c++17 -O1 -fPIC -shared -march=haswell -ffp-contract=off -fsanitize=undefined "
