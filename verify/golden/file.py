@@ -148,9 +148,10 @@ def _require_sizes(header: dict[str, Any], available: int) -> None:
     """Check that dtypes and shapes account for every byte, before an array is made."""
     expected = 0
     for name, entry in header.items():
-        if not isinstance(entry, dict) or entry.get("dtype") not in _WIDTHS or not _is_shape(entry.get("shape")):
-            raise _Refused(f"array {name!r} has a dtype or a shape that no golden file has")
-        expected += _WIDTHS[entry["dtype"]] * math.prod(entry["shape"])
+        dtype = entry.get("dtype") if isinstance(entry, dict) else None
+        if not isinstance(dtype, str) or dtype not in _WIDTHS or not _is_shape(entry.get("shape")):
+            raise _Refused(f"array {shortened(name)} has a dtype or a shape that no golden file has")
+        expected += _WIDTHS[dtype] * math.prod(entry["shape"])
     if expected != available:
         raise _Refused(f"is cut off or padded: its arrays need {expected:,} bytes, it has {available:,}")
 
