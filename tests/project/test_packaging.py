@@ -104,10 +104,23 @@ def test_changelog_names_the_version():
     assert any(tightrope.__version__ in heading.split() for heading in headings)
 
 
+# No environment holds it beside what the tests need.
+ALONE = ("vllm",)
+
+
 def requirements():
     project = PYPROJECT["project"]
     lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    return [requirement for requirement in map(Requirement, lines) if requirement.name != "tightrope"]
+    return [one for one in map(Requirement, lines) if one.name not in ("tightrope", *ALONE)]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_pins_a_torch_of_its_own_is_part_of_no_other_extra(name):
+    extras = {
+        extra: [one for line in lines for one in (Requirement(line).name, *Requirement(line).extras)]
+        for extra, lines in PYPROJECT["project"]["optional-dependencies"].items()
+    }
+    assert [extra for extra, names in extras.items() if name in names] == [name]
 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=str)
