@@ -13,7 +13,7 @@ from tightrope.rope.arithmetic import EXACT, FLOAT32, Arithmetic, FloatArray
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.phase import turns
-from tightrope.rope.support.validation import is_whole, number, one_of, require
+from tightrope.rope.support.validation import is_number, is_whole, number, one_of, require
 
 Precision = Literal["exact", "float32"]
 
@@ -41,11 +41,21 @@ class Frequencies:
         if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind != "f":
             yield f"inv_freq must be a numpy array (rotary_dim // 2,) of floats, got {shortened(values)}"
         yield from number("attention_factor", self.attention_factor)
+        if is_number(self.attention_factor) and not _fits_float32(self.attention_factor):
+            yield (
+                "attention_factor must be 0 or from 1.2e-38 to 3.4e38 in magnitude, for it multiplies float32, "
+                f"got {shortened(self.attention_factor)}"
+            )
 
     @cached_property
     def turns(self) -> NDArray[np.uint64]:
         """uint64 (rotary_dim // 2,): inv_freq in 2⁻⁶⁴ of a turn per position, modulo one turn, correctly rounded."""
         return turns(self.inv_freq)
+
+
+def _fits_float32(value: float) -> bool:
+    limits = np.finfo(np.float32)
+    return value == 0 or float(limits.tiny) <= abs(value) <= float(limits.max)
 
 
 def frequencies(config: RopeConfig, seq_len: int | None = None, *, precision: Precision = "exact") -> Frequencies:

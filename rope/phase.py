@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 
 # 2³⁸⁴ / 2π, rounded: enough digits for any inv_freq below 2⁶⁴.
 _RECIPROCAL_BITS: Final = 384
@@ -36,7 +36,9 @@ def turns(inv_freq: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
     """
     values = np.asarray(inv_freq, np.float64)
     if not (np.abs(values) < _LARGEST).all():  # NaN fails this too
-        raise RopeConfigError(f"inv_freq must be finite and below 2**64 rad per position, got {values.tolist()}")
+        raise RopeConfigError(
+            f"inv_freq must be finite and below 2**64 rad per position, got {shortened(values.tolist())}"
+        )
     return np.array([_turns(value) for value in values.tolist()], dtype=np.uint64)
 
 

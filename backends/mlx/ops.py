@@ -1,6 +1,6 @@
 """What MLX supplies to the logic that all backends share."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -23,6 +23,9 @@ class MlxOps:
 
     framework: Final = "mlx"
     in_place: Final = False
+    conversions: Final[Mapping[str, str]] = {
+        "integers": "{x}.astype(mx.int64)", "numpy": "mx.array({x})", "torch": "mx.array({x}.numpy())",
+    }  # fmt: skip
 
     def is_array(self, value: object) -> bool:
         return isinstance(value, mx.array)
@@ -32,6 +35,17 @@ class MlxOps:
 
     def is_integer(self, array: mx.array) -> bool:
         return mx.issubdtype(array.dtype, mx.integer)
+
+    def whole(self, array: mx.array, *, wait: bool) -> bool | None:
+        if not wait and mx.default_device() != mx.Device(mx.cpu):
+            return None
+        try:
+            return bool(mx.all((array % 1 == 0) & (mx.abs(array) < 2.0**62)).item())
+        except ValueError:  # being traced
+            return None
+
+    def where(self, condition: mx.array, a: mx.array, b: mx.array) -> mx.array:
+        return mx.where(condition, a, b)
 
     def index(self, array: mx.array) -> mx.array:
         return array if array.dtype in (mx.int32, mx.int64) else array.astype(mx.int64)
@@ -97,7 +111,7 @@ class MlxOps:
         if mx.default_device() != mx.Device(mx.cpu):
             return None
         try:
-            return self.numbers(self.largest_by_row(positions) + 1)
+            return self.numbers(self.int64(self.largest_by_row(positions)) + 1)
         except RopeConfigError:  # being traced
             return None
 

@@ -1,7 +1,7 @@
 """What a caller gives, checked: words, tensors, and that they fit one another."""
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeGuard, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.rope.config.terms import ALL_LAYOUTS, SIDES
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Precision
+from tightrope.rope.support.validation import is_whole
 
 ORDERS: Final[tuple[Order, ...]] = get_args(Order)
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
@@ -42,15 +43,25 @@ REPEATED: Final = (
 )
 
 
+def conversion(ops: Ops, name: str, given: object) -> str:
+    """Return how to convert what another library holds, as the end of a message; nothing where that is not known."""
+    how = ops.conversions.get(type(given).__module__.partition(".")[0])
+    return "" if how is None else f"; convert it: {how.format(x=name)}"
+
+
 def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:
     """Raise where x cannot be the q or k of a rotation of that many pairs."""
     if not ops.is_array(x):
-        raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {type(x).__name__}")
+        kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+        raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {kind}{conversion(ops, name, x)}")
     if not ops.is_float(x):
         raise RopeConfigError(f"{name} must be of a float dtype, got {x.dtype}; convert it before the rotation")
     shape = x.shape
     if len(shape) != len(order):
-        raise RopeConfigError(f"{name} must have {len(order)} axes for order {order!r}, got shape {tuple(shape)}")
+        hint = {3: "; did you mean order='thd'?", 4: "; did you mean order='bhsd' or 'bshd'?"}.get(len(shape), "")
+        raise RopeConfigError(
+            f"{name} must have {len(order)} axes for order {order!r}, got shape {shortened(tuple(shape))}{hint}"
+        )
     if shape[-1] < 2 * pairs:
         hint = f"; {REPEATED}" if pairs % 2 == 0 and shape[-1] >= pairs else ""
         raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {shape[-1]}{hint}")
@@ -74,8 +85,18 @@ def check_fit(name: str, x: Array, angles: tuple[int, int], order: Order) -> Non
     if not fits:
         raise RopeConfigError(
             f"{name} has (batch, seq) = ({batch}, {seq}) in order {order!r}, "
-            f"but the positions or angles have ({angles[0]}, {angles[1]})"
+            f"but the positions or angles have ({angles[0]}, {angles[1]}){_other_order(x, angles, order)}"
         )
+
+
+OTHER_ORDER: Final[dict[Order, Order]] = {"bhsd": "bshd", "bshd": "bhsd"}
+
+
+def _other_order(x: Array, angles: tuple[int, int], order: Order) -> str:
+    """Return a hint where angles would fit if the axes of x stood in the other order."""
+    other = OTHER_ORDER.get(order)
+    fits = other is not None and batch_and_seq(x, other)[1] == angles[1]
+    return f"; did you mean order={other!r}?" if fits else ""
 
 
 def check_batch(q: Array, k: Array, order: Order) -> None:
@@ -90,7 +111,10 @@ def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> N
     """Raise where cos and sin cannot be angles, of that many pairs where it is known."""
     for name, part in (("cos", cos), ("sin", sin)):
         if not (ops.is_array(part) and ops.is_float(part)):
-            raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {getattr(part, 'dtype', part)!r}")
+            got = shortened(getattr(part, "dtype", part))
+            raise RopeConfigError(
+                f"{name} must be a float {ops.framework} array, got {got}{conversion(ops, name, part)}"
+            )
     shape = cos.shape
     if len(shape) != 3 or shape != sin.shape:
         raise RopeConfigError(
@@ -106,7 +130,8 @@ def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> N
 def check_integers(ops: Ops, name: str, values: Array) -> None:
     """Raise where an array of the framework is not of integers."""
     if not ops.is_integer(values):
-        raise RopeConfigError(f"{name} must be of an integer dtype, got {values.dtype}")
+        into = ops.conversions["integers"].format(x=name)
+        raise RopeConfigError(f"{name} must be of an integer dtype, got {values.dtype}; convert it: {into}")
 
 
 Lengths = int | Sequence[int] | Array
@@ -132,7 +157,7 @@ def find_lengths(ops: Ops, seq_len: Lengths | None) -> RowLengths | None:
 
 def host_lengths(seq_len: Lengths) -> list[int]:
     """Return lengths that are on the host as a list; see `find_lengths`."""
-    numbers: list[int] = [seq_len] if _is_int(seq_len) else _on_host(seq_len)
+    numbers: list[int] = [int(seq_len)] if is_whole(seq_len) else _on_host(seq_len)
     if not numbers or min(numbers) < 0:
         raise _wrong(seq_len)
     return numbers
@@ -170,21 +195,19 @@ def _on_device(ops: Ops, seq_len: Array) -> Array:
     check_integers(ops, "seq_len", seq_len)
     if len(seq_len.shape) > 1:
         raise RopeConfigError(f"seq_len must be one number or one per row (batch,), got shape {tuple(seq_len.shape)}")
-    return seq_len.reshape(-1)
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return ops.int64(seq_len).reshape(-1)  # narrow dtypes would not hold what it is compared with
 
 
 def _on_host(seq_len: Any) -> list[int]:
     numbers = seq_len.tolist() if hasattr(seq_len, "tolist") else seq_len
     numbers = numbers if isinstance(numbers, Sequence) else [numbers]
     # A set of types, not a loop: a step asks for hundreds of rows.
-    if set(map(type, numbers)) != {int}:
+    if set(map(type, numbers)) == {int}:
+        return list(numbers)
+    if not all(map(is_whole, numbers)):
         raise _wrong(seq_len)
-    return list(numbers)
+    return list(map(int, numbers))
 
 
 def _wrong(seq_len: Lengths) -> RopeConfigError:
-    return RopeConfigError(f"seq_len must be whole numbers >= 0, one or one per row, got {seq_len!r}")
+    return RopeConfigError(f"seq_len must be whole numbers >= 0, one or one per row, got {shortened(seq_len)}")

@@ -3,7 +3,7 @@
 Arrays of both frameworks share arithmetic, comparison, shift and bit operators, indexing, `reshape` and `shape`.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, Protocol, Self, TypeAlias
 
@@ -51,6 +51,10 @@ class Ops(Protocol):
         """The framework's name, for messages."""
 
     @property
+    def conversions(self) -> Mapping[str, str]:
+        """How to convert `{x}`, for messages: to integers ("integers"), from numpy, and from each other framework."""
+
+    @property
     def in_place(self) -> bool:
         """Whether arrays can be written to: `rotate` then takes `in_place`."""
 
@@ -62,6 +66,15 @@ class Ops(Protocol):
 
     def is_integer(self, array: Array) -> bool:
         """Say whether the dtype is an integer, bool excluded."""
+
+    def whole(self, array: Array, *, wait: bool) -> bool | None:
+        """Say whether all floats are integers below 2⁶² in magnitude; None where the host cannot read them.
+
+        Nor does it where it would have to wait for a device, unless it may.
+        """
+
+    def where(self, condition: Array, a: Array, b: Array) -> Array:
+        """Return a where the condition holds, else b; broadcast."""
 
     def index(self, array: Array) -> Array:
         """Return integers as int32 or int64: as they are, or widened."""

@@ -6,10 +6,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.backends.shared.arguments import check_integers
+from tightrope.backends.shared.arguments import check_integers, conversion
 from tightrope.backends.shared.ops import Array, Ops
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.support.validation import is_whole
 
 _INT64: Final = np.iinfo(np.int64)
 
@@ -19,7 +20,8 @@ class Positions:
     """Positions in one form.
 
     Attributes:
-        values: (axes or 1, batch or 1, seq), int32 or int64; float32 where a rope has fractional positions.
+        values: (axes or 1, batch or 1, seq), int32 or int64; floats where a rope has fractional positions and they are
+            not known to be whole.
         ends: The largest position + 1 of each row, or of all, where the host knows it without reading the device.
     """
 
@@ -33,17 +35,18 @@ class Positions:
 
 def find_positions(
     ops: Ops, config: RopeConfig, positions: Array | None, offset: int | Array | None,
-    seq: int | None, like: Array | None,
+    seq: int | None, like: Array | None, other: int | None = None,
 ) -> Positions:  # fmt: skip
     """Return the positions that the caller means.
 
     Args:
         ops: The framework.
         config: The rope, which says how many axes there may be.
-        positions: (seq,), (batch, seq) or (axes, batch, seq), of the framework or of numpy; integers, and floats where
-            the rope has fractional positions.
+        positions: (seq,), (batch, seq) or (axes, batch, seq), of the framework or of numpy; integers, whole numbers of
+            a float dtype, and fractions where the rope has fractional positions.
         offset: The first position, for all rows or one per row; 0 where neither is given.
         seq: The number of positions, where it is known.
+        other: What it would be if the axes of q stood in the other order, for the message.
         like: An array on whose device positions are made.
     """
     if positions is None:
@@ -52,10 +55,14 @@ def find_positions(
         return positions_from(ops, "offset", 0 if offset is None else offset, seq, like)
     if offset is not None:
         raise RopeConfigError("give positions or offset, not both")
-    if config.fractional and _are_floats(ops, positions):
-        return Positions(_shaped(config, _fractions(ops, positions, like), seq))
+    if _are_floats(ops, positions):
+        if not _are_whole(ops, positions, wait=not config.fractional):
+            if not config.fractional:
+                raise _fractions_refused(ops, positions)
+            return Positions(_shaped(config, _fractions(ops, positions, like), seq, other))
+        positions = positions.astype(np.int64) if isinstance(positions, np.ndarray) else ops.int64(positions)
     values, known = _taken(ops, "positions", positions, like, "an integer")
-    return Positions(_shaped(config, values, seq), None if known is None else _ends(known))
+    return Positions(_shaped(config, values, seq, other), None if known is None else _ends(known))
 
 
 def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Array | None) -> Positions:
@@ -68,45 +75,67 @@ def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Arra
         seq: How many positions.
         like: An array on whose device positions are made.
     """
-    if isinstance(start, int | np.integer) and not isinstance(start, bool):
+    if is_whole(start):
         start = int(start)
         if not _INT64.min <= start <= _INT64.max - seq:
-            raise RopeConfigError(f"{name} must leave {seq} positions within 64 bits, got {shortened(start)}")
+            raise RopeConfigError(
+                f"{name} must leave {shortened(seq)} positions within 64 bits, got {shortened(start)}"
+            )
         return Positions(ops.arange(start, start + seq, like)[None, None], [start + seq])
     values, known = _taken(ops, name, start, like, "an int or an integer")
     if len(values.shape) > 1:
         raise RopeConfigError(f"{name} must be one number or one per row (batch,), got shape {tuple(values.shape)}")
-    ends = None if known is None else (known.reshape(-1) + seq).tolist()
+    ends = None if known is None else [int(first) + seq for first in known.reshape(-1)]
     return Positions(ops.int64(values).reshape(1, -1, 1) + ops.arange(0, seq, values), ends)
 
 
-def _taken(ops: Ops, name: str, given: Any, like: Array | None, kind: str) -> tuple[Array, NDArray[Any] | None]:
-    """Return integers as an array of the framework, and on the host where they were there."""
+def _taken(ops: Ops, name: str, given: Any, like: Array | None, kind: str) -> tuple[Array, NDArray[np.int64] | None]:
+    """Return integers as an array of the framework, and on the host where they were there; there int64, to add to."""
     if not isinstance(given, np.ndarray):
         if not ops.is_array(given):
-            raise RopeConfigError(f"{name} must be {kind} {ops.framework} or numpy array, got {given!r}")
+            wanted = f"{kind} {ops.framework} or numpy array"
+            raise RopeConfigError(f"{name} must be {wanted}, got {shortened(given)}{conversion(ops, name, given)}")
         check_integers(ops, name, given)
         return ops.index(given), None
     if given.dtype.kind not in "iu":
-        raise RopeConfigError(f"{name} must be of an integer dtype, got {given.dtype}")
-    return ops.from_numpy(given.astype(np.int64), like), None if ops.compiling() else given
+        raise RopeConfigError(f"{name} must be of an integer dtype, got {given.dtype}; convert it: {name}.astype(int)")
+    if given.size and int(given.max()) > _INT64.max:
+        raise RopeConfigError(f"{name} must be below 2**63, got {given.max()}")
+    known = given.astype(np.int64)
+    return ops.from_numpy(known, like), None if ops.compiling() else known
 
 
 def _are_floats(ops: Ops, given: Any) -> bool:
     return given.dtype.kind == "f" if isinstance(given, np.ndarray) else ops.is_array(given) and ops.is_float(given)
 
 
+def _are_whole(ops: Ops, given: Any, *, wait: bool) -> bool:
+    if not isinstance(given, np.ndarray):
+        return bool(ops.whole(given, wait=wait))
+    with np.errstate(invalid="ignore"):
+        return bool(((given % 1 == 0) & (np.abs(given) < 2.0**62)).all())
+
+
+def _fractions_refused(ops: Ops, given: Any) -> RopeConfigError:
+    into = "{x}.astype(int)" if isinstance(given, np.ndarray) else ops.conversions["integers"]
+    return RopeConfigError(
+        f"positions must be whole numbers where the rope has no fractional ones, got {given.dtype} with fractions, or "
+        f"in a graph without values; convert them: {into.format(x='positions')}"
+    )
+
+
 def _fractions(ops: Ops, given: Any, like: Array | None) -> Array:
-    return ops.from_numpy(given.astype(np.float32), like) if isinstance(given, np.ndarray) else ops.float32(given)
+    return ops.from_numpy(given.astype(np.float32), like) if isinstance(given, np.ndarray) else given
 
 
-def _shaped(config: RopeConfig, positions: Array, seq: int | None) -> Array:
+def _shaped(config: RopeConfig, positions: Array, seq: int | None, other: int | None) -> Array:
     shape = tuple(positions.shape)
     if len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] not in (1, config.axes)):
         axes = f" or ({config.axes}, batch, seq)" if config.axes > 1 else ""
         raise RopeConfigError(f"positions must be (seq,) or (batch, seq){axes}, got shape {shape}")
     if seq is not None and shape[-1] != seq:
-        raise RopeConfigError(f"positions must have one entry per token ({seq}), got shape {shape}")
+        hint = "" if shape[-1] != other else "; did you mean the other order, 'bshd' for 'bhsd' or the reverse?"
+        raise RopeConfigError(f"positions must have one entry per token ({seq}), got shape {shape}{hint}")
     return positions.reshape((1,) * (3 - len(shape)) + shape)
 
 

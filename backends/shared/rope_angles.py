@@ -10,7 +10,7 @@ from tightrope.backends.shared.ops import Array, Ops
 from tightrope.backends.shared.positions import Positions
 from tightrope.backends.shared.sequence import declared_lengths, length_is_elsewhere
 from tightrope.backends.shared.tables import DeviceTables, TableCache, TableLengths
-from tightrope.backends.shared.trig import difference_table, product_table
+from tightrope.backends.shared.trig import by_pair, difference_table, product_table
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, Precision
 from tightrope.rope.schedule import FrequencySchedule
@@ -59,7 +59,7 @@ class RopeAngles:
             like: An array on whose device the angles are wanted.
         """
         if self._ops.is_float(positions.values):
-            return self._products(positions.values, self._fractions.known(_EVERY_LENGTH, like), like)
+            return self._mixed(positions.values, lengths, like)
         if lengths is None and not self.schedule.fixed:
             lengths = declared_lengths(self._ops, positions, like)
         self._check(positions, lengths)
@@ -102,6 +102,16 @@ class RopeAngles:
         first, second = (self._ops.int32(self._ops.filled([number], like)) for number in (0, 1))
         both = tables.turns, tables.attention_factors
         return boundary, (*both, first), (*both, second)
+
+    def _mixed(self, values: Array, lengths: RowLengths | None, like: Array | None) -> Table:
+        """Return the angles of positions that may be fractions: exact where they are whole numbers, else float32."""
+        ops = self._ops
+        products = self._products(ops.float32(values), self._fractions.known(_EVERY_LENGTH, like), like)
+        if self._precision != "exact":
+            return products
+        exact = self.table(self.source(Positions(ops.int64(values)), lengths, like))
+        whole = by_pair(ops, (values % 1 == 0) & (abs(values) < 2.0**62), self._axes(values, like))
+        return Table(cos=ops.where(whole, exact.cos, products.cos), sin=ops.where(whole, exact.sin, products.sin))
 
     def shifted(self, delta: Array, seq: int, lengths: RowLengths | None, like: Array) -> Phase | Table:
         """Return the angles by which keys turn when they move by delta positions.
@@ -219,7 +229,10 @@ class RopeAngles:
         """Return tokens in context by row, (rows,), on the device."""
         if isinstance(lengths, list):
             return self._ops.filled(lengths, like)
-        return self._ops.largest_by_row(positions.values) + 1 if lengths is None else lengths
+        if lengths is not None:
+            return lengths
+        # Widened first: the largest position of a narrow dtype has no successor in it.
+        return self._ops.int64(self._ops.largest_by_row(positions.values)) + 1
 
 
 def _known(schedule: FrequencySchedule) -> list[TableLengths]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tightrope.backends.shared.angles import Table
 from tightrope.backends.shared.arguments import (
+    OTHER_ORDER,
     Lengths,
     RowLengths,
     batch_and_seq,
@@ -34,6 +35,7 @@ from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.reading import read
 from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
+from tightrope.rope.support.validation import whole_number
 
 _Array = TypeVar("_Array")
 
@@ -133,8 +135,8 @@ class RotaryBase(KeyCacheMixin):
         Args:
             q: A float array whose first or last rotary_dim channels are rotated.
             k: As q; heads and width may differ.
-            positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; int32 or int64, also negative; floats
-                too where the rope has fractional positions (towers), whose angles are float32.
+            positions: (seq,), (batch, seq), or (axes, batch, seq) for M-RoPE; integers, also negative, or
+                whole numbers of a float dtype; fractions, whose angles are float32, where the rope has such (towers).
             offset: The first position: an int, or an integer array (), (1,) or (batch,). Default 0.
             angles: What `angles` or `cos_sin` returned, in place of positions.
             seq_len: Tokens in context (largest position + 1), for all rows or one per row; read only where the
@@ -195,7 +197,8 @@ class RotaryBase(KeyCacheMixin):
     ) -> tuple[Positions, RowLengths | None]:  # fmt: skip
         """Return the positions of the tokens of x, and their lengths."""
         batch, seq = batch_and_seq(x, order)
-        found = find_positions(self.ops, rope_angles.config, positions, offset, seq, x)
+        other = batch_and_seq(x, OTHER_ORDER.get(order, order))[1]
+        found = find_positions(self.ops, rope_angles.config, positions, offset, seq, x, other)
         lengths = find_lengths(self.ops, seq_len)
         if lengths is not None and several(lengths):
             check_lengths(lengths, seq if order == "thd" else batch, None)
@@ -217,8 +220,7 @@ class RotaryBase(KeyCacheMixin):
         """
         if positions is not None and length is not None:
             raise RopeConfigError("length belongs to offset: give positions, or offset and length")
-        if length is not None and length < 0:
-            raise RopeConfigError(f"length must be >= 0, got {length}")
+        length = None if length is None else whole_number("length", length, 0)
         layer_type = self.layer_type if layer_type is None else layer_type
         keys = self._ropes if layer_type is None else [self.model.key(layer_type)]
         lengths = find_lengths(self.ops, seq_len)

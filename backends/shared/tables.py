@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Final, Generic, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class TableCache:
         self._host = {lengths: HostTables.at(config, lengths, precision) for lengths in known}
         pair_axes = config.mrope.pair_axes(config.pairs) if config.mrope else ()
         self._axes = Values.of(np.array(pair_axes, np.int32))
-        self._name = _named(config, precision)
+        self._named = _named(config, precision)
         self._kept: dict[Hashable, Any] = {}
         self._recent: Store[DeviceTables] = Store(_RECENT)
 
@@ -123,7 +124,7 @@ class TableCache:
         """Return a table for each row, by lengths that are known only when the graph in the making runs."""
         exact = self._precision == "exact"
         turns, attention_factors = self._ops.tables_in_graph(
-            self._name, lengths, self._config.pairs, exact=exact, like=like
+            self._named.name, lengths, self._config.pairs, exact=exact, like=like
         )
         rows = None if len(lengths) == 1 else self._ops.int32(self._ops.arange(0, len(lengths), like))
         return DeviceTables(turns, attention_factors, unscaled=False, rows=rows)
@@ -172,24 +173,34 @@ def _difference(old: Frequencies, new: Frequencies) -> HostTables:
     return HostTables(Values.of(turns), Values.of(gain), bool(gain[0] == 1))
 
 
+class _Named:
+    """A rope that a graph may know by name; there as long as a module that has it."""
+
+    def __init__(self, config: RopeConfig, precision: Precision) -> None:
+        self.config = config
+        self.precision = precision
+        self.name = hashlib.sha256(repr((config, precision)).encode()).hexdigest()[:16]
+
+
 # What a graph knows a rope by: the same name for equal ropes, in every process that runs the graph.
-_NAMED: Final[dict[str, tuple[RopeConfig, Precision]]] = {}
+_NAMED: Final[WeakValueDictionary[str, _Named]] = WeakValueDictionary()
 
 
-def _named(config: RopeConfig, precision: Precision) -> str:
-    name = hashlib.sha256(repr((config, precision)).encode()).hexdigest()[:16]
-    _NAMED[name] = config, precision
-    return name
+def _named(config: RopeConfig, precision: Precision) -> _Named:
+    made = _Named(config, precision)
+    return _NAMED.setdefault(made.name, made)
 
 
 def host_tables(name: str, lengths: tuple[int, ...]) -> HostTables:
     """Return the tables of the rope that a graph knows by that name, one per length.
 
     Raises:
-        RopeConfigError: No such rope was made in this process.
+        RopeConfigError: No module of this process has such a rope.
     """
-    if name not in _NAMED:
-        raise RopeConfigError("this graph follows the length of a rope that this process has not made: make it first")
-    config, precision = _NAMED[name]
-    keys = tuple(config.scaling.effective_length(config, length) for length in lengths)
-    return HostTables.at(config, keys, precision)
+    rope = _NAMED.get(name)
+    if rope is None:
+        raise RopeConfigError(
+            "this graph follows the length of a rope that no RotaryEmbedding of this process has: make one, and keep it"
+        )
+    keys = tuple(rope.config.scaling.effective_length(rope.config, length) for length in lengths)
+    return HostTables.at(rope.config, keys, rope.precision)

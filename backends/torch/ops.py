@@ -1,6 +1,6 @@
 """What PyTorch supplies to the logic that all backends share."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -31,6 +31,9 @@ class TorchOps:
 
     framework: Final = "torch"
     in_place: Final = True
+    conversions: Final[Mapping[str, str]] = {
+        "integers": "{x}.long()", "numpy": "torch.from_numpy({x})", "mlx": "torch.from_dlpack({x})",
+    }  # fmt: skip
 
     def is_array(self, value: object) -> bool:
         return isinstance(value, torch.Tensor)
@@ -40,6 +43,14 @@ class TorchOps:
 
     def is_integer(self, array: torch.Tensor) -> bool:
         return array.dtype in _INTEGERS
+
+    def whole(self, array: torch.Tensor, *, wait: bool) -> bool | None:
+        if self.place(array) is None or not (array.is_cpu or wait):
+            return None
+        return bool(((array % 1 == 0) & (array.abs() < 2.0**62)).all())
+
+    def where(self, condition: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return torch.where(condition, a, b)
 
     def index(self, array: torch.Tensor) -> torch.Tensor:
         array = whole(array)
@@ -110,7 +121,7 @@ class TorchOps:
     def ends(self, positions: torch.Tensor) -> list[int] | None:
         if self.place(positions) is None or not positions.is_cpu:
             return None
-        ends: list[int] = (self.largest_by_row(positions) + 1).tolist()
+        ends: list[int] = (self.largest_by_row(positions).to(torch.int64) + 1).tolist()
         return ends
 
     def compiling(self) -> bool:

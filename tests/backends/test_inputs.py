@@ -33,7 +33,7 @@ def ids(case):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (lambda b: {"positions": b.array(np.arange(4), "float32")}, "positions must be of an integer dtype, got"),
+        (lambda b: {"positions": b.array(np.arange(4) + 0.5, "float32")}, "positions must be whole numbers"),
         (lambda b: {"positions": [0, 1, 2, 3]}, "positions must be an integer .* or numpy array, got"),
         (lambda b: {"positions": b.array(np.arange(5))}, r"one entry per token \(4\), got shape \(5,\)"),
         (lambda b: {"positions": b.array(np.zeros((3, 4)))}, r"q has \(batch, seq\) = \(2, 4\).*have \(3, 4\)"),
