@@ -47,7 +47,8 @@ class TorchOps:
     def whole(self, array: torch.Tensor, *, wait: bool) -> bool | None:
         if self.place(array) is None or not (array.is_cpu or wait):
             return None
-        return bool(((array % 1 == 0) & (array.abs() < 2.0**62)).all())
+        whole: torch.Tensor = (array % 1 == 0) & (array.abs() < 2.0**62)
+        return bool(whole.all())
 
     def where(self, condition: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.where(condition, a, b)

@@ -185,7 +185,8 @@ def test_a_graph_keeps_no_history_and_says_so(backend):
 def test_the_operator_for_growing_lengths_is_well_formed(backend):
     from tightrope.backends.torch.custom_ops import tables
 
-    name = backend.RotaryEmbedding(rope().replace(scaling=DYNAMIC))._ropes["default"]._tables._named.name
+    rotary = backend.RotaryEmbedding(rope().replace(scaling=DYNAMIC))
+    name = rotary._ropes["default"]._tables._named.name
     torch.library.opcheck(tables, (torch.empty(0), name, [5, 9000], 4, True))
 
 

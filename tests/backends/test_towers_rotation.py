@@ -59,7 +59,7 @@ class TestCoordinates:
         assert np.array_equal(got, rotated(backend, COORDINATES, q, positions))
 
     def test_a_rope_without_them_refuses_floats(self, backend):
-        with pytest.raises(RopeConfigError, match="positions must be of an integer dtype"):
+        with pytest.raises(RopeConfigError, match="positions must be whole numbers"):
             rotated(backend, COORDINATES.replace(fractional=False), drawn(15), centre_positions(3, 5))
 
     def test_their_axes_are_counted(self, backend):
