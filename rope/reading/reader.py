@@ -38,7 +38,7 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
     require(one_of("strict", strict, (True, False)))
     gguf = gguf_path(source)
     if gguf is not None and tower is None:
-        return read_gguf(gguf)
+        return read_gguf(gguf, strict)
     if gguf is not None:
         raise RopeConfigError("tower needs a config.json; a GGUF file is read for its text", source=str(gguf))
     config, name = load(source)

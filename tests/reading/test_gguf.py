@@ -9,7 +9,7 @@ import tightrope
 from gguf_files import SHAPE, gguf, write
 from tightrope import MRope, RopeConfigError
 from tightrope.rope import reading
-from tightrope.rope.reading.gguf.architectures import PAIRINGS, REFUSED, WITHOUT
+from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, REFUSED, WITHOUT
 from tightrope.rope.scaling.divisors import Divisors
 from tightrope.rope.scaling.linear import Linear
 from tightrope.rope.scaling.llama3 import Llama3
@@ -64,8 +64,9 @@ def test_the_layout_is_that_of_the_stored_weights_and_a_note_says_so(read, archi
 
 
 def test_every_architecture_of_the_package_is_in_the_table_once():
-    named = [*PAIRINGS, *WITHOUT, *REFUSED]
-    assert sorted(named) == sorted(gguf.MODEL_ARCH_NAMES.values())
+    named = [*ARCHITECTURES, *WITHOUT, *REFUSED]
+    assert len(set(named)) == len(named)
+    assert set(gguf.MODEL_ARCH_NAMES.values()) <= set(named)
 
 
 def test_every_rope_key_of_the_package_is_read():
@@ -80,7 +81,6 @@ def test_every_rope_key_of_the_package_is_read():
     [
         ({"rope__scaling__type": "linear", "rope__scaling__factor": 4.0}, Linear(factor=4.0)),
         ({"rope__scale_linear": 2.0}, Linear(factor=2.0)),
-        ({"rope__scaling__alpha": 1000.0}, Ntk(factor=1000.0)),
         (
             {
                 "rope__scaling__type": "yarn",
@@ -95,6 +95,13 @@ def test_every_rope_key_of_the_package_is_read():
 )
 def test_scaling_keys_name_the_rope_type(read, keys, scaling):
     assert read("qwen2", **keys).rope().scaling == scaling
+
+
+def test_alpha_is_the_factor_of_ntk_in_the_architecture_that_reads_it(read):
+    assert read("hunyuan-dense", rope__scaling__alpha=1000.0).rope().scaling == Ntk(factor=1000.0)
+    model = read("qwen2", rope__scaling__alpha=1000.0)
+    assert model.rope().scaling.rope_type == "default"
+    assert any("qwen2.rope.scaling.alpha (1000.0) is not read by llama.cpp" in note for note in model.notes)
 
 
 def test_attn_factor_multiplies_the_gain_of_yarn(read):
@@ -170,7 +177,14 @@ def test_sections_pair_halves_even_where_the_text_model_pairs_neighbours(read):
 
 
 def test_sliding_layers_of_gemma_3_have_their_own_base_and_no_scaling(read):
-    model = read("gemma3", block_count=7, rope__freq_base=1e6, rope__scaling__type="linear", rope__scaling__factor=8.0)
+    model = read(
+        "gemma3",
+        attention__sliding_window=1024,
+        block_count=7,
+        rope__freq_base=1e6,
+        rope__scaling__type="linear",
+        rope__scaling__factor=8.0,
+    )
     assert model.layers == ("sliding_attention",) * 5 + ("full_attention", "sliding_attention")
     assert (model.ropes["sliding_attention"].base, model.ropes["full_attention"].base) == (1e4, 1e6)
     assert [rope.scaling.rope_type for rope in model.ropes.values()] == ["linear", "default"]
@@ -190,6 +204,87 @@ def test_layers_without_position_have_none(read, architecture):
 
 def test_hybrids_have_positions_only_where_they_attend(read):
     assert read("lfm2", attention__head_count_kv=[0, 2, 0, 2]).layers == (None, "default", None, "default")
+
+
+def test_a_temperature_without_a_length_counts_in_original_lengths(read):
+    """Every Ministral 3: llama.cpp, executed, scales by 1.06931 at 16384 and by 1.10986 at 40000."""
+    model = read("mistral3", attention__temperature_scale=0.1, rope__scaling__original_context_length=16384)
+    assert [model.query_scale(position) for position in (16384, 40000)] == pytest.approx([1.06931, 1.10986], abs=5e-6)
+
+
+def test_yarn_attn_factor_is_not_multiplied_a_second_time(read):
+    """OLMo 3: its converter writes config.json's attention_factor there, 0.1 ln 8 + 1, which is YaRN's own."""
+    keys = {"rope__scaling__type": "yarn", "rope__scaling__factor": 8.0, "rope__scaling__original_context_length": 8192}
+    model = read("olmo2", **keys, rope__scaling__yarn_attn_factor=1.2079441547393799)
+    assert tightrope.frequencies(model.rope()).attention_factor == pytest.approx(0.1 * np.log(8) + 1, rel=1e-12)
+    assert any("yarn_attn_factor" in note for note in model.notes)
+
+
+def test_a_pattern_holds_only_where_the_file_has_a_window(read):
+    keys = {"rope__freq_base_swa": 10000.0, "block_count": 8}
+    assert set(read("gemma3", **keys).layers) == {"default"}
+    assert read("gemma3", **keys, attention__sliding_window=1024).layers[5] == "full_attention"
+
+
+def test_scaling_and_divisors_multiply(read):
+    divisors = np.linspace(1, 8, 32, dtype=np.float32)
+    keys = {"rope__scaling__type": "linear", "rope__scaling__factor": 4.0}
+    rope = read(tensors={"rope_freqs": divisors}, **keys).rope()
+    assert rope.scaling == Divisors(divisor=tuple((4 * divisors.astype(np.float64)).tolist()))
+    factors = {"rope_factors_short": divisors, "rope_factors_long": 2 * divisors}
+    longrope = read("phi3", tensors=factors, rope__scaling__factor=4.0).rope().scaling
+    assert longrope.long_factor == tuple((8 * divisors.astype(np.float64)).tolist())
+
+
+def test_yarn_beside_divisors_is_refused(read):
+    with pytest.raises(RopeConfigError, match="scaling type 'yarn' beside tensors of divisors"):
+        read(
+            tensors={"rope_freqs": np.linspace(1, 8, 32, dtype=np.float32)},
+            rope__scaling__type="yarn",
+            rope__scaling__factor=4.0,
+        )
+
+
+def test_gemma_3_as_ollama_wrote_it(read):
+    model = read(
+        "gemma3",
+        block_count=6,
+        context_length=131072,
+        rope__freq_base=None,
+        attention__sliding_window=1024,
+        rope__global__freq_base=1e6,
+        rope__local__freq_base=1e4,
+    )
+    assert {key: (rope.base, rope.scaling) for key, rope in model.ropes.items()} == {
+        "full_attention": (1e6, Linear(factor=8.0)),
+        "sliding_attention": (1e4, model.ropes["sliding_attention"].scaling),
+    }
+    assert any("Ollama" in note for note in model.notes)
+    assert not any("is not read" in note for note in model.notes)
+
+
+def test_mistral_3_as_ollama_wrote_it(read):
+    keys = {"type": "yarn", "factor": 16.0, "original_context_length": 16384, "beta_fast": 16.0, "mscale_all_dim": 1.0}
+    model = read("mistral3", rope__scaling_beta=0.1, **{f"rope__scaling__{key}": value for key, value in keys.items()})
+    assert tightrope.frequencies(model.rope()).attention_factor == 1
+    assert model.rope().scaling.beta_fast == 16
+    assert model.query_scale(16384) == pytest.approx(1.06931, abs=5e-6)
+
+
+def test_gpt_oss_is_said_to_differ_from_its_config_json(read):
+    model = read("gpt-oss", rope__scaling__type="yarn", rope__scaling__factor=32.0)
+    assert any("truncate" in note for note in model.notes)
+
+
+def test_a_misspelt_key_is_noted_with_what_was_meant(read):
+    model = read(rope__frequency_base=1e6)
+    assert any("llama.rope.frequency_base (1000000.0) is not read" in note for note in model.notes)
+
+
+def test_a_key_that_is_not_read_is_an_error_where_reading_is_strict(tmp_path):
+    path = write(tmp_path / "model.gguf", "llama", {**SHAPE, "rope.frequency_base": 1e6})
+    with pytest.raises(RopeConfigError, match=r"llama\.rope\.frequency_base \(1000000\.0\) is not read"):
+        tightrope.read(path, strict=True)
 
 
 def test_a_temperature_in_the_file_scales_the_query(read):
@@ -224,7 +319,11 @@ def test_an_architecture_without_rotation_has_no_ropes(read, architecture):
             {"attention__head_count_kv": ["8", "0", "8", "0"]},
             "lfm2.attention.head_count_kv must be a whole number, got a list of 4 strings",
         ),
+        ("qwen3vl", {}, "qwen3vl.rope.dimension_sections is required (the pairs of each position axis) and missing"),
+        ("mistral3", {"attention__temperature_scale": 0.1}, "mistral3.attention.temperature_length, or rope.scaling"),
+        ("deepseek4", {}, "give its config.json"),
         ("gptj", {}, "give its config.json"),
+        ("qwen9", {}, "did you mean 'qwen'"),
         ("nonesuch", {}, "unknown architecture 'nonesuch'"),
     ],
 )

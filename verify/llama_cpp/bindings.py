@@ -1,10 +1,10 @@
 """llama.cpp's C interface, as the wheel `xllamacpp` exports it (llama.h, ggml.h, gguf.h).
 
-The structures are those of the release named in `TRIED`; whether another wheel has the same is told by the defaults that
-it fills in, never assumed.
+The structures are those of the release named in `TRIED`; whether another wheel has the same is told by the defaults
+that it fills in, never assumed.
 """
 
-import ctypes as C  # noqa: N812  # C types read better under one letter
+import ctypes as C  # C types read better under one letter
 import importlib.util
 import os
 from collections.abc import Iterable

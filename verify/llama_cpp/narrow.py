@@ -72,7 +72,7 @@ def narrow_keys(file: GgufFile, head_dim: int) -> dict[str, Any]:
         "embedding_length": width,
         "features_length": width,
         "attention.head_count": _small(own.get("attention.head_count"), _HEADS),
-        "attention.head_count_kv": _small(own.get("attention.head_count_kv"), _HEADS),
+        "attention.head_count_kv": _key_heads(own.get("attention.head_count_kv")),
         "attention.key_length": own.get("attention.key_length", head_dim),
         "attention.value_length": own.get("attention.value_length", own.get("attention.key_length", head_dim)),
         "ssm.inner_size": 2 * width,
@@ -86,6 +86,11 @@ def narrow_keys(file: GgufFile, head_dim: int) -> dict[str, Any]:
 def _small(stated: Any, size: int) -> Any:
     """Return a small size; of a list, one for each layer that has any."""
     return [size if value else 0 for value in stated] if isinstance(stated, list) else size
+
+
+def _key_heads(stated: Any) -> Any:
+    """Return as many key heads as query heads, one where the file has one: latent attention is built so."""
+    return 1 if stated == 1 else _small(stated, _HEADS)
 
 
 def narrow_header(file: GgufFile, head_dim: int) -> bytes:

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -104,8 +104,10 @@ class Session:
         words, arrays = self._ask(
             {"axes": axes}, {"x": np.ascontiguousarray(x), "positions": positions.astype(np.int32)}
         )
+        layers = _layers(words["nodes"])
         return [
-            Node(_layer(values), values, arrays.get(str(index))) for index, values in enumerate(words["nodes"])
+            Node(layer, values, arrays.get(str(index)))
+            for index, (layer, values) in enumerate(zip(layers, words["nodes"], strict=True))
         ]
 
     def _ask(
@@ -135,9 +137,12 @@ class Session:
         return f"it ended with status {status}: {said[:_QUOTED] or 'nothing said'}"
 
 
-def _layer(values: Mapping[str, Any]) -> int:
-    for key in ("name", "source"):
-        found = _LAYER.search(str(values.get(key, "")))
-        if found:
-            return int(found.group(1))
-    return -1
+def _layers(nodes: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return each node's layer: by its name, or its source's, or that of the named node that follows."""
+    found: list[int] = []
+    following = -1
+    for values in reversed(nodes):
+        named = [_LAYER.search(str(values.get(key, ""))) for key in ("name", "source")]
+        following = next((int(match.group(1)) for match in named if match), following)
+        found.append(following)
+    return found[::-1]

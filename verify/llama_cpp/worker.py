@@ -1,12 +1,12 @@
 """The process that runs llama.cpp: a header with virtual weights, and a decode for each request.
 
-llama.cpp ends its process where an assertion of its own fails, so it has a process of its own. Requests and answers are
-messages of `messages`. Virtual weights: every tensor is filled with small random numbers as llama.cpp asks for it, so no
-file holds any. What a ROPE node is given is replaced by the request's vectors just before it is computed: its output is
-then llama.cpp's rotation of them.
+llama.cpp ends its process where an assertion of its own fails, so it has a process of its own. Requests and answers
+are those of `messages`. Virtual weights: every tensor is filled with small random numbers as llama.cpp asks for it, so
+no file holds any. What a ROPE node is given is replaced by the request's vectors just before it is computed: its output
+is then llama.cpp's rotation of them.
 """
 
-import ctypes as C  # noqa: N812
+import ctypes as C
 import os
 import sys
 from typing import Any, Final
@@ -125,7 +125,7 @@ class Runner:
                 self._inject(tensor.src[0].contents)
             else:
                 self.nodes.append(self._rope(tensor))
-        elif op in _ATTENTION and not ask:
+        elif op in _ATTENTION and not ask and tensor.name.startswith(b"kq"):
             scale = np.array(tensor.op_params[:1], np.int32).view(np.float32)[0]
             self.nodes.append({"name": tensor.name.decode(), "op": op, "scale": float(scale)})
         elif op == "MUL" and not ask and self._is_temperature(tensor):
@@ -136,7 +136,8 @@ class Runner:
     def _is_temperature(self, tensor: Any) -> bool:
         """A factor for each token, the same for all heads and channels: what scales a query by its position."""
         factor, tokens = tensor.src[1].contents, 0 if self.x is None else len(self.x)
-        return bool(factor.type == 0 and tokens > 1 and factor.ne[:] == [1, 1, tokens, 1])
+        per_token = factor.type == 0 and tokens > 1 and factor.ne[:] == [1, 1, tokens, 1]
+        return bool(per_token and not tensor.name.startswith(b"ffn"))
 
     def _inject(self, tensor: Any) -> None:
         x = self.x

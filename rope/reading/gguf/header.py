@@ -2,7 +2,8 @@
 
 The reader of the `gguf` package makes numpy arrays of every entry of every list, 17 s for a vocabulary of 152,000
 tokens; here what has no part in the rotation is stepped over by its size. Nothing is believed: whatever would end
-beyond the file is refused.
+beyond the file is refused, and so is what no model has (`MOST_KEYS` and the bounds beside it), so that reading takes
+time in proportion to a header of bounded length, whatever a sparse file claims.
 
 Source: docs/gguf.md of ggml, versions 2 and 3.
 """
@@ -29,6 +30,14 @@ _STRING, _ARRAY = 8, 9
 # Lists about layers are far shorter, vocabularies longer.
 _LONGEST_LIST = 4096
 _MOST_DIMENSIONS = 4
+
+# What a header may hold. Published ones have some 60 keys, 3,000 tensors and 1.1 million strings in all.
+MOST_KEYS = 2**16
+MOST_TENSORS = 2**18
+MOST_STRINGS = 2**22
+LONGEST_NAME = 2**16 - 1  # gguf.md
+# A longer text, such as a picture within a key, is stepped over.
+_LONGEST_TEXT = 2**20
 
 # The fewest bytes of a key with its value (length, type, a byte), and of a tensor (length, dimensions, type, offset).
 _KEY_BYTES = 8 + 4 + 1
@@ -85,14 +94,14 @@ def read_header(data: mmap) -> Header:
         RopeConfigError: It is of another version, cut off or damaged.
     """
     walk = _Walk(data, _byte_order(data))
-    tensor_count = walk.count("tensor_count", _TENSOR_BYTES)
-    key_count = walk.count("metadata_kv_count", _KEY_BYTES)
+    tensor_count = walk.count("tensor_count", _TENSOR_BYTES, MOST_TENSORS)
+    key_count = walk.count("metadata_kv_count", _KEY_BYTES, MOST_KEYS)
     values: dict[str, Any] = {}
     for index in range(key_count):
-        _add(values, walk.string(f"key {index}"), walk.value)
+        _add(values, walk.name(f"key {index}"), walk.value)
     tensors: dict[str, TensorLocation] = {}
     for index in range(tensor_count):
-        _add(tensors, walk.string(f"the name of tensor {index}"), walk.place)
+        _add(tensors, walk.name(f"the name of tensor {index}"), walk.place)
     return Header(values, tensors, walk.order, walk.at)
 
 
@@ -118,6 +127,7 @@ class _Walk:
     def __init__(self, data: mmap, order: str) -> None:
         self.data, self.order = data, order
         self.at = len(MAGIC) + 4
+        self.strings = 0
 
     def bytes(self, size: int, what: str) -> bytes:
         """Return the next bytes."""
@@ -130,23 +140,37 @@ class _Walk:
         value = struct.unpack(self.order + letter, self.bytes(struct.calcsize("<" + letter), what))[0]
         return float(str(np.float32(value))) if letter == "f" else value
 
-    def count(self, what: str, least: int) -> int:
+    def count(self, what: str, least: int, most: int | None = None) -> int:
         """Return the next count, of things of at least so many bytes."""
         count: int = self.number("Q", what)
         if count > (len(self.data) - self.at) // least:
             raise RopeConfigError(f"{what} says {count:,}, more than the rest of the file can hold; {FETCH_AGAIN}")
+        if most is not None and count > most:
+            raise RopeConfigError(f"{what} must be <= {most:,}, got {count:,}; {FETCH_AGAIN}")
         return count
 
-    def string(self, what: str) -> str:
-        """Return the next string; what is not UTF-8 is replaced, since no name that matters is anything else."""
+    def name(self, what: str) -> str:
+        """Return the next name; what is not UTF-8 is replaced, since no name that matters is anything else."""
         size = self.number("Q", what)
+        self._check(size, what)
+        if size > LONGEST_NAME:
+            raise RopeConfigError(f"{what} must have at most {LONGEST_NAME:,} bytes, got {size:,}; {FETCH_AGAIN}")
         return self.bytes(size, what).decode("utf-8", "replace")
+
+    def text(self, key: str) -> "str | Skipped":
+        """Return the next string; one that no key about positions has is stepped over."""
+        size = self.number("Q", key)
+        self._check(size, key)
+        if size > _LONGEST_TEXT:
+            self.at += size
+            return Skipped(size, "bytes of text")
+        return self.bytes(size, key).decode("utf-8", "replace")
 
     def value(self, key: str) -> Any:
         """Return the next value: its type, then itself."""
         kind = self.number("I", key)
         if kind == _STRING:
-            return self.string(key)
+            return self.text(key)
         return self._list(key) if kind == _ARRAY else self.number(self._letter(kind, key), key)
 
     def place(self, name: str) -> TensorLocation:
@@ -173,6 +197,11 @@ class _Walk:
         return list(struct.unpack(f"{self.order}{count}{letter}", self.bytes(count * size, key)))
 
     def _pass_strings(self, count: int, key: str) -> None:
+        self.strings += count
+        if self.strings > MOST_STRINGS:
+            raise RopeConfigError(
+                f"{key} holds {count:,} strings; a header may have {MOST_STRINGS:,} in all; {FETCH_AGAIN}"
+            )
         length, at, end = struct.Struct(f"{self.order}Q").unpack_from, self.at, len(self.data) - 8
         for _ in range(count):
             if at > end:

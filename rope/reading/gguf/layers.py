@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from tightrope.rope.reading.gguf.architectures import PATTERNS, SWITCHED, Pattern
-from tightrope.rope.reading.gguf.file import GgufFile
+from tightrope.rope.reading.gguf.architectures import Architecture, Pattern
 from tightrope.rope.reading.section import Section
 
 FULL = "full_attention"
@@ -16,68 +15,89 @@ class Kinds:
 
     Attributes:
         layers: For each layer FULL, SLIDING, or None where it has no position.
-        local_base: The base of the sliding layers where the file does not state it.
+        pattern: What is known of the sliding layers.
     """
 
     layers: tuple[str | None, ...]
-    local_base: float | None = None
+    pattern: Pattern | None = None
 
 
-def kinds_of(file: GgufFile, section: Section, count: int) -> Kinds:
+def kinds_of(row: Architecture, section: Section, count: int) -> Kinds:
     """Return the kind of each of `count` layers."""
-    if _switched_off(file.architecture, section, count):
+    if _switched_off(row, section, count):
         return Kinds((None,) * count)
-    pattern = PATTERNS.get(file.architecture)
-    if pattern is not None and pattern.with_window and not section.integer("attention.sliding_window"):
-        pattern = None
-    attends = _attends(section, count)
-    if pattern is None and section.find("rope.freq_base_swa", "rope.dimension_count_swa") is not None:
-        pattern = _stated(section)
+    pattern = _pattern(row, section, count)
+    attends = _attends(row, section, count)
+    slides = [False] * count if pattern is None else _slides(section, pattern, count)
+    placed = _placed(row, section, count)
+    kinds = (
+        _kind(pattern, sliding) if here and rotates else None
+        for here, rotates, sliding in zip(attends, placed, slides, strict=True)
+    )
+    return Kinds(tuple(kinds), pattern)
+
+
+def _kind(pattern: Pattern | None, sliding: bool) -> str | None:
     if pattern is None:
-        return Kinds(tuple(FULL if here else None for here in attends))
-    slides = _slides(section, pattern, count)
-    kinds = (_kind(pattern, sliding) if here else None for here, sliding in zip(attends, slides, strict=True))
-    return Kinds(tuple(kinds), pattern.local_base)
-
-
-def _kind(pattern: Pattern, sliding: bool) -> str | None:
+        return FULL
     if pattern.others == "no position":
-        return FULL if sliding else None
+        return SLIDING if sliding else None
     return SLIDING if sliding else FULL
 
 
-def _stated(section: Section) -> Pattern | None:
-    """A rope of the sliding layers needs a statement of which layers those are."""
-    if section.find("attention.sliding_window_pattern") is not None:
-        return Pattern(period=1)
-    section.findings.problem(
-        f"{section.where('attention.sliding_window_pattern')} is required (the sliding layers have a rope of their "
-        "own) and missing"
-    )
-    return None
+def _pattern(row: Architecture, section: Section, count: int) -> Pattern | None:
+    """Return the architecture's pattern where this model has it."""
+    pattern = row.pattern
+    if pattern is None or (pattern.at_layers is not None and pattern.at_layers != count):
+        return None
+    window = section.integer("attention.sliding_window", above=-1)
+    if pattern.with_window and not window:
+        return None
+    if pattern.period is None and section.get("attention.sliding_window_pattern") is None:
+        section.findings.problem(
+            f"{section.where('attention.sliding_window_pattern')} is required (which layers slide) and missing"
+        )
+        return None
+    return pattern
 
 
 def _slides(section: Section, pattern: Pattern, count: int) -> list[bool]:
     """Return, for each layer, whether it is one of the rest; the file's own pattern comes first."""
-    stated = section.values.get("attention.sliding_window_pattern")
+    stated = section.get("attention.sliding_window_pattern") if pattern.stated else None
     if isinstance(stated, list):
-        flags = section.integers("attention.sliding_window_pattern") or []
-        if len(flags) != count:
-            section.reject("attention.sliding_window_pattern", f"one flag for each of the {count} layers", stated)
-            return [False] * count
-        return [bool(flag) for flag in flags]
-    period = section.integer("attention.sliding_window_pattern") or pattern.period
+        return _flags(section, "attention.sliding_window_pattern", count)
+    period = (section.integer("attention.sliding_window_pattern") if pattern.stated else None) or pattern.period or 1
     if stated is None:
         section.findings.note(f"which layers differ is not in the file; llama.cpp's rule is used: every {period}th")
     return [index % period != (0 if pattern.first else period - 1) for index in range(count)]
 
 
-def _attends(section: Section, count: int) -> list[bool]:
+def _flags(section: Section, key: str, count: int) -> list[bool]:
+    flags = section.integers(key) or []
+    if len(flags) != count:
+        section.reject(key, f"one flag for each of the {count} layers", flags)
+        return [False] * count
+    return [bool(flag) for flag in flags]
+
+
+def _placed(row: Architecture, section: Section, count: int) -> list[bool]:
+    """Return, for each layer, whether it has a position, where that is another rule than which layers slide."""
+    if row.rope_pattern and section.get("attention.rope_pattern") is not None:
+        return _flags(section, "attention.rope_pattern", count)
+    if row.no_position is None:
+        return [True] * count
+    period, which = row.no_position
+    if which == "first" and not section.get("attention.sliding_window"):
+        return [True] * count
+    return [index % period != (0 if which == "first" else period - 1) for index in range(count)]
+
+
+def _attends(row: Architecture, section: Section, count: int) -> list[bool]:
     """Return, for each layer, whether it attends at all: hybrids have layers without key heads."""
-    interval = section.integer("full_attention_interval")
+    interval = section.integer("full_attention_interval") or row.interval
     if interval is not None:
         return [(index + 1) % interval == 0 for index in range(count)]
-    if not isinstance(section.values.get("attention.head_count_kv"), list):
+    if not isinstance(section.get("attention.head_count_kv"), list):
         section.integer("attention.head_count_kv", above=-1)  # of no effect here, but wrong where it is no number
         return [True] * count
     heads = section.integers("attention.head_count_kv") or []
@@ -87,8 +107,8 @@ def _attends(section: Section, count: int) -> list[bool]:
     return [number > 0 for number in heads]
 
 
-def _switched_off(architecture: str, section: Section, count: int) -> bool:
+def _switched_off(row: Architecture, section: Section, count: int) -> bool:
     """Granite's switch; Baichuan 13B, told by its 40 layers, has ALiBi."""
-    if architecture == "baichuan":
-        return count == 40
-    return architecture in SWITCHED and section.flag("rope.scaling.finetuned") is False
+    if row.alibi_layers is not None:
+        return count == row.alibi_layers
+    return row.switched and section.flag("rope.scaling.finetuned") is False

@@ -1,97 +1,138 @@
 """A GGUF file (llama.cpp) to one `ModelRope`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.reading.gguf.architectures import PAIRINGS, PERMUTED, REFUSED, SOFTMAX, TAIL, WITHOUT
+from tightrope.rope.errors import RopeConfigError, suggestion
+from tightrope.rope.reading.gguf import ollama
+from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, REFUSED, WITHOUT, Architecture, Pattern
 from tightrope.rope.reading.gguf.file import GgufFile, open_file
-from tightrope.rope.reading.gguf.layers import FULL, SLIDING, Kinds, kinds_of
+from tightrope.rope.reading.gguf.layers import FULL, SLIDING, kinds_of
 from tightrope.rope.reading.gguf.scaling import Divided, scaling_of
+from tightrope.rope.reading.gguf.unread import unread_keys
 from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section
 from tightrope.rope.scaling import Scaling
 from tightrope.rope.scaling.default import Default
-from tightrope.rope.scaling.yarn import Yarn, attention_gain
+from tightrope.rope.scaling.yarn import Yarn
 
 
-def read_gguf(path: Path) -> ModelRope:
+def read_gguf(path: Path, strict: bool = False) -> ModelRope:
     """Return the ropes of the model in a GGUF file, as its stored weights need them.
+
+    Args:
+        path: The file; of a model in parts, the first.
+        strict: Raise for keys that sound like position and that llama.cpp does not read, instead of noting them.
 
     Raises:
         RopeConfigError: It is no GGUF file, is damaged, lacks a key, or its architecture is unknown.
     """
     try:
-        file = open_file(path)
-        findings = Findings()
-        section = Section(file.values, findings, f"{file.architecture}.")
-        model = _model(file, section)
+        return model_of(open_file(path), strict)
     except RopeConfigError as error:
         raise RopeConfigError(error.problems, source=str(path)) from error
+
+
+def model_of(file: GgufFile, strict: bool = False) -> ModelRope:
+    """Return the ropes of a model by its header; see `read_gguf`."""
+    findings = Findings()
+    stated = Section(file.values, findings, f"{file.architecture}.")
+    name = ollama.ARCHITECTURES.get(file.architecture, file.architecture)
+    section = ollama.in_usual_names(name, stated)
+    model = _model(GgufFile(name, file.values, file.divisors), section)
+    found = unread_keys(stated)
+    if strict:
+        findings.problems.extend(found)
     if findings.problems or model is None:
-        raise RopeConfigError(dict.fromkeys(findings.problems), source=str(path))
-    return model
+        raise RopeConfigError(dict.fromkeys(findings.problems))
+    return replace(model, notes=(*findings.notes, *found))
 
 
 def _model(file: GgufFile, section: Section) -> ModelRope | None:
     count = section.integer("block_count", at_most=MOST_LAYERS)
     if count is None:
-        if section.find("block_count") is None:
+        if section.get("block_count") is None:
             section.findings.problem(f"{section.where('block_count')} is required (the number of layers) and missing")
         return None
-    _check_architecture(file.architecture)
-    kinds = kinds_of(file, section, count)
-    if file.architecture in WITHOUT or not any(kinds.layers):
+    row = _row(file.architecture)
+    kinds = None if row is None else kinds_of(row, section, count)
+    if row is None or kinds is None or not any(kinds.layers):
         section.findings.note(f"no rotary positions: architecture {file.architecture!r} has none in this file")
-        return _finished(file, section, {}, (None,) * count)
-    full, sliding = _rope(file, section, ""), None
-    if SLIDING in kinds.layers:
-        sliding = _rope(file, section, "_swa", kinds)
-    if full is None or section.findings.problems:
+        return _finished(file, row, section, {}, (None,) * count)
+    ropes = _ropes(file, row, section, kinds.layers, kinds.pattern)
+    if ropes is None or section.findings.problems:
         return None
-    if sliding is None or sliding == full:
-        return _finished(file, section, {"default": full}, tuple("default" if key else None for key in kinds.layers))
-    return _finished(file, section, {FULL: full, SLIDING: sliding}, kinds.layers)
+    if len(ropes) == 1:
+        (rope,) = ropes.values()
+        return _finished(
+            file, row, section, {"default": rope}, tuple("default" if key else None for key in kinds.layers)
+        )
+    return _finished(file, row, section, ropes, kinds.layers)
 
 
-def _check_architecture(name: str) -> None:
+def _row(name: str) -> Architecture | None:
+    """Return what is known of an architecture; None where it has no rotary positions."""
     if name in REFUSED:
         raise RopeConfigError(f"architecture {name!r} cannot be read from GGUF: {REFUSED[name]}; give its config.json")
-    if name not in PAIRINGS and name not in WITHOUT:
+    if name not in ARCHITECTURES and name not in WITHOUT:
         raise RopeConfigError(
-            f"unknown architecture {name!r}: nothing says how its stored weights pair; give its config.json"
+            f"unknown architecture {name!r}: nothing says how its stored weights pair"
+            f"{suggestion(name, (*ARCHITECTURES, *WITHOUT))}; give its config.json"
         )
+    return ARCHITECTURES.get(name)
 
 
-def _rope(file: GgufFile, section: Section, suffix: str, kinds: Kinds | None = None) -> RopeConfig | None:
-    """Return the rope of the full layers, or (suffix _swa) that of the sliding ones, which is never scaled."""
-    head_dim = _head_dim(section, suffix)
-    rotary_dim = section.integer(f"rope.dimension_count{suffix}", "rope.dimension_count") or head_dim
-    base = section.number(f"rope.freq_base{suffix}", above=0)
-    if base is None and kinds is not None:
-        base = kinds.local_base
-    base = section.number("rope.freq_base", above=0) if base is None else base
-    if base is None:
-        base = 10_000.0
-        section.findings.note(f"no {section.where('rope.freq_base')}; llama.cpp's default 10000 is used")
+def _ropes(
+    file: GgufFile, row: Architecture, section: Section, layers: tuple[str | None, ...], pattern: Pattern | None
+) -> dict[str, RopeConfig] | None:
+    """Return the rope of each kind of layer; one where both are alike."""
+    full = _rope(file, row, section) if FULL in layers or pattern is None else None
+    sliding = None if pattern is None or SLIDING not in layers else _rope(file, row, section, pattern)
+    if full is None and sliding is None:
+        return None
+    found = {key: rope for key, rope in ((FULL, full), (SLIDING, sliding)) if rope is not None}
+    return {FULL: full} if full is not None and full == sliding else found
+
+
+def _rope(file: GgufFile, row: Architecture, section: Section, sliding: Pattern | None = None) -> RopeConfig | None:
+    """Return the rope of the layers that do not slide, or, with the pattern, that of those that do."""
+    own = "_swa" if sliding is not None and sliding.own_keys else ""
+    head_dim = _head_dim(section, own)
+    rotary_dim = section.integer(f"rope.dimension_count{own}", "rope.dimension_count") or head_dim
+    base = _base(section, own, sliding)
     if head_dim is None or rotary_dim is None:
         return None
-    pairing, sections = PAIRINGS[file.architecture], _sections(section)
-    mrope = MRope(sections=sections, order=pairing.order) if sections else None
+    if sliding is None:
+        rotary_dim = int(rotary_dim * row.full_fraction)
+    sections = _sections(row, section)
+    mrope = MRope(sections=sections, order=row.order) if sections else None
     plain = RopeConfig(
-        head_dim=head_dim, rotary_dim=rotary_dim, base=float(base), layout="half" if mrope else pairing.layout,
-        side="tail" if file.architecture in TAIL else "head", max_position_embeddings=section.integer("context_length"),
-        mrope=mrope,
+        head_dim=head_dim, rotary_dim=rotary_dim, base=base, layout="half" if mrope else row.layout, side=row.side,
+        max_position_embeddings=section.integer("context_length"), mrope=mrope,
     )  # fmt: skip
-    scaling: Scaling = Default() if suffix else scaling_of(Divided(section, file.divisors, file.architecture), plain)
+    if sliding is None or sliding.scaled:
+        scaling: Scaling = scaling_of(Divided(section, file.divisors, row), plain)
+    else:
+        scaling = Default()
     return plain.replace(scaling=scaling)
 
 
-def _head_dim(section: Section, suffix: str) -> int | None:
+def _base(section: Section, own: str, sliding: Pattern | None) -> float:
+    stated = section.number(f"rope.freq_base{own}", above=0) if own else None
+    if stated is None and own and sliding is not None:
+        stated = sliding.local_base
+    base = section.number("rope.freq_base", above=0) if stated is None else stated
+    if base is None:
+        section.findings.note(f"no {section.where('rope.freq_base')}; llama.cpp's default 10000 is used")
+    return 10_000.0 if base is None else float(base)
+
+
+def _head_dim(section: Section, own: str) -> int | None:
     latent = section.integer("attention.key_length_mla")
-    stated = latent or section.integer(f"attention.key_length{suffix}", "attention.key_length")
+    stated = latent or section.integer(f"attention.key_length{own}", "attention.key_length")
     if stated is not None:
         return stated
     width, heads = section.integer("embedding_length"), _heads(section)
@@ -106,14 +147,21 @@ def _head_dim(section: Section, suffix: str) -> int | None:
 
 def _heads(section: Section) -> int | None:
     """Return the number of query heads; where layers differ, the greatest."""
-    if isinstance(section.values.get("attention.head_count"), list):
+    if isinstance(section.get("attention.head_count"), list):
         return max(section.integers("attention.head_count") or [0]) or None
     return section.integer("attention.head_count")
 
 
-def _sections(section: Section) -> tuple[int, ...] | None:
+def _sections(row: Architecture, section: Section) -> tuple[int, ...] | None:
     """Return the sections up to the last axis that has pairs; None where there is one axis."""
+    if row.sections == "none":
+        return None
     found = section.integers("rope.dimension_sections")
+    if found is None and row.sections == "must" and section.get("rope.dimension_sections") is None:
+        section.findings.problem(
+            f"{section.where('rope.dimension_sections')} is required (the pairs of each position axis) and missing; "
+            "llama.cpp refuses such a file, convert the model again"
+        )
     sections = list(found or [])
     while sections and sections[-1] == 0:
         sections.pop()
@@ -121,35 +169,55 @@ def _sections(section: Section) -> tuple[int, ...] | None:
 
 
 def _finished(
-    file: GgufFile, section: Section, ropes: dict[str, RopeConfig], layers: tuple[str | None, ...]
+    file: GgufFile,
+    row: Architecture | None,
+    section: Section,
+    ropes: dict[str, RopeConfig],
+    layers: tuple[str | None, ...],
 ) -> ModelRope | None:
-    softmax = max((_softmax_scale(file, rope) for rope in ropes.values()), default=1.0)
+    softmax = max((_softmax_scale(row, rope) for rope in ropes.values()), default=1.0)
     for rope in list(ropes.values())[:1]:
         pairs = "neighbouring channels" if rope.layout == "interleaved" else "channels half a rotation apart"
         section.findings.note(f"GGUF, architecture {file.architecture!r}: the weights as stored pair {pairs}")
-    queries = _query_scales(file, section, layers) if ropes else {}
+    if file.architecture == "gpt-oss" and any(isinstance(rope.scaling, Yarn) for rope in ropes.values()):
+        section.findings.note(
+            "llama.cpp rounds YaRN's correction range, which gpt-oss's config.json (truncate false) does not: "
+            "some frequencies differ by up to 76 % from the model's"
+        )
+    queries = _query_scales(row, section, layers) if ropes and row is not None else {}
     if section.findings.problems:
         return None
     return ModelRope(
-        ropes=ropes, layers=layers, model_type=file.architecture, notes=tuple(section.findings.notes),
-        softmax_scale=softmax, query_scales=queries,
-        published_layout="half" if file.architecture in PERMUTED else None,
+        ropes=ropes, layers=layers, model_type=file.architecture, softmax_scale=softmax, query_scales=queries,
+        published_layout="half" if row is not None and row.permuted else None,
     )  # fmt: skip
 
 
-def _softmax_scale(file: GgufFile, rope: RopeConfig) -> float:
-    if file.architecture not in SOFTMAX or not isinstance(rope.scaling, Yarn) or not rope.scaling.mscale_all_dim:
+def _softmax_scale(row: Architecture | None, rope: RopeConfig) -> float:
+    if row is None or not row.softmax or not isinstance(rope.scaling, Yarn):
         return 1.0
-    return attention_gain(rope.scaling.resolved_factor(rope), rope.scaling.mscale_all_dim) ** 2
+    return rope.scaling.softmax_scale(rope)
 
 
-def _query_scales(file: GgufFile, section: Section, layers: tuple[str | None, ...]) -> dict[str | None, QueryScale]:
-    """Llama 4: in its layers without position, with constants of llama.cpp; others: what the file states."""
-    if file.architecture == "llama4":
-        section.findings.note("the query of the layers without position is scaled by its position (query_scale)")
-        return {None: QueryScale(beta=0.1, length=8192, shift=1)}
-    beta, length = section.number("attention.temperature_scale"), section.integer("attention.temperature_length")
-    if not beta or not length:
+def _query_scales(row: Architecture, section: Section, layers: tuple[str | None, ...]) -> dict[str | None, QueryScale]:
+    """Return the temperature of the layers that have one: constants of llama.cpp, or what the file states."""
+    rule = row.temperature
+    if rule is None:
         return {}
-    section.findings.note("the query of all layers is scaled by its position (query_scale)")
-    return dict.fromkeys(layers, QueryScale(beta=beta, length=length))
+    beta, length = rule.beta, rule.length
+    if rule.stated:
+        beta = section.number("attention.temperature_scale") or beta
+        length = section.integer("attention.temperature_length") or length
+        length = length or section.integer("rope.scaling.original_context_length")
+    if not beta:
+        return {}
+    if length is None:
+        section.findings.problem(
+            f"{section.where('attention.temperature_length')}, or rope.scaling.original_context_length, is required "
+            "beside attention.temperature_scale and missing"
+        )
+        return {}
+    scale = QueryScale(beta=float(beta), length=length, shift=rule.shift)
+    where = "the layers without position" if rule.unrotated else "all layers"
+    section.findings.note(f"the query of {where} is scaled by its position (query_scale)")
+    return {None: scale} if rule.unrotated else dict.fromkeys(layers, scale)
