@@ -33,23 +33,31 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
 @click.argument("sources", nargs=-1, required=True, metavar="MODEL_OR_CONFIG...")
 @click.option("--against", callback=_peer_names, metavar="NAMES", help="Such as transformers,mlx-lm.")
 @click.option("--spelling", type=click.Choice(["v4", "v5"]), help="Write the configuration so first.")
+@click.option(
+    "--context",
+    type=click.IntRange(min=1),
+    metavar="TOKENS",
+    help="Context that llama.cpp is set up for; else the model's.",
+)
 @click.option("--matrix", is_flag=True, help="Print models down and libraries across, as a Markdown table.")
 @output_options
 def audit(
-    sources: tuple[str, ...], against: list[str], spelling: Literal["v4", "v5"] | None, matrix: bool, out: Output
-) -> None:
+    sources: tuple[str, ...], against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None,
+    matrix: bool, out: Output,
+) -> None:  # fmt: skip
     """Tell whether other libraries rotate a model right.
 
-    The rope objects of transformers, mlx-lm and mlx-vlm, those that are installed, are built without weights or
-    downloads and compared with exact arithmetic on what the configuration says. MODEL_OR_CONFIG is a config.json, a
-    folder that has one, a folder of *.json, or - for standard input. v5 is how transformers 5 saves a model. Exit
+    The rope objects of transformers, mlx-lm and mlx-vlm and the graph of llama.cpp, those that are installed, are
+    built without weights or downloads and compared with exact arithmetic on what the configuration says.
+    MODEL_OR_CONFIG is a config.json, a folder that has one, a folder of *.json, a .gguf file (it is compared with
+    llama.cpp and with the config.json beside it), or - for standard input. v5 is how transformers 5 saves a model. Exit
     status 1 if one of them is wrong beyond rounding, a configuration cannot be right, or its audit failed.
     """
     from tightrope.rope.reading.validate import find_sources
     from tightrope.viewing.terminal import audit as shown
 
     found = list(find_sources(sources))
-    audits = [_audited(source, against, spelling) for _, source in out.track(found, "auditing")]
+    audits = [_audited(source, against, spelling, context) for _, source in out.track(found, "auditing")]
     if matrix:
         out.console.print(shown.matrix(audits), end="")
     elif len(audits) == 1:
@@ -65,12 +73,14 @@ def audit(
     out.finish(passed=not failures, failure="; ".join(failures))
 
 
-def _audited(source: Source | Path, against: list[str], spelling: Literal["v4", "v5"] | None) -> "Audit":
+def _audited(
+    source: Source | Path, against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None
+) -> "Audit":
     """Return the audit of one file of many: an error in it is its own, and the others are audited all the same."""
     from tightrope.verify import audit as library
 
     try:
-        return library.audit(source, against, name=name_of(source), spelling=spelling)
+        return library.audit(source, against, name=name_of(source), spelling=spelling, context=context)
     except BackendUnavailable:
         raise  # of all files, not of this one
     except Exception as error:

@@ -27,7 +27,7 @@ _SMALL_LATENT = {
 }
 _STATED = {"attention.sliding_window_pattern": [True, True, False, True] * 2}
 _HYBRID = {"attention.head_count_kv": [2, 0, 2, 0] * 2}
-_SECTIONS = {"rope.dimension_sections": [8, 12, 12, 0]}
+_SECTIONS = {"rope.dimension_sections": [11, 11, 10, 0]}
 
 # What an architecture needs beyond PLAIN.
 OWN = {

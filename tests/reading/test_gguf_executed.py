@@ -153,5 +153,16 @@ def test_longrope_takes_the_short_factors_within_its_original_length():
     check(header("phi3", LONGROPE, FACTORS), context=4096)
 
 
+def test_pairs_of_a_fourth_axis_are_noted_and_not_rotated_by_llama_cpp():
+    """Qwen3-VL's own code gives them to the first axis; ggml to a fourth, whose position is 0 in text."""
+    file = header("qwen3vl", {"rope.dimension_sections": [12, 10, 10, 0]})
+    model = model_of(file)
+    assert any("pairs 31 to a fourth" in note for note in model.notes)
+    x = np.ones((len(POSITIONS), 2, 64), np.float32)
+    with Rotations(file, model, 512) as executed:
+        y = executed.rotated(x, POSITIONS)[0][0]
+    assert np.array_equal(y[..., [31, 63]], x[..., [31, 63]])
+
+
 def test_an_architecture_without_rotation_is_in_no_table_of_rotations():
     assert not set(ARCHITECTURES) & WITHOUT

@@ -71,12 +71,13 @@ def test_a_gguf_file_is_the_model_of_its_config_json(architecture, tmp_path):
 
 def test_permuted_architectures_pair_neighbours_and_their_families_halves():
     from tightrope.rope.reading.families.lookup import find_family
-    from tightrope.rope.reading.gguf.architectures import PAIRINGS, PERMUTED
+    from tightrope.rope.reading.gguf.architectures import ARCHITECTURES
 
-    families = {name: find_family(name) for name, one in PAIRINGS.items() if one.layout == "interleaved"}
+    families = {name: find_family(name) for name, one in ARCHITECTURES.items() if one.layout == "interleaved"}
+    permuted = {name for name, one in ARCHITECTURES.items() if one.permuted}
     known = {name: family for name, family in families.items() if family is not None}
-    assert {name for name, family in known.items() if family.layout == "half"} == PERMUTED & known.keys()
-    assert families.keys() >= PERMUTED
+    assert {name for name, family in known.items() if family.layout == "half"} == permuted & known.keys()
+    assert families.keys() >= permuted
 
 
 OTHER = {

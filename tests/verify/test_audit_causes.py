@@ -25,11 +25,13 @@ class MadeUp:
     """A peer that turns by a rope of its own, in float64."""
 
     softmax_scale = None
+    settings = ""
+    multiplies = False
 
     def __init__(self, change, *, softmax_scale=None, gathered=False):
         self.change, self.softmax_scale, self.gathered = change, softmax_scale, gathered
 
-    def build(self, config, model):
+    def build(self, config, model, context=None):
         self.rope = self.change(next(iter(model.ropes.values())))
         return self
 
@@ -146,7 +148,7 @@ def test_float32_angles_far_out_are_rounding_and_no_mistake():
 @pytest.mark.parametrize("error", [PeerRefuses("KeyError: 'rope_theta'"), PeerLacks("it has no model_type 'llama'")])
 def test_a_peer_that_raises_is_reported_with_its_own_words(monkeypatch, error):
     class Raises:
-        def build(self, config, model):
+        def build(self, config, model, context=None):
             raise error
 
     monkeypatch.setattr("tightrope.verify.audit.run.load", lambda name: (Raises(), "1.0"))
@@ -158,7 +160,7 @@ def test_a_peer_that_raises_is_reported_with_its_own_words(monkeypatch, error):
 
 def test_a_peer_that_reads_only_the_older_spelling_is_told_so(monkeypatch):
     class Older(MadeUp):
-        def build(self, config, model):
+        def build(self, config, model, context=None):
             if "rope_theta" not in config:
                 raise PeerRefuses("it needs rope_theta")
             return super().build(config, model)
@@ -191,7 +193,7 @@ def test_a_configuration_that_cannot_be_read_is_a_problem_and_no_crash():
 
 
 def test_a_peer_that_does_not_exist():
-    with pytest.raises(tightrope.RopeConfigError, match="peer must be one of 'transformers', 'mlx-lm', 'mlx-vlm', got"):
+    with pytest.raises(tightrope.RopeConfigError, match="peer must be one of 'transformers', 'mlx-lm', 'mlx-vlm', 'llama.cpp', got"):
         audit.audit(LLAMA31, ["vllm"])
 
 

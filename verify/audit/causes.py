@@ -16,7 +16,9 @@ from tightrope.rope import reference
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
+from tightrope.rope.reading.gguf.axes import fourth_axis
 from tightrope.rope.scaling.default import Default
+from tightrope.rope.scaling.divisors import Divisors
 from tightrope.rope.scaling.llama3 import Llama3
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.yarn import Yarn
@@ -29,6 +31,8 @@ KEY: Final = "key not read"
 
 # Original lengths that readers fall back to.
 _LENGTHS: Final = (2048, 4096, 8192)
+# A divisor beyond any position: a pair that does not rotate.
+_STILL: Final = 1e30
 # What measuring a gain with float32 leaves open.
 _GAIN_ROUNDING: Final = 1e-6
 
@@ -52,7 +56,7 @@ def explain(rotated: dict[int, Float32], built: Built, layer: int, rope: RopeCon
     """Return the fewest deviations under which a rope turns as the peer does, () where none of those known does."""
     for count in (1, 2, 3):
         for chain in _chains(built, layer, rope, count):
-            if compare(rotated, chain[-1].rope).explained:
+            if compare(rotated, chain[-1].rope, multiplies=built.multiplies).explained:
                 return chain
     return ()
 
@@ -103,6 +107,11 @@ def _scalings(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> I
             words = f"taking {length} for its original length (config.json: {rope.original_length})"
             changed = replace(scaling, original_max_position_embeddings=length)
             yield from _changed("original length", words, rope, scaling=changed)
+    left = fourth_axis(rope)
+    if left and isinstance(scaling, Default):
+        words = f"leaving pairs {', '.join(map(str, left))} unrotated, which it gives to a fourth position axis"
+        divisor = tuple(_STILL if pair in left else 1.0 for pair in range(rope.pairs))
+        yield from _changed("fourth axis", words, rope, scaling=Divisors(divisor=divisor))
     if not isinstance(scaling, Default):
         yield from _changed("scaling ignored", f"without its {scaling.rope_type} scaling", rope, scaling=Default())
 

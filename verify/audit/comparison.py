@@ -21,6 +21,9 @@ _HEADS: Final = 2
 # inv_freq (the worst of mlx's ways to raise a base to a power, 18 · 2⁻²³) with the rounding of the product.
 _VALUE: Final = 1e-6
 _ANGLE: Final = 37 * 2.0**-24
+# Where pair i's angle is the one before times a factor: i roundings of the factor and i of the products, half a unit in
+# the last place each, and those of the position's product.
+_STEP: Final = 2 * 2.0**-24
 
 
 def offsets(rope: RopeConfig) -> tuple[int, ...]:
@@ -35,7 +38,9 @@ def vectors(rope: RopeConfig) -> Float32:
     return np.random.default_rng(0).standard_normal((1, _HEADS, _TOKENS, width)).astype(np.float32)
 
 
-def truth(rope: RopeConfig, x: Float32, offset: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def truth(
+    rope: RopeConfig, x: Float32, offset: int, *, multiplies: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return x rotated in float64, and for each channel how far float32 rounding may move it."""
     positions = np.arange(offset, offset + _TOKENS)[None]
     length = offset + _TOKENS
@@ -43,9 +48,10 @@ def truth(rope: RopeConfig, x: Float32, offset: int) -> tuple[NDArray[np.float64
     rotated = reference.rotate(x, cos, sin, layout=rope.layout, side=rope.side)
     angles = positions[:, None, :, None] * np.abs(frequencies(rope, length).inv_freq)
     first, second = reference.pair_slices(x.shape[-1], rope.pairs, rope.layout, rope.side)
+    rounding = np.maximum(_ANGLE, _STEP * np.arange(rope.pairs)) if multiplies else _ANGLE
     norm = np.hypot(x[..., first], x[..., second]) * frequencies(rope, length).attention_factor
     allowed = np.full(x.shape, _VALUE)
-    allowed[..., first] = allowed[..., second] = norm * (_VALUE + _ANGLE * angles) + _VALUE
+    allowed[..., first] = allowed[..., second] = norm * (_VALUE + rounding * angles) + _VALUE
     return rotated, allowed
 
 
@@ -62,7 +68,7 @@ class Comparison:
     explained: bool
 
 
-def compare(rotated: dict[int, Float32], rope: RopeConfig) -> Comparison:
+def compare(rotated: dict[int, Float32], rope: RopeConfig, *, multiplies: bool = False) -> Comparison:
     """Compare what a peer rotated, by offset, with what a rope would have rotated."""
     x = vectors(rope)
     errors: dict[int, float] = {}
@@ -70,7 +76,7 @@ def compare(rotated: dict[int, Float32], rope: RopeConfig) -> Comparison:
     for offset, result in rotated.items():
         if result.shape != x.shape:
             return Comparison(dict.fromkeys(rotated, float("inf")), explained=False)
-        exact, allowed = truth(rope, x, offset)
+        exact, allowed = truth(rope, x, offset, multiplies=multiplies)
         difference = min(
             (np.abs(arranged - exact) for arranged in _arrangements(result, rope)),
             key=lambda d: float((d / allowed).max()),

@@ -24,6 +24,8 @@ _HEADS: Final = 2
 class Built:
     """See `tightrope.verify.audit.peers.Built`."""
 
+    multiplies = True
+
     def __init__(self, executed: Rotations, model: ModelRope, context: int, *, permuted: bool) -> None:
         self.executed, self.model, self.permuted = executed, model, permuted
         self.settings = f"context {context:,}"
@@ -114,13 +116,9 @@ def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> 
         )
     length = context or max(rope.max_position_embeddings or 0 for rope in model.ropes.values()) or 4096
     row = ARCHITECTURES.get(file.architecture)
-    permuted = row is not None and row.layout == "interleaved" and next(iter(model.ropes.values())).layout == "half"
+    permuted = row is not None and row.permuted and next(iter(model.ropes.values())).layout == "half"
     try:
-        return Built(Rotations(file, model, length), model, length, permuted=permuted and not _has_sections(model))
+        return Built(Rotations(file, model, length), model, length, permuted=permuted)
     except Refusal as error:
         said = str(error) if error.available else f"it does not run here: {error}"
         raise PeerRefuses(said) from error
-
-
-def _has_sections(model: ModelRope) -> bool:
-    return any(rope.mrope is not None for rope in model.ropes.values())

@@ -40,6 +40,9 @@ B = TypeVar("B")
 class Built:
     """See `tightrope.verify.audit.peers.Built`. Nothing of it is evaluated but what the ropes compute."""
 
+    settings = ""
+    multiplies = False
+
     def __init__(self, model: nn.Module, rope: ModelRope) -> None:
         self.model = model
         self.rope = rope
@@ -80,7 +83,7 @@ def why_not(plan: Callable[[nn.Module, object, Options], PatchPlan], model: nn.M
     return ""
 
 
-def build(config: dict[str, Any], model: ModelRope) -> Built:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> Built:
     """See `tightrope.verify.audit.peers.Peer.build`.
 
     Arguments that a configuration lacks and that do not bear on rotation are filled in: a fragment that says only how a

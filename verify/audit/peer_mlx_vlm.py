@@ -57,7 +57,7 @@ def _turned(rope: Any, x: mx.array, offset: int) -> mx.array:
     return result
 
 
-def build(config: dict[str, Any], model: ModelRope) -> Built:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> Built:
     """See `tightrope.verify.audit.peers.Peer.build`."""
     utils = importlib.import_module("mlx_vlm.utils")
     try:

@@ -30,6 +30,8 @@ class Built:
     """See `tightrope.verify.audit.peers.Built`."""
 
     softmax_scale: float | None = None
+    settings = ""
+    multiplies = False
 
     def __init__(self, rotary: torch.nn.Module, scope: dict[str, Any], rope: ModelRope) -> None:
         self.rotary = rotary
@@ -94,7 +96,7 @@ def _whole(apply: Any, q: torch.Tensor, output: Any) -> torch.Tensor:
     return first
 
 
-def build(config: dict[str, Any], model: ModelRope) -> Built:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> Built:
     """See `tightrope.verify.audit.peers.Peer.build`."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING

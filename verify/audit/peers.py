@@ -32,6 +32,12 @@ class Built(Protocol):
     softmax_scale: float | None
     """What multiplies the attention logits beyond 1 / sqrt(head_dim); None where this is not to be seen."""
 
+    settings: str
+    """What was assumed of how the library is set up, in words; empty where that has no bearing on the rotation."""
+
+    multiplies: bool
+    """It multiplies float32 angles up from pair to pair, where others raise the base to a power for each."""
+
     def rotate(self, layer: int, x: Float32, offset: int) -> Float32:
         """Return x, (1, heads, seq, width), rotated by the rope of a layer; positions count from offset.
 
@@ -47,12 +53,13 @@ class Built(Protocol):
 class Peer(Protocol):
     """What a peer's module offers."""
 
-    def build(self, config: dict[str, Any], model: ModelRope) -> Built:
+    def build(self, config: dict[str, Any], model: ModelRope, context: int | None = None) -> Built:
         """Return the peer's own rope objects for a configuration: no weights, nothing downloaded.
 
         Args:
             config: The content of config.json.
             model: What Tightrope reads in it.
+            context: Tokens for which the library is set up, where it decides by that; None: the model's own.
 
         Raises:
             PeerLacks: The peer does not know this type of model.
@@ -88,7 +95,13 @@ PEERS: Final[dict[str, PeerEntry]] = {
     "mlx-lm": PeerEntry("mlx-lm", "mlx_lm", "tightrope.verify.audit.peer_mlx_lm", "tightrope.load_mlx(path)"),
     "mlx-vlm": PeerEntry("mlx-vlm", "mlx_vlm", "tightrope.verify.audit.peer_mlx_vlm", "tightrope.patch(model, path)"),
     "vllm": PeerEntry("vllm", "vllm", "tightrope.verify.audit.peer_vllm"),
+    "llama.cpp": PeerEntry("xllamacpp", "xllamacpp", "tightrope.verify.audit.peer_llama_cpp"),
 }
+
+
+def extra(name: str) -> str:
+    """Return what installs a peer: the name of a package's extra has no dots."""
+    return f'"tightrope[{name.replace(".", "-")}]"'
 
 
 def installed() -> tuple[str, ...]:
@@ -107,7 +120,7 @@ def load(name: str) -> tuple[Peer, str]:
     if entry is None:
         raise RopeConfigError(f"peer must be one of {', '.join(map(repr, PEERS))}, got {name!r}")
     if find_spec(entry.package) is None:
-        raise BackendUnavailable(f'{name} is not installed; pip install "tightrope[{name}]"')
+        raise BackendUnavailable(f"{name} is not installed; pip install {extra(name)}")
     try:
         return cast(Peer, import_module(entry.module)), _version(entry)
     except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these

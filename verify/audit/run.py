@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from tightrope.backends.patching.report import in_words
@@ -11,10 +12,12 @@ from tightrope.rope.reading import read
 from tightrope.rope.reading.convert import convert
 from tightrope.rope.reading.families.lookup import find_family
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS
+from tightrope.rope.reading.source import gguf_path
 from tightrope.rope.reading.source import load as load_source
 from tightrope.verify.audit.causes import KEY, SPELLING, UNKNOWN, explain
 from tightrope.verify.audit.comparison import compare, rotate_by
-from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
+from tightrope.verify.audit.gguf import FilePeer, beside, contents
+from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, extra, installed, load
 from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
 
@@ -23,24 +26,38 @@ _WORST: Final[Sequence[Status]] = ("agrees", "rounding", "wrong")
 _SCALE_ROUNDING: Final = 1e-6
 
 
-def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelling: Spelling | None = None) -> Audit:
+def audit(
+    source: object,
+    against: Sequence[str] = (),
+    *,
+    name: str = "",
+    spelling: Spelling | None = None,
+    context: int | None = None,
+) -> Audit:
     """Compare how libraries rotate a model with what its configuration says.
 
     Args:
-        source: What `tightrope.read` takes and has a config.json.
+        source: What `tightrope.read` takes: a config.json, or a GGUF file, which is compared with llama.cpp and with
+            the config.json beside it.
         against: Names of `PEERS`; by default those that are installed.
         name: What to call the configuration.
         spelling: Write it in this spelling first, as transformers 5 does (`"v5"`) when it saves a model.
+        context: Tokens for which a library is set up that decides by its context (llama.cpp); by default the model's
+            own.
 
     Raises:
-        RopeConfigError: There is no peer of that name.
+        RopeConfigError: There is no peer of that name, or a spelling is asked of a GGUF file.
         BackendUnavailable: A peer that was named is not installed, or none was named and none is.
     """
     names = against or installed()
     if not names:
-        extras = " or ".join(f'"tightrope[{peer_name}]"' for peer_name in PEERS)
+        extras = " or ".join(extra(peer_name) for peer_name in PEERS)
         raise BackendUnavailable(f"there is no library to audit; pip install {extras}")
     peers = [(peer_name, *load(peer_name)) for peer_name in names]
+    path = gguf_path(source)
+    if path is not None:
+        asked = peers if against else [one for one in peers if hasattr(one[1], "build_file")]
+        return _of_file(path, asked, name, spelling, context)
     try:
         config, found = load_source(source)
         config = _with_layers(config)
@@ -57,9 +74,33 @@ def audit(source: object, against: Sequence[str] = (), *, name: str = "", spelli
         return Audit(found, remark="none of its layers has a rotary position embedding")
     audits = []
     for peer_name, peer, version in peers:
-        one = _audited(f"{peer_name} {version}", peer, config, model)
+        one = _audited(f"{peer_name} {version}", peer, config, model, context)
         audits.append(replace(one, remedies=remedies(one, peer_name, source)))
     return Audit(found, tuple(audits))
+
+
+def _of_file(
+    path: Path, peers: Sequence[tuple[str, Peer, str]], name: str, spelling: Spelling | None, context: int | None
+) -> Audit:
+    """Compare llama.cpp with a GGUF file, and the file with the config.json beside it."""
+    if spelling is not None:
+        raise RopeConfigError("spelling is of a config.json; a GGUF file has none", source=str(path))
+    try:
+        file, model = contents(path)
+    except RopeConfigError as error:
+        return Audit(name or str(path), remark=str(error), unreadable=True)
+    if not _used(model):
+        return Audit(name or str(path), remark="it has no rotary position embedding")
+    audits = [
+        _audited(f"{peer_name} {version}", FilePeer(peer, file), {}, model, context)
+        for peer_name, peer, version in peers
+    ]
+    told = [
+        replace(one, verdict=one.verdict.replace("config.json", "the file") if one.ropes else one.verdict)
+        for one in audits
+    ]
+    stated = beside(path, model)
+    return Audit(name or str(path), (*told, *((stated,) if stated is not None else ())))
 
 
 def _with_layers(config: dict[str, Any]) -> dict[str, Any]:
@@ -83,27 +124,30 @@ def _ropes(built: Built, model: ModelRope) -> tuple[RopeAudit, ...]:
     return tuple(_rope(built, key, model) for key in _used(model))
 
 
-def _audited(title: str, peer: Peer, config: dict[str, Any], model: ModelRope) -> PeerAudit:
+def _audited(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, context: int | None = None) -> PeerAudit:
     try:
-        built = peer.build(config, model)
+        built = peer.build(config, model, context)
         ropes = _ropes(built, model)
     except PeerLacks as error:
         return PeerAudit(title, "absent", f"{title} has no rope object to build for this model: {error}")
     except PeerRefuses as error:
-        return _refusal(title, peer, config, model, error)
+        return _refusal(title, peer, config, model, error, context)
     softmax = _softmax_words(built, model)
     status: Status = "wrong" if softmax else max((rope.status for rope in ropes), key=_WORST.index)
     if status == "wrong" and model.guessed:
         verdict = f"{title} rotates this model otherwise than Tightrope guesses of an unknown family; neither is judged"
         return PeerAudit(title, "unjudged", verdict, ropes)
     causes = _causes(ropes, softmax)
-    older = _causes_in_older_spelling(peer, config, model) if status == "wrong" else None
+    older = _causes_in_older_spelling(peer, config, model, context) if status == "wrong" else None
     if older is not None and older != causes:
         causes = older | {_cure(config)}
     if status == "rounding":
         causes = {"precision only"}
     mends = built.mends() if status == "wrong" else ""
-    return PeerAudit(title, status, _verdict(title, ropes, model, status, softmax), ropes, tuple(sorted(causes)), mends)
+    verdict = _verdict(title, ropes, model, status, softmax)
+    if built.settings:
+        verdict += f" (assumed: {built.settings})"
+    return PeerAudit(title, status, verdict, ropes, tuple(sorted(causes)), mends)
 
 
 def _causes(ropes: Sequence[RopeAudit], softmax: str) -> set[str]:
@@ -116,7 +160,7 @@ def _causes(ropes: Sequence[RopeAudit], softmax: str) -> set[str]:
 def _rope(built: Built, key: str, model: ModelRope) -> RopeAudit:
     rope, layer = model.ropes[key], _layer(model, key)
     rotated = rotate_by(built, layer, rope)
-    comparison = compare(rotated, rope)
+    comparison = compare(rotated, rope, multiplies=built.multiplies)
     if comparison.explained:
         visible = max(comparison.errors.values()) > VISIBLE
         return RopeAudit(key, comparison.errors, "rounding" if visible else "agrees")
@@ -128,8 +172,10 @@ def _layer(model: ModelRope, key: str) -> int:
     return model.layers.index(key) if model.layers else 0
 
 
-def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, error: Exception) -> PeerAudit:
-    older = _causes_in_older_spelling(peer, config, model)
+def _refusal(
+    title: str, peer: Peer, config: dict[str, Any], model: ModelRope, error: Exception, context: int | None
+) -> PeerAudit:
+    older = _causes_in_older_spelling(peer, config, model, context)
     reason = " ".join(str(error).split())
     if older is None:
         return PeerAudit(
@@ -139,7 +185,9 @@ def _refusal(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, e
     return PeerAudit(title, "refuses", verdict, causes=tuple(sorted(older | {_cure(config)})))
 
 
-def _causes_in_older_spelling(peer: Peer, config: dict[str, Any], model: ModelRope) -> set[str] | None:
+def _causes_in_older_spelling(
+    peer: Peer, config: dict[str, Any], model: ModelRope, context: int | None
+) -> set[str] | None:
     """Return what a peer does otherwise once the same ropes are written as rope_theta and rope_scaling.
 
     None where it is written so already, where that spelling has no words for it, or where the peer refuses it too.
@@ -148,7 +196,7 @@ def _causes_in_older_spelling(peer: Peer, config: dict[str, Any], model: ModelRo
         older = convert(config, "v4")
         if older == config:
             return None
-        built = peer.build(older, model)
+        built = peer.build(older, model, context)
         return _causes(_ropes(built, model), _softmax_words(built, model))
     except (PeerRefuses, PeerLacks, RopeConfigError):
         return None

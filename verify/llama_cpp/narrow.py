@@ -75,7 +75,7 @@ def narrow_keys(file: GgufFile, head_dim: int) -> dict[str, Any]:
         "attention.head_count_kv": _key_heads(own.get("attention.head_count_kv")),
         "attention.key_length": own.get("attention.key_length", head_dim),
         "attention.value_length": own.get("attention.value_length", own.get("attention.key_length", head_dim)),
-        "ssm.inner_size": 2 * width,
+        "ssm.inner_size": _HEADS * 128,
         "ssm.state_size": 128,
         "ssm.time_step_rank": _HEADS,
         "wkv.head_size": head_dim,

@@ -1,9 +1,11 @@
 """A model that llama.cpp runs, from this side of the pipe."""
 
+import contextlib
 import re
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +62,7 @@ class Session:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, close_fds=True
         )
+        self._end = weakref.finalize(self, _end, self.process, self.errors)
         try:
             words = {"header": str(header), "n_ctx": n_ctx, "divisors": list(divisors)}
             answer, _ = self._ask(words, dict(divisors))
@@ -76,12 +79,7 @@ class Session:
 
     def close(self) -> None:
         """End the process."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.errors):
-            if pipe is not None:
-                pipe.close()
+        self._end()
 
     def run(self, x: NDArray[np.float32], positions: NDArray[np.int64], axes: int = 1) -> list[Node]:
         """Return what each node did with x, (tokens, heads, width), one position for each token.
@@ -135,6 +133,17 @@ class Session:
         lines = self.errors.read().decode("utf-8", "replace").splitlines()
         said = next((line for line in lines if "GGML_ASSERT" in line or "error" in line.lower()), "")
         return f"it ended with status {status}: {said[:_QUOTED] or 'nothing said'}"
+
+
+def _end(process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> None:
+    """End a process and close what leads to it; also where a session is forgotten."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, errors):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what a process that ended has not read
+                pipe.close()
 
 
 def _layers(nodes: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -123,7 +123,7 @@ _STATED: Final = Pattern()
 
 _PERMUTED: Final = """
     arcee arctic baichuan bailingmoe chameleon deci deepseek granite granite_swa granitehybrid granitemoe graniteswitch
-    internlm2 llada llama llama-embed minicpm mistral3 nanbeige olmo smollm3 xverse
+    internlm2 llada llama llama-embed minicpm mistral3 muse-glimmer nanbeige olmo pockettts smollm3 xverse
 """
 
 # By column: what is not its default.

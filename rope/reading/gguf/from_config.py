@@ -129,24 +129,25 @@ def _widths(config: Mapping[str, Any], row: Architecture, rope: RopeConfig) -> d
 def _scaling(rope: RopeConfig, row: Architecture) -> Iterator[tuple[str, Any]]:
     scaling = rope.scaling
     if isinstance(scaling, Linear):
-        yield from (("rope.scaling.type", "linear"), ("rope.scaling.factor", scaling.factor))
+        yield from (("rope.scaling.type", "linear"), ("rope.scaling.factor", float(scaling.factor)))
     if isinstance(scaling, Ntk) and row.alpha:
-        yield "rope.scaling.alpha", scaling.factor
+        yield "rope.scaling.alpha", float(scaling.factor)
     if isinstance(scaling, Yarn):
         yield from _yarn(rope, scaling, row)
     if isinstance(scaling, LongRope):
         yield from (("rope.scaling.type", "longrope"), ("rope.scaling.original_context_length", rope.original_length))
-        yield "rope.scaling.attn_factor", frequencies(rope, 1).attention_factor
+        yield "rope.scaling.attn_factor", float(frequencies(rope, 1).attention_factor)
 
 
 def _yarn(rope: RopeConfig, scaling: Yarn, row: Architecture) -> Iterator[tuple[str, Any]]:
-    yield from (("rope.scaling.type", "yarn"), ("rope.scaling.factor", scaling.resolved_factor(rope)))
+    yield from (("rope.scaling.type", "yarn"), ("rope.scaling.factor", float(scaling.resolved_factor(rope))))
     yield "rope.scaling.original_context_length", rope.original_length
-    yield from (("rope.scaling.yarn_beta_fast", scaling.beta_fast), ("rope.scaling.yarn_beta_slow", scaling.beta_slow))
+    yield "rope.scaling.yarn_beta_fast", float(scaling.beta_fast)
+    yield "rope.scaling.yarn_beta_slow", float(scaling.beta_slow)
     if scaling.mscale_all_dim:
         yield "rope.scaling.yarn_log_multiplier", scaling.mscale_all_dim * (0.1 if row.softmax else 1.0)
     if scaling.attn_factor != 1:
-        yield "rope.scaling.attn_factor", scaling.attn_factor
+        yield "rope.scaling.attn_factor", float(scaling.attn_factor)
 
 
 def _divisors(rope: RopeConfig) -> Iterator[tuple[str, tuple[float, ...]]]:
@@ -170,11 +171,13 @@ def _sliding(
     config: Mapping[str, Any], model: ModelRope, row: Architecture, sliding: RopeConfig | None
 ) -> dict[str, Any]:
     """Return which layers slide or have no position, and the rope of those that slide."""
+    window = config.get("sliding_window")
+    windowed = {"attention.sliding_window": window} if isinstance(window, int) and window > 0 else {}
     if row.pattern is None:
         attends = [key is not None for key in model.layers]
         hybrid = not all(attends) and row.no_position is None and row.interval is None
-        return {"attention.head_count_kv": [int(here) for here in attends]} if hybrid else {}
-    found: dict[str, Any] = {"attention.sliding_window": config.get("sliding_window") or 4096}
+        return windowed | ({"attention.head_count_kv": [int(here) for here in attends]} if hybrid else {})
+    found: dict[str, Any] = windowed or {"attention.sliding_window": 4096}
     if row.pattern.stated:
         slides = [key == SLIDING if sliding is not None else key is not None for key in model.layers]
         found["attention.sliding_window_pattern"] = slides
@@ -193,7 +196,7 @@ def _temperature(model: ModelRope, row: Architecture) -> dict[str, Any]:
     scale = next(iter(model.query_scales.values()), None)
     if scale is None or row.temperature is None or not row.temperature.stated:
         return {}
-    return {"attention.temperature_scale": scale.beta, "attention.temperature_length": scale.length}
+    return {"attention.temperature_scale": float(scale.beta), "attention.temperature_length": scale.length}
 
 
 def differences(stated: GgufFile, wanted: GgufFile) -> list[str]:

@@ -10,6 +10,7 @@ from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, suggestion
 from tightrope.rope.reading.gguf import ollama
 from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, REFUSED, WITHOUT, Architecture, Pattern
+from tightrope.rope.reading.gguf.axes import fourth_axis
 from tightrope.rope.reading.gguf.file import GgufFile, open_file
 from tightrope.rope.reading.gguf.layers import FULL, SLIDING, kinds_of
 from tightrope.rope.reading.gguf.scaling import Divided, scaling_of
@@ -184,6 +185,7 @@ def _finished(
             "llama.cpp rounds YaRN's correction range, which gpt-oss's config.json (truncate false) does not: "
             "some frequencies differ by up to 76 % from the model's"
         )
+    _note_fourth_axis(ropes, section)
     queries = _query_scales(row, section, layers) if ropes and row is not None else {}
     if section.findings.problems:
         return None
@@ -191,6 +193,16 @@ def _finished(
         ropes=ropes, layers=layers, model_type=file.architecture, softmax_scale=softmax, query_scales=queries,
         published_layout="half" if row is not None and row.permuted else None,
     )  # fmt: skip
+
+
+def _note_fourth_axis(ropes: dict[str, RopeConfig], section: Section) -> None:
+    for rope in ropes.values():
+        left = fourth_axis(rope)
+        if left:
+            section.findings.note(
+                f"llama.cpp gives pairs {', '.join(map(str, left))} to a fourth position axis, which is 0 in text, and "
+                "so does not rotate them; the model's own code gives them to the first axis, and so does Tightrope"
+            )
 
 
 def _softmax_scale(row: Architecture | None, rope: RopeConfig) -> float:
