@@ -35,7 +35,8 @@ OWN = {
     **dict.fromkeys(("minicpm3", "plm"), _SMALL_LATENT),
     **dict.fromkeys(("maple", "mimo2", "spark2_5", "step35"), _STATED),
     **dict.fromkeys(("granitehybrid", "lfm2", "lfm2moe", "plamo2"), _HYBRID),
-    **dict.fromkeys(("qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"), _SECTIONS),
+    **dict.fromkeys(("qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp", "paddleocr"), _SECTIONS),
+    "baichuan": {"block_count": 32},
     "gemma3n": {"block_count": 22},
     "gemma4": {**_STATED, "attention.key_length_swa": 64, "attention.value_length_swa": 64},
     "graniteswitch": {

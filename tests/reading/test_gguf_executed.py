@@ -20,10 +20,8 @@ _VALUE, _ANGLE = 4e-6, 64 * 2.0**-24
 
 # What llama.cpp 2026.10.11549 does not run with virtual weights, by its own words.
 NOT_RUN = {
-    "baichuan": "its own assertion",
     "chameleon": "half implemented",
     "deepseek2-ocr": "its own assertion",
-    "falcon-h1": "its own assertion",
     "jina-bert-v3": "needs a vocabulary",
     "nomic-bert": "needs a vocabulary",
     "nomic-bert-moe": "needs a vocabulary",

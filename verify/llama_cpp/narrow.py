@@ -38,14 +38,19 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "expert_gating_func": 2,
     "expert_group_scale": 1.0,
     "interleave_moe_layer_step": 2,
-    "xielu.alpha_n": 1.0,
-    "xielu.alpha_p": 1.0,
-    "xielu.beta": 1.0,
-    "xielu.eps": 1e-7,
     "ssm.conv_kernel": 4,
     "ssm.group_count": 2,
     "kda.head_dim": 128,
     "shortconv.l_cache": 3,
+}
+
+# Keys of no architecture: no vocabulary, and Apertus's activation.
+_OTHERS: Final[dict[str, Any]] = {
+    "tokenizer.ggml.model": "no_vocab",
+    "xielu.alpha_n": 1.0,
+    "xielu.alpha_p": 1.0,
+    "xielu.beta": 1.0,
+    "xielu.eps": 1e-7,
 }
 
 # Sizes of no bearing on ropes: made small wherever they stand.
@@ -96,4 +101,4 @@ def _key_heads(stated: Any) -> Any:
 def narrow_header(file: GgufFile, head_dim: int) -> bytes:
     """Return the header of a narrow model, with the divisors of the file."""
     keys: Mapping[str, Any] = narrow_keys(file, head_dim)
-    return header_bytes(file.architecture, keys, file.divisors, {"tokenizer.ggml.model": "no_vocab"})
+    return header_bytes(file.architecture, keys, file.divisors, _OTHERS)

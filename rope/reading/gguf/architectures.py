@@ -76,7 +76,8 @@ class Architecture:
         temperature: What scales the query by its position.
         softmax: The loader takes the factor 0.1 out of yarn_log_multiplier and scales the logits by its gain squared.
         switched: rope.scaling.finetuned false switches the rotation off.
-        alibi_layers: Models of this number of layers have ALiBi.
+        rotary_layers: Only models of this number of layers rotate; others have ALiBi.
+        fixed_base: The code has a base of its own, no width but the head's and no scaling.
         full_fraction: The part of rope.dimension_count that layers rotate which do not slide.
         permuted: Neighbours only because the converter permutes q and k: the published weights pair halves.
         rope_pattern: attention.rope_pattern says which layers have a position.
@@ -93,7 +94,8 @@ class Architecture:
     temperature: Temperature | None = None
     softmax: bool = False
     switched: bool = False
-    alibi_layers: int | None = None
+    rotary_layers: int | None = None
+    fixed_base: float | None = None
     full_fraction: float = 1.0
     rope_pattern: bool = False
     permuted: bool = False
@@ -129,8 +131,8 @@ _PERMUTED: Final = """
 # By column: what is not its default.
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "sections": {
-        **dict.fromkeys(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"], "must"),
-        **dict.fromkeys(["glm4", "glm4moe", "hunyuan_vl", "paddleocr"], "may"),
+        **dict.fromkeys(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp", "paddleocr"], "must"),
+        **dict.fromkeys(["glm4", "glm4moe", "hunyuan_vl"], "may"),
     },
     "order": dict.fromkeys(["qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"], "interleaved"),
     "side": dict.fromkeys(
@@ -139,7 +141,8 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "alpha": {"hunyuan-dense": True, "hunyuan_vl": True},
     "softmax": dict.fromkeys(_DEEPSEEK, True),
     "switched": dict.fromkeys(["granite", "granitehybrid", "granitemoe"], True),
-    "alibi_layers": {"baichuan": 40},
+    "rotary_layers": {"baichuan": 32},
+    "fixed_base": {"cogvlm": 10_000.0},
     "interval": {"minimax-01": 8, "qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "qwen4exp": 4},
     "no_position": {"afmoe": (4, "last"), "llama4": (4, "last"), "smollm3": (4, "last"), "smallthinker": (4, "first")},
     "full_fraction": {"step35": 0.5},

@@ -108,7 +108,7 @@ def _attends(row: Architecture, section: Section, count: int) -> list[bool]:
 
 
 def _switched_off(row: Architecture, section: Section, count: int) -> bool:
-    """Granite's switch; Baichuan 13B, told by its 40 layers, has ALiBi."""
-    if row.alibi_layers is not None:
-        return count == row.alibi_layers
+    """Granite's switch; of Baichuan the 7B alone, told by its 32 layers, rotates."""
+    if row.rotary_layers is not None:
+        return count != row.rotary_layers
     return row.switched and section.flag("rope.scaling.finetuned") is False

@@ -102,6 +102,11 @@ def _rope(file: GgufFile, row: Architecture, section: Section, sliding: Pattern 
     """Return the rope of the layers that do not slide, or, with the pattern, that of those that do."""
     own = "_swa" if sliding is not None and sliding.own_keys else ""
     head_dim = _head_dim(section, own)
+    if row.fixed_base is not None and head_dim is not None:
+        return RopeConfig(
+            head_dim=head_dim, rotary_dim=head_dim, base=row.fixed_base, layout=row.layout,
+            max_position_embeddings=section.integer("context_length"),
+        )  # fmt: skip
     rotary_dim = section.integer(f"rope.dimension_count{own}", "rope.dimension_count") or head_dim
     base = _base(section, own, sliding)
     if head_dim is None or rotary_dim is None:
