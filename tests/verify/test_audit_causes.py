@@ -194,7 +194,7 @@ def test_a_configuration_that_cannot_be_read_is_a_problem_and_no_crash():
 
 def test_a_peer_that_does_not_exist():
     with pytest.raises(tightrope.RopeConfigError, match="peer must be one of 'transformers', 'mlx-lm', 'mlx-vlm'"):
-        audit.audit(LLAMA31, ["vllm"])
+        audit.audit(LLAMA31, ["candle"])
 
 
 def test_a_peer_that_is_not_installed(monkeypatch):
