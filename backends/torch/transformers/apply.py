@@ -4,7 +4,7 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ APPLY_NAME: Final = re.compile(r"^_?apply_rotary(?!.*(vision|2d|time))")
 _FIRST: Final = ("q", "xq", "x", "query")
 _SECOND: Final = ("k", "xk", "key")
 _COMPLEX: Final = "freqs_cis"
+_NO_MATTER: Final = ("unsqueeze_dim", "position_ids")
 _ORDERS: Final[dict[Any, Order]] = {1: "bhsd", 2: "bshd"}
 
 # Two products and a sum of float32, cos and sin at most 1: below 2⁻²⁴ · (2 + 2 + 4) · max |x|.
@@ -64,17 +65,27 @@ def meaning_of(apply: Callable[..., Any], form: Form) -> Meaning | None:
     return None
 
 
-def _arguments(apply: Callable[..., Any], form: Form) -> tuple[str, ...]:
-    """Return the parameters that a call has to fill, x or q and k, then the angles; () where they are not known."""
+def _parameters(apply: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of an apply function; of one that kernel dispatch made a module, those of its forward."""
     try:
-        names = list(inspect.signature(apply).parameters)
+        return inspect.signature(apply.forward if isinstance(apply, torch.nn.Module) else apply).parameters
     except (TypeError, ValueError):
-        return ()
+        return {}
+
+
+def _arguments(apply: Callable[..., Any], form: Form) -> tuple[str, ...]:
+    """Return the parameters that a call has to fill, x or q and k, then the angles; () where they are not known.
+
+    Others must have defaults: with those the function is tried.
+    """
+    parameters = _parameters(apply)
+    names = list(parameters)
     angles = (_COMPLEX,) if form == "complex" else ("cos", "sin")
     if len(names) < 2 or names[0] not in _FIRST or not set(angles) <= set(names):
         return ()
     xs = names[:2] if names[1] in _SECOND else names[:1]
-    return (*xs, *angles) if set(names) <= {*xs, *angles, "unsqueeze_dim", "position_ids"} else ()
+    others = set(names) - {*xs, *angles, *_NO_MATTER}
+    return () if any(parameters[name].default is inspect.Parameter.empty for name in others) else (*xs, *angles)
 
 
 def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int) -> bool | None:
@@ -123,13 +134,14 @@ def _close(result: Any, expected: NDArray[Any], bound: float) -> bool:
 
 def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[..., Any]:
     """Return a function with apply's parameters and result that rotates by one fused kernel, pairs staying in place."""
-    parameters = inspect.signature(apply).parameters
+    parameters = _parameters(apply)
     names = tuple(parameters)
     pair = names[1] in _SECOND
     defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
     own_order = _ORDERS.get(defaults["unsqueeze_dim"], "bhsd") if "unsqueeze_dim" in defaults else meaning.order
     plain = len(_arguments(apply, form))
     usual = _arguments(apply, form) == names[:plain] and defaults.get("unsqueeze_dim", 1) in _ORDERS
+    others = set(names) - {*_arguments(apply, form), *_NO_MATTER}
     ops = RotaryEmbedding.ops
     how: dict[str, Any] = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
 
@@ -139,7 +151,7 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
             return rotated(args[0], args[1] if pair else None, args[1 + pair :], own_order)
         given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
         order = _ORDERS.get(given["unsqueeze_dim"]) if "unsqueeze_dim" in given else own_order
-        if order is None:
+        if order is None or any(given[name] is not defaults[name] for name in others):
             return apply(**_in_dtype(given, given[names[0]].dtype))
         angles = (given[_COMPLEX],) if form == "complex" else (given["cos"], given["sin"])
         return rotated(given[names[0]], given.get(names[1]) if pair else None, angles, order)
