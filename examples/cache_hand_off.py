@@ -8,48 +8,54 @@ rotated, so both sides must mean the same rotation: Tightrope makes it so, and t
 prompt without padding; models whose layers all have keys and values (not state-space layers).
 """
 
+import hashlib
 import inspect
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import tightrope
+from tightrope.keys import KeyRecord, differences, record_of
 
 TOKENS = 64
 
 
-def prefill(model: Any, tokens: list[int], path: str) -> None:
+def prefill(model: Any, tokens: list[int], path: str, weights: str | None = None) -> None:
     """Run a patched transformers model over all tokens but the last, and save its cache."""
     import torch
 
+    _check_patched(model)
     if len(tokens) < 2:
         raise ValueError(f"a prompt must have two tokens or more, got {len(tokens)}: the last one starts the decoding")
     from transformers import DynamicCache
 
+    _check_patched(model)
     cache = DynamicCache(config=model.config)
     with torch.no_grad():
         forward(model, tokens[:-1], cache)
-    save_torch(cache, tokens, tightrope.read(model.config), path)
+    save_torch(cache, tokens, tightrope.read(model.config), path, weights)
 
 
-def save_torch(cache: Any, tokens: list[int], rope: tightrope.ModelRope, path: str) -> None:
+def save_torch(cache: Any, tokens: list[int], rope: tightrope.ModelRope, path: str, weights: str | None = None) -> None:
     """Save a transformers cache, with its tokens and its rotation."""
     from safetensors.torch import save_file
 
     arrays = {}
     for index, layer in enumerate(cache.layers):
         arrays[f"{index}.keys"], arrays[f"{index}.values"] = layer.keys.contiguous(), layer.values.contiguous()
-    save_file(arrays, path, metadata=_metadata(tokens, rope))
+    save_file(arrays, path, metadata=_metadata(tokens, rope, arrays["0.keys"], weights))
 
 
-def load_torch(path: str, model: Any) -> tuple[Any, list[int]]:
+def load_torch(path: str, model: Any, weights: str | None = None) -> tuple[Any, list[int]]:
     """Return a transformers cache for a model from a file, and the tokens it was made of."""
     from safetensors import safe_open
     from transformers import DynamicCache
 
+    _check_patched(model)
     cache = DynamicCache(config=model.config)
     with safe_open(path, framework="pt") as file:
-        tokens = _checked(file.metadata(), tightrope.read(model.config))
+        tokens = _checked(file.metadata(), tightrope.read(model.config), weights)
         for index, layer in enumerate(cache.layers):
             keys, values = (file.get_tensor(f"{index}.{part}").to(model.device) for part in ("keys", "values"))
             cache.update(keys, values, index)
@@ -58,7 +64,9 @@ def load_torch(path: str, model: Any) -> tuple[Any, list[int]]:
     return cache, tokens
 
 
-def save_mlx(cache: list[Any], tokens: list[int], rope: tightrope.ModelRope, path: str) -> None:
+def save_mlx(
+    cache: list[Any], tokens: list[int], rope: tightrope.ModelRope, path: str, weights: str | None = None
+) -> None:
     """Save an mlx-lm cache, with its tokens and its rotation."""
     import mlx.core as mx
 
@@ -66,16 +74,18 @@ def save_mlx(cache: list[Any], tokens: list[int], rope: tightrope.ModelRope, pat
     for index, layer in enumerate(cache):
         for part in ("keys", "values"):
             arrays[f"{index}.{part}"] = _in_order(layer, getattr(layer, part))
-    mx.save_safetensors(path, arrays, metadata=_metadata(tokens, rope))
+    mx.save_safetensors(path, arrays, metadata=_metadata(tokens, rope, arrays["0.keys"], weights))
 
 
-def load_mlx(path: str, model: Any, rope: tightrope.ModelRope) -> tuple[list[Any], list[int]]:
+def load_mlx(
+    path: str, model: Any, rope: tightrope.ModelRope, weights: str | None = None
+) -> tuple[list[Any], list[int]]:
     """Return an mlx-lm cache for a model from a file, and the tokens it was made of."""
     import mlx.core as mx
     from mlx_lm.models.cache import make_prompt_cache
 
     arrays, metadata = mx.load(path, return_metadata=True)
-    tokens = _checked(metadata, rope)
+    tokens = _checked(metadata, rope, weights)
     cache = make_prompt_cache(model)
     for index, layer in enumerate(cache):
         layer.keys, layer.values = (_filled(layer, arrays[f"{index}.{part}"], tokens) for part in ("keys", "values"))
@@ -106,21 +116,46 @@ def _filled(layer: Any, array: Any, tokens: list[int]) -> Any:
     return mx.pad(window, ((0, 0), (0, 0), (layer.max_size - window.shape[2], 0), (0, 0)))
 
 
-def _metadata(tokens: list[int], rope: tightrope.ModelRope) -> dict[str, str]:
-    return {"tokens": json.dumps(tokens), "rope": json.dumps(rope.to_hf("v5"), sort_keys=True)}
+def _metadata(tokens: list[int], rope: tightrope.ModelRope, keys: Any, weights: str | None) -> dict[str, str]:
+    """Return the record of what is cached: all tokens but the last, which starts the decoding."""
+    dtype = str(keys.dtype).rpartition(".")[2]
+    made = {"dtype": dtype, "kv_heads": keys.shape[1], "tokens": tuple(tokens[:-1]), "weights": weights}
+    return {**record_of(rope, range(len(tokens) - 1), **made).to_metadata(), "next": json.dumps(tokens[-1])}
 
 
-def _checked(metadata: dict[str, str], rope: tightrope.ModelRope) -> list[int]:
-    """Return the tokens of a file whose keys were rotated as this model rotates.
+def _checked(metadata: dict[str, str], rope: tightrope.ModelRope, weights: str | None) -> list[int]:
+    """Return the tokens of a file whose keys this model would have rotated and computed alike.
 
     Raises:
-        ValueError: They were rotated otherwise: attention would mix two rotations.
+        RopeConfigError: They are of another rotation or of other weights: attention would mix two models.
     """
-    ours = json.dumps(rope.to_hf("v5"), sort_keys=True)
-    if metadata["rope"] != ours:
-        raise ValueError(f"the keys were rotated by {metadata['rope']}, this model rotates by {ours}")
-    tokens: list[int] = json.loads(metadata["tokens"])
-    return tokens
+    theirs = KeyRecord.from_metadata(metadata)
+    at = range(len(theirs.tokens or ()))
+    ours = record_of(rope, at, dtype=theirs.dtype, kv_heads=theirs.kv_heads, tokens=theirs.tokens, weights=weights)
+    if problems := list(differences(theirs, ours)):
+        raise tightrope.RopeConfigError(problems)
+    return [*(theirs.tokens or ()), int(json.loads(metadata["next"]))]
+
+
+def weights_of(folder: str) -> str:
+    """Return a hash of a model's weights, the same for both frameworks, which read the same files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _check_patched(model: Any) -> None:
+    """Raise for a model whose own rotation is at work, which need not be what its configuration says."""
+    try:
+        tightrope.patch(model)
+    except tightrope.RopeConfigError as error:
+        if "patched already" in str(error):
+            return
+        raise
+    tightrope.unpatch(model)
+    raise ValueError("the model must be patched (tightrope.patch): its own rotation is not what the file would say")
 
 
 def decode_mlx(model: Any, cache: list[Any], last: int, count: int = TOKENS) -> list[int]:
