@@ -4,7 +4,8 @@
     python cache_hand_off.py decode MODEL cache.safetensors                # MLX, say on a Mac
 
 MODEL is a folder with config.json, safetensors and a tokenizer; the same on both sides. Keys are cached as they were
-rotated, so both sides must mean the same rotation: Tightrope makes it so, and the file says which one it was. One
+rotated, so both sides must mean the same rotation: Tightrope makes it so, and the file has a record of it
+(`tightrope.keys`) and a hash of the weights; keys of another rotation or other weights are refused. One
 prompt without padding; models whose layers all have keys and values (not state-space layers).
 """
 
@@ -196,11 +197,11 @@ def main(arguments: list[str]) -> None:
         device = torch.accelerator.current_accelerator() or "cpu"
         model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device)
         print(tightrope.patch(model))
-        prefill(model, AutoTokenizer.from_pretrained(folder)(prompt)["input_ids"], path)
+        prefill(model, AutoTokenizer.from_pretrained(folder)(prompt)["input_ids"], path, weights_of(folder))
     elif arguments[:1] == ["decode"] and len(arguments) == 3:
         _, folder, path = arguments
         model, tokenizer = tightrope.load_mlx(folder)
-        cache, tokens = load_mlx(path, model, tightrope.read(folder))
+        cache, tokens = load_mlx(path, model, tightrope.read(folder), weights_of(folder))
         print(tokenizer.decode(decode_mlx(model, cache, tokens[-1])))
     else:
         sys.exit(__doc__)

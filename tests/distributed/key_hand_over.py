@@ -22,16 +22,18 @@ HERE = keys.record_of(MODEL, range(7), dtype="float32", kv_heads=2, tokens=tuple
 THERE = replace(HERE, positions=tuple(range(100_000, 100_007)), layout="interleaved", order="bshd")
 
 
-def parts(arrays):
+def parts(arrays, values=VALUES):
     for layer, array in enumerate(arrays):
         yield layer, "keys", array
-        yield layer, "values", VALUES[layer]
+        yield layer, "values", values[layer]
 
 
 def received(file):
     record = keys.read_record(file)
     arrays = {(one.layer, one.part): one.array for one in keys.read_parts(file, record)}
-    values = all(np.array_equal(arrays[layer, "values"], VALUES[layer]) for layer in range(len(MODEL.layers)))
+    swap = record.order == "bshd"
+    expected = [one.swapaxes(1, 2) if swap else one for one in VALUES]
+    values = all(np.array_equal(arrays[layer, "values"], one) for layer, one in enumerate(expected))
     return record, [arrays[layer, "keys"] for layer in range(len(MODEL.layers))], values
 
 
@@ -68,7 +70,7 @@ def in_mlx():
     with connection, connection.makefile("rwb") as file:
         record, arrays, values = received(file)
         moved = [np.array(keys.move(mx.array(k), record, THERE, layer=at)) for at, k in enumerate(arrays)]
-        keys.write_stream(file, THERE, parts(moved))
+        keys.write_stream(file, THERE, parts(moved, [one.swapaxes(1, 2) for one in VALUES]))
     rope = RotaryEmbedding(MODEL)
     own = [np.array(rope.for_layer(at)(mx.array(k), offset=100_000)) for at, k in enumerate(PLAIN)]
     own = [k.reshape(1, 2, 7, 2, 8).swapaxes(-1, -2).reshape(k.shape).swapaxes(1, 2) for k in own]

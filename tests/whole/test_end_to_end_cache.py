@@ -93,6 +93,26 @@ def test_keys_of_another_rotation_are_refused(hand_off, tmp_path):
         hand_off.load_mlx(path, pair.mlx, tightrope.read(pair.folder))
 
 
+def test_keys_of_other_weights_are_refused(hand_off, tmp_path):
+    pair, path = pairs.pair("llama3.1"), str(tmp_path / "cache.safetensors")
+    hand_off.save_mlx(mlx_cache(pair, prompt()[:-1]), prompt(), tightrope.read(pair.folder), path, weights="theirs")
+    with pytest.raises(ValueError, match="weights must be the same on both sides, got 'theirs' and 'ours'"):
+        hand_off.load_mlx(path, pair.mlx, tightrope.read(pair.folder), weights="ours")
+
+
+def test_a_declared_context_is_no_reason_to_refuse(hand_off, tmp_path):
+    pair, path = pairs.pair("llama3.1"), str(tmp_path / "cache.safetensors")
+    longer = tightrope.read(pair.folder).replace(max_position_embeddings=7777)
+    hand_off.save_mlx(mlx_cache(pair, prompt()[:-1]), prompt(), longer, path)
+    assert hand_off.load_mlx(path, pair.mlx, tightrope.read(pair.folder))[1] == prompt()
+
+
+def test_a_model_that_was_not_patched_is_refused(hand_off, tmp_path):
+    pair = pairs.pair("llama3.1")
+    with pytest.raises(ValueError, match="must be patched"):
+        hand_off.prefill(pair.torch, prompt(), str(tmp_path / "cache.safetensors"))
+
+
 def test_the_example_explains_itself_when_called_wrongly(hand_off):
     with pytest.raises(SystemExit, match="prefill MODEL"):
         hand_off.main(["decode"])
