@@ -159,12 +159,17 @@ class Statement(NamedTuple):
     value: Any
 
 
+def is_optional(key: str) -> bool:
+    """Tell whether null is how files leave out a key of this name."""
+    return _OPTIONAL.search(key.lower()) is not None
+
+
 def agrees(statement: Statement, model: ModelRope) -> bool:
     """Tell whether a model was read as this key says, although no reader asked for the key."""
     key, value = statement
     if isinstance(value, list | tuple | Mapping) and not value:
         return True  # empty: it says nothing
-    if value is None and _OPTIONAL.search(key.lower()):
+    if value is None and is_optional(key):
         return True
     if any(value is none for none in (None, False)) and _VARIANT.search(key.lower()):
         return True  # a variant that is switched off, and that was not read

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import suggestion
 from tightrope.rope.reading.section import Findings, Section, shortened
-from tightrope.rope.reading.statements import KNOWN_KEYS, Statement, agrees, sounds_like_position
+from tightrope.rope.reading.statements import KNOWN_KEYS, Statement, agrees, is_optional, sounds_like_position
 
 # Inner objects of a configuration that hold keys of its attention.
 _ATTENTION_PARTS = ("attn", "attention", "self_att")
@@ -35,9 +35,18 @@ def note_unread(parts: Sequence[Section], model: ModelRope | None, findings: Fin
         found = [text for text in found if "did you mean" in text]
     elif len(unread) > _MOST_LISTED:
         found.append(f"{len(unread) - _MOST_LISTED} more keys that sound like position are not read")
+    for key in _nulls(parts[-1]):
+        findings.note(f"{parts[-1].where(key)} is null: read as if it were missing")
     # Where nothing rotates, for a reason that is said, such keys have no effect.
     told = findings.notes if model is not None and not model.ropes else findings.unread
     told.extend(found)
+
+
+def _nulls(section: Section) -> Iterator[str]:
+    """Yield the keys whose null a reader passed over, but for those that files leave out so."""
+    for key, value in section.values.items():
+        if value is None and section.is_consumed(key) and sounds_like_position(key) and not is_optional(key):
+            yield key
 
 
 def _within(section: Section, model: ModelRope | None) -> Iterator[Text]:

@@ -199,3 +199,40 @@ class TestUnknownFamily:
     @pytest.mark.parametrize("key", ["rotary_base", "rope_base", "rotary_emb_base", "rope_embedding_base"])
     def test_the_base_under_its_other_names(self, key):
         assert read(model_type="novel", **{key: 5e5}).rope().base == 5e5
+
+
+# What transformers 5.23 does with a null at the top of the file: a default of its class, or nothing that runs.
+@pytest.mark.parametrize(
+    ("model_type", "key", "base"),
+    [
+        ("gemma4_text", "rope_theta", 1e6),
+        ("gpt_neox", "rope_theta", 1e4),
+        ("gpt_neox", "rotary_emb_base", None),
+        ("nomic_bert", "rotary_emb_base", 1e3),
+        ("nomic_bert", "rope_theta", None),
+        ("gemma3_text", "rope_theta", None),
+        ("ministral3", "rope_theta", 1e6),
+    ],
+)
+def test_a_base_of_null_leaves_the_default_where_the_class_has_one(model_type, key, base):
+    keys = {"model_type": model_type, "head_dim": 64, key: None}
+    if base is None:
+        with pytest.raises(tightrope.RopeConfigError, match=f"{key} must be a finite number > 0, got null"):
+            read(**keys)
+    else:
+        model = read(**keys)
+        assert model.for_layer(5).base == base
+        assert any(f"{key} is null" in note for note in model.notes)
+
+
+@pytest.mark.parametrize("key", ["qk_nope_head_dim", "qk_rope_head_dim"])
+def test_a_width_of_null_is_refused_in_mla(key):
+    with pytest.raises(tightrope.RopeConfigError, match=f"{key} must be a whole number > -?[01], got None"):
+        read(model_type="deepseek_v3", rope_theta=1e4, **{key: None})
+
+
+def test_a_switch_of_null_is_noted():
+    assert (
+        "rope_interleave is null: read as if it were missing"
+        in read(model_type="deepseek_v3", rope_theta=1e4, rope_interleave=None).notes
+    )

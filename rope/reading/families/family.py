@@ -79,6 +79,7 @@ class Family:
         side: Whether the first or the last channels turn.
         base: The base where the configuration has none.
         base_keys: Where the old spelling keeps the base; the first is written. A dot leads into an inner object.
+        null_base: The keys of a base whose null leaves the default; null under another leaves nothing to compute with.
         base_factor_key: A key that multiplies the base (ChatGLM's rope_ratio).
         partial: The share of the head that is rotated where the configuration says nothing; None: whole heads, always.
         partial_keys: Where the old spelling keeps that share; the first is written.
@@ -125,6 +126,7 @@ class Family:
     side: Side = "head"
     base: float = 10_000.0
     base_keys: tuple[str, ...] = ("rope_theta",)
+    null_base: tuple[str, ...] = ()
     base_factor_key: str | None = None
     partial: float | None = None
     partial_keys: tuple[str, ...] = ("partial_rotary_factor",)

@@ -168,9 +168,23 @@ DEEPSEEK_V4_FAMILY = Family(
     layers=rule.deepseek_v4,
     note=UNROTATED_NOTE,
 )
-GEMMA4_FAMILY = Family(head_dim=256, partial=1.0, ropes=GEMMA4, layers=GEMMA_6_LAST, reads_v4=False)
-ULTRABERT_FAMILY = Family(ropes=ULTRABERT, rewrite=rewrites.lists_a_layer, layers=rule.full_every(3), reads_v4=False)
+GEMMA4_FAMILY = Family(
+    null_base=("rope_theta", "rope_local_base_freq"),
+    head_dim=256,
+    partial=1.0,
+    ropes=GEMMA4,
+    layers=GEMMA_6_LAST,
+    reads_v4=False,
+)
+ULTRABERT_FAMILY = Family(
+    null_base=("rope_theta",),
+    ropes=ULTRABERT,
+    rewrite=rewrites.lists_a_layer,
+    layers=rule.full_every(3),
+    reads_v4=False,
+)
 MIMO_V2_FAMILY = Family(
+    null_base=("rope_theta", "swa_rope_theta"),
     head_dim=192,
     partial=0.334,
     ropes=MIMO_V2,
@@ -187,6 +201,7 @@ HUNYUAN_VL = Family(
 )
 HYMBA_FAMILY = Family(width=head_dim.hymba, without=HYMBA, rewrite=rewrites.type_at_the_top)
 MISTRAL_LARGE4 = Family(
+    null_base=("rope_theta",),
     mla=(64, 64),
     layout="interleaved",
     block=MISTRAL_LARGE4_YARN,
@@ -195,6 +210,7 @@ MISTRAL_LARGE4 = Family(
     note=LEARNED_NOTE,
 )
 NOMIC_BERT = Family(
+    null_base=("rotary_emb_base",),
     layout_key="rotary_emb_interleaved",
     base=1000.0,
     base_keys=("rotary_emb_base", "rope_theta"),

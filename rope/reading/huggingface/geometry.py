@@ -96,6 +96,9 @@ def _axial(section: Section, axes: int, head_dim: int, layout: Layout) -> Geomet
 
 
 def _or_default(section: Section, key: str, default: int, above: int = 0) -> int | None:
+    if section.is_null(key):
+        section.reject(key, f"a whole number > {above}", None)
+        return None
     if section.get(key) is not None:
         return section.integer(key, above=above)
     section.findings.note(f"{section.where(key)} is missing; the family's default {default} is used")

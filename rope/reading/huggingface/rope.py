@@ -104,7 +104,7 @@ def _original_length(section: Section, name: str, values: dict[str, Any], block:
 
 
 def _base(section: Section, block: Block, family: Family) -> float | int | None:
-    base = _stated_base(section, block)
+    base = _stated_base(section, block, family)
     factor = section.number(family.base_factor_key, above=0) if family.base_factor_key else None
     if base is None or factor is None:
         return base
@@ -112,7 +112,7 @@ def _base(section: Section, block: Block, family: Family) -> float | int | None:
     return base * factor
 
 
-def _stated_base(section: Section, block: Block) -> float | int | None:
+def _stated_base(section: Section, block: Block, family: Family) -> float | int | None:
     """Return the base: the block's, else the one at the top, else the family's; a base of null is none of these."""
     own = block.section
     owner, keys = _where_base_stands(section, block.defaults.base_keys)
@@ -125,7 +125,7 @@ def _stated_base(section: Section, block: Block) -> float | int | None:
             _compare_bases(own, owner, outside)
             return own.number("rope_theta", above=0)
     if outside is None:
-        null = next((key for key in keys if owner.is_null(key)), None)
+        null = next((key for key in keys if owner.is_null(key) and key not in family.null_base), None)
         if null is None:
             return _default_base(section, block)
         _reject_null(owner, null)
