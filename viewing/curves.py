@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
@@ -116,9 +117,7 @@ def matched_keys(left: ModelRope, right: ModelRope) -> list[tuple[str, str]]:
 
 def rope_in_words(model: ModelRope, key: str) -> str:
     """Return one line: key, rope type, base, width, layout and layers."""
-    rope = model.ropes[key]
-    channels = f"{rope.rotary_dim} of {rope.head_dim} channels, layout {rope.layout}"
-    words = f"{key}: rope_type {rope.scaling.rope_type}, base {rope.base:,.12g}, {channels}"
+    words = f"{key}: rope_type {describe(model.ropes[key])}"
     layers = layers_in_words(model, key)
     return f"{words}, {layers}" if layers else words
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 
@@ -81,8 +82,6 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def in_words(model: ModelRope | RopeConfig) -> str:
-    """Return ropes in a few words: `"llama3, base 500000, 64 of 128 channels (half)"`."""
-    if isinstance(model, ModelRope):
-        return "; ".join(dict.fromkeys(in_words(rope) for rope in model.ropes.values()))
-    width = f"{model.rotary_dim} of {model.head_dim}" if model.rotary_dim != model.head_dim else f"{model.rotary_dim}"
-    return f"{model.scaling.rope_type}, base {model.base:g}, {width} channels ({model.layout})"
+    """Return ropes in a few words: `"llama3, base 500,000, 64 of 128 channels, half"`."""
+    ropes = model.ropes.values() if isinstance(model, ModelRope) else [model]
+    return "; ".join(dict.fromkeys(map(describe, ropes)))

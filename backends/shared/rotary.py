@@ -29,6 +29,7 @@ from tightrope.backends.shared.positions import Positions, find_positions
 from tightrope.backends.shared.query_scale import query_scale_at
 from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
+from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened
@@ -275,11 +276,7 @@ class RotaryBase(KeyCacheMixin):
 
     def _description(self) -> str:
         """Return the ropes in a line, for `repr`."""
-        ropes = (
-            f"{key}: {rope.scaling.rope_type}, base={rope.base:g}, rotary_dim={rope.rotary_dim}, {rope.layout}"
-            for key, rope in self.model.ropes.items()
-        )
-        return "; ".join(ropes)
+        return "; ".join(f"{key}: {describe(rope)}" for key, rope in self.model.ropes.items())
 
 
 def _model(source: Any) -> ModelRope:

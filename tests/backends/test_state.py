@@ -138,7 +138,7 @@ def test_modules_of_equal_configurations_are_independent(backend):
 
 
 def test_repr_says_what_turns(backend):
-    assert "default: linear, base=10000, rotary_dim=8, half" in repr(
+    assert "default: linear, base 10,000, 8 of 8 channels, half" in repr(
         backend.RotaryEmbedding(rope().replace(scaling={"rope_type": "linear", "factor": 2.0}))
     )
 

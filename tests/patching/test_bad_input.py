@@ -82,7 +82,7 @@ def test_a_model_whose_tokens_no_rotary_module_turns(kind):
 @pytest.mark.usefixtures("untouched")
 def test_a_configuration_that_was_changed_after_the_model_was_built(llama):
     llama.config.rope_parameters["rope_theta"] = 10_000.0
-    with pytest.raises(tightrope.RopeConfigError, match=r"does not rotate as its configuration says.*base 10000"):
+    with pytest.raises(tightrope.RopeConfigError, match=r"does not rotate as its configuration says.*base 10,000"):
         tightrope.patch(llama)
 
 

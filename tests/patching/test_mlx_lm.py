@@ -138,7 +138,7 @@ def test_a_family_that_turned_too_much_says_so():
     config = {"model_type": "glm", **SIZES, "rms_norm_eps": 1e-6, "rope_theta": 10_000.0}
     report = tightrope.patch(built(config), config)
     assert {(part.rope, part.why) for part in report.layers} == {
-        ("default, base 10000, 8 of 16 channels (interleaved)", "rotated 16 channels before")
+        ("default, base 10,000, 8 of 16 channels, interleaved", "rotated 16 channels before")
     }
 
 

@@ -94,7 +94,7 @@ def test_a_text_model_of_mlx_vlm_gets_mlx_lm_s_drop_in():
     values = {"model_type": "llama", **TEXT, "rope_theta": 250_000.0}
     model = llama.Model(llama.ModelConfig.from_dict(values))
     report = tightrope.patch(model, values)
-    assert [part.rope for part in report.layers] == ["default, base 250000, 16 channels (half)"] * 2
+    assert [part.rope for part in report.layers] == ["default, base 250,000, 16 of 16 channels, half"] * 2
 
 
 def test_axes_that_are_handed_over_unmerged_are_refused():

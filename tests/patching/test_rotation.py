@@ -75,7 +75,7 @@ def test_a_patched_gpt_neox_rotates_an_unusual_spelling():
     own = hf_models.logits(model)
     with tightrope.patched(model, **hf_models.FAITHFUL) as report:
         torch.testing.assert_close(hf_models.logits(model), own)
-    assert "base 30000, 4 of 16 channels" in report.layers[0].rope
+    assert "base 30,000, 4 of 16 channels" in report.layers[0].rope
 
 
 @pytest.mark.parametrize("form", FORMS)

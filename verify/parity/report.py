@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 from xml.etree import ElementTree
 
-from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.support.json_values import json_values
 from tightrope.verify.parity.differences import Figure
 from tightrope.verify.parity.tolerances import Kind
@@ -143,19 +142,6 @@ class Report:
             "absent": list(self.absent),
             "models": [{"verdict": model.verdict, **json_values(asdict(model))} for model in self.models],
         }
-
-
-def describe(rope: RopeConfig) -> str:
-    """Return a rope in one line: its type, base, width, layout, context and position axes."""
-    width = f"{rope.rotary_dim} of {rope.head_dim} channels"
-    parts = [rope.scaling.rope_type, f"base {rope.base:,.12g}", width, rope.layout]
-    if rope.side == "tail":
-        parts.append("tail")
-    if rope.max_position_embeddings is not None:
-        parts.append(f"{rope.max_position_embeddings:,} tokens")
-    if rope.axes > 1:
-        parts.append(f"{rope.axes} position axes")
-    return ", ".join(parts)
 
 
 def junit(models: Iterable[ModelReport]) -> bytes:

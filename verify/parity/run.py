@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import LAYOUTS
@@ -14,7 +15,7 @@ from tightrope.rope.reading.families.lookup import find_family
 from tightrope.rope.reference import DTYPES, DType
 from tightrope.verify.parity.checks import Check, checks
 from tightrope.verify.parity.differences import Figure, compare
-from tightrope.verify.parity.report import Comparison, ModelReport, describe
+from tightrope.verify.parity.report import Comparison, ModelReport
 from tightrope.verify.parity.subjects import Definition, Exact, Subject
 from tightrope.verify.parity.tolerances import between
 
@@ -44,7 +45,7 @@ def compare_model(
         for check in checks(rope, max_position, dtypes)
         for one in _compare(key, rope, check, subjects)
     )
-    return ModelReport(name, {key: describe(rope) for key, rope in ropes.items()}, model.notes, found)
+    return ModelReport(name, {key: describe(rope, context=True) for key, rope in ropes.items()}, model.notes, found)
 
 
 def ropes_in_question(model: ModelRope) -> dict[str, RopeConfig]:

@@ -7,6 +7,7 @@ import mlx.nn as nn
 
 from tightrope.backends.mlx.mlx_lm.step import StepAngles
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
+from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
@@ -86,5 +87,4 @@ class MLXRope(nn.Module):
         return rotated
 
     def _extra_repr(self) -> str:
-        rope = self._config
-        return f"{rope.scaling.rope_type}, base={rope.base:g}, rotary_dim={rope.rotary_dim}, {rope.layout}"
+        return describe(self._config)
