@@ -90,7 +90,8 @@ class Rotation:
         """Return the memory of a tensor as an array."""
         memory = (c_uint8 * like.nbytes).from_address(self._ggml.ggml_get_data(tensor))
         memory.owner = self  # type: ignore[attr-defined]  # whose end frees it
-        return np.frombuffer(memory, like.dtype).reshape(like.shape)
+        values: NDArray[Any] = np.ndarray(like.shape, like.dtype, memory)
+        return values
 
     def results(self) -> list[NDArray[Any]]:
         """Return the memory that each call writes q and k to."""

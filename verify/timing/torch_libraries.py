@@ -150,11 +150,16 @@ def _torchtune(inputs: Inputs) -> Apply:
 def _llama_cpp(*, in_place: bool) -> Callable[[Inputs], Apply]:
     def make(inputs: Inputs) -> Apply:
         xs, rope = [x[0].numpy() for x in (inputs.q, inputs.k)], inputs.rope
-        form = {"pairs": rope.pairs, "base": rope.base, "layout": rope.layout, "in_place": in_place}
+        form: dict[str, Any] = {"pairs": rope.pairs, "base": rope.base, "layout": rope.layout, "in_place": in_place}
         rotation = ggml.Rotation(xs, threads=torch.get_num_threads(), **form)
         # Views of memory that is ggml's own: it has no part in a call.
         q, k = (torch.from_numpy(y)[None] for y in rotation.results())
-        return lambda *_: (rotation(), (q, k))[1]
+
+        def apply(*_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            rotation()
+            return q, k
+
+        return apply
 
     return make
 

@@ -46,7 +46,7 @@ class GpuKernel:
         for start, stop in together:
             q, k = (*views[start:stop], None)[:2]
             q_out, k_out = (*targets[start:stop], None)[:2]
-            spread = _spread(angles, q.shape[0])
+            spread = _spread(angles, views[start].shape[0])
             self.module.rotate(q, k, q_out, k_out, spread, layout=layout, side=side, transpose=transpose)
 
     def cos_sin(self, phase: Phase) -> Table:
