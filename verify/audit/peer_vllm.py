@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tightrope.rope import reference
 from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.terms import Layout
 from tightrope.verify.audit.peers import PeerEnds, PeerLacks, PeerRefuses
 
 WRITTEN_FOR: Final = "0.32"
@@ -53,7 +54,7 @@ class Built:
         if stop > len(table):
             raise PeerRefuses(f"its table ends at position {len(table):,}, before max_model_len; its kernel reads on")
         cos, sin = np.split(table[offset:stop].astype(np.float64), 2, axis=-1)
-        layout = "half" if rope["neox"] else "interleaved"
+        layout: Layout = "half" if rope["neox"] else "interleaved"
         return reference.rotate(x, cos[None, None], sin[None, None], layout=layout).astype(np.float32)
 
     def mends(self) -> str:
@@ -118,6 +119,8 @@ def _main(folder: str, context: int | None) -> None:
     found: dict[str, Any]
     try:
         found = _record(folder, context)
+    except ModuleNotFoundError as error:
+        found = {"error": f"vLLM does not import: {error}", _MOVED: True}
     except (ImportError, AttributeError) as error:
         version = metadata.version(metadata.packages_distributions()["vllm"][0])
         words = f"{error} (this audit was written for vLLM {WRITTEN_FOR}; in {version} something may have moved)"
@@ -163,7 +166,8 @@ def _record(folder: str, context: int | None) -> dict[str, Any]:
         torch.set_default_dtype(torch.float32)
         with torch.device("meta"):
             initialize_model(config)
-    layers, tables = {}, {}
+    layers: dict[str, dict[str, Any]] = {}
+    tables: dict[str, Any] = {}
     for prefix, rope in asked:
         layer = re.search(r"layers\.(\d+)\b", prefix)
         if layer:
