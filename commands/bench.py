@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -50,6 +51,7 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--kv-heads", type=_POSITIVE, default=8, show_default=True, help="Of k.")
 @click.option("--rounds", type=_POSITIVE, default=15, show_default=True, help="How often all take turns.")
 @click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
+@click.option("--whole-model", is_flag=True, help="Time a small patched Llama beside an unpatched one instead.")
 @rope_option
 @click.option("--layer-type", metavar="NAME", help="Which rope to time, and --rope replaces, if several.")
 @plot_option("Draw bars: .png, .svg, .pdf.")
@@ -57,8 +59,8 @@ _POSITIVE = click.IntRange(min=1)
 def bench(
     source: Source | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
     orders: tuple[Any, ...], layouts: tuple[Any, ...], rotary_dims: tuple[int, ...], heads: int, kv_heads: int,
-    rounds: int, compiled: bool, block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
-    out: Output,
+    rounds: int, compiled: bool, whole_model: bool, block: dict[str, Any] | None, layer_type: str | None,
+    picture: str | None, out: Output,
 ) -> None:  # fmt: skip
     """Time the rotation beside a plain copy and the libraries that are installed.
 
@@ -73,6 +75,11 @@ def bench(
     from tightrope import viewing
     from tightrope.verify import parity, timing
 
+    if whole_model:
+        whole = timing.whole_models(rounds)
+        out.console.print("\n".join(map(str, whole)) or "neither transformers nor mlx-lm is installed")
+        out.write_json([asdict(row) for row in whole])
+        return
     subjects, _ = choose(out, wanted)
     jobs = timing.plan(
         read_model(source or parity.LLAMA_3, block, layer_type), [(one.backend.name, one.device) for one in subjects],

@@ -151,3 +151,18 @@ def test_a_backend_whose_contenders_nobody_listed_is_left_out_with_the_reason(mo
     assert timing.absent([job, job]) == [
         "another cpu: nothing is timed; verify/timing/measure.py names no contenders for this backend"
     ]
+
+
+@pytest.mark.backend("torch", "mlx")
+def test_a_whole_model_is_timed_patched_beside_unpatched(monkeypatch):
+    pytest.importorskip("transformers", exc_type=ImportError)
+    pytest.importorskip("mlx_lm", exc_type=ImportError)
+    from tightrope.verify.timing import on_whole_models, whole_models
+
+    monkeypatch.setitem(on_whole_models._CONFIG, "num_hidden_layers", 2)
+    rows = whole_models(rounds=2)
+    assert [(row.library, row.phase) for row in rows] == [
+        (library, phase) for library in ("transformers", "mlx-lm") for phase in ("prefill", "decode")
+    ]
+    assert all(0 < row.host <= row.whole for row in rows)
+    assert all(row.host_ratio > 0 and row.whole_ratio > 0 for row in rows)

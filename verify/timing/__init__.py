@@ -6,9 +6,11 @@ reported is the median over the rounds, and ratios are formed inside a round bef
 
 from tightrope.verify.timing.jobs import plan
 from tightrope.verify.timing.measure import absent, interleaved, moved, run
+from tightrope.verify.timing.on_whole_models import WholeRow, whole_models
 from tightrope.verify.timing.rows import Row, as_dicts, lines
 from tightrope.verify.timing.work import OURS, TASKS, YARDSTICK
 
 __all__ = [
-    "OURS", "TASKS", "YARDSTICK", "Row", "absent", "as_dicts", "interleaved", "lines", "moved", "plan", "run",
+    "OURS", "TASKS", "YARDSTICK", "Row", "WholeRow", "absent", "as_dicts", "interleaved", "lines", "moved", "plan",
+    "run", "whole_models",
 ]  # fmt: skip
