@@ -1,10 +1,11 @@
 """`tightrope convert`."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from tightrope.commands.common import Source, examples, rope_options, source_argument
+from tightrope.commands.common import Source, examples, read_model, rope_options, source_argument
 from tightrope.commands.output import Output, as_json, file_option, output_options, write
 
 
@@ -12,26 +13,36 @@ from tightrope.commands.output import Output, as_json, file_option, output_optio
     epilog=examples(
         "tightrope convert path/to/model --to v4 -o config.json",
         'tightrope convert config.json --to v5 --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
+        "tightrope convert config.json --to gguf-metadata --check model.gguf",
     )
 )
 @source_argument()
-@click.option("--to", "spelling", type=click.Choice(["v4", "v5"]), required=True, help="How to write the rope.")
+@click.option(
+    "--to", "spelling", type=click.Choice(["v4", "v5", "gguf-metadata"]), required=True, help="How to write it."
+)
+@click.option("--check", "checked", metavar="GGUF", help="Say which keys of this file differ (gguf-metadata).")
 @file_option(default="-", help="[default: print it]")
 @rope_options
 @output_options
 def convert(
-    source: Source, spelling: Literal["v4", "v5"], path: str, block: dict[str, Any] | None, layer_type: str | None,
-    out: Output,
+    source: Source, spelling: Literal["v4", "v5", "gguf-metadata"], checked: str | None, path: str,
+    block: dict[str, Any] | None, layer_type: str | None, out: Output,
 ) -> None:  # fmt: skip
     """Write a config.json in the other spelling.
 
     A reader may know only one: v4 has rope_theta and rope_scaling, v5 has rope_parameters. Every other key stays as it
     is. SOURCE is a config.json, a folder that has one, or - for standard input. FILE is written whole or not at all,
-    and may be SOURCE itself. --json has the keys that changed.
+    and may be SOURCE itself. --json has the keys that changed. gguf-metadata: the keys about rotation that llama.cpp's
+    converter should write of it; with --check, those in which a file differs (exit status 1).
     """
     from tightrope.rope.reading import convert as converting
     from tightrope.rope.reading.source import load
 
+    if spelling == "gguf-metadata":
+        _metadata(source, checked, path, block, layer_type, out)
+        return
+    if checked is not None:
+        raise click.UsageError("--check needs --to gguf-metadata")
     before, _ = load(source)
     after = converting.convert(source, spelling, scaling=block, layer_type=layer_type)
     write(path, as_json(after))
@@ -39,3 +50,26 @@ def convert(
     if path != "-":
         out.console.print(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
     out.write_json({"file": path, "spelling": spelling, "written": written, "removed": removed})
+
+
+def _metadata(
+    source: Source, checked: str | None, path: str, block: dict[str, Any] | None, layer_type: str | None, out: Output
+) -> None:
+    """Print the keys that llama.cpp needs, or in which a file differs from them."""
+    from tightrope.rope.reading.gguf.file import open_file
+    from tightrope.rope.reading.gguf.from_config import differences, metadata_of
+    from tightrope.rope.reading.source import load
+
+    config, _ = load(source)
+    wanted = metadata_of(config, read_model(source, block, layer_type))
+    keys = {f"{wanted.architecture}.{key}": value for key, value in wanted.values.items()}
+    written = {"general.architecture": wanted.architecture, **keys}
+    tensors = {f"{name}.weight": list(values) for name, values in wanted.divisors.items()}
+    if checked is None:
+        write(path, as_json({**written, **({"tensors": tensors} if tensors else {})}))
+        out.write_json({"keys": written, "tensors": tensors})
+        return
+    found = differences(open_file(Path(checked)), wanted)
+    write(path, "".join(f"{line}\n" for line in found) or f"{checked}: no key about rotation differs\n")
+    out.write_json({"file": checked, "differences": found})
+    out.finish(passed=not found, failure=f"{checked}: {len(found)} keys about rotation differ")

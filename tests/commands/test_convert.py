@@ -113,12 +113,42 @@ def test_a_folder_that_does_not_exist_is_one_line(tmp_path, config):
     assert len(ran.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [["convert", "--to", "v5"], ["audit"]], ids=["convert", "audit"])
-def test_what_needs_a_config_json_says_so_of_a_gguf_file(tmp_path, command):
+def test_a_gguf_file_is_told_what_to_give_instead(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF\xff")
-    ran = CliRunner().invoke(main, [*command, str(tmp_path / "model.gguf")])
+    ran = CliRunner().invoke(main, ["convert", "--to", "v5", str(tmp_path / "model.gguf")])
     assert ran.exit_code == 1
     assert "model.gguf: is a GGUF file; give a config.json here, or its folder" in ran.output
+
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 256,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 4,
+    "max_position_embeddings": 4096,
+    "rope_theta": 500000.0,
+}
+
+
+def test_gguf_metadata_are_the_keys_that_llama_cpp_needs(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA))
+    printed = json.loads(convert(path, "--to", "gguf-metadata").stdout)
+    assert printed["general.architecture"] == "llama"
+    assert (printed["llama.rope.freq_base"], printed["llama.rope.dimension_count"]) == (500000.0, 64)
+
+
+@pytest.mark.parametrize(("base", "status"), [(500000.0, 0), (10000.0, 1)])
+def test_check_says_which_keys_of_a_file_differ(tmp_path, base, status):
+    from tightrope.rope.reading.gguf.write import header_bytes
+
+    path, file = tmp_path / "config.json", tmp_path / "model.gguf"
+    path.write_text(json.dumps(LLAMA))
+    keys = {"block_count": 4, "rope.freq_base": base, "rope.dimension_count": 64}
+    file.write_bytes(header_bytes("llama", keys))
+    ran = convert(path, "--to", "gguf-metadata", "--check", file)
+    assert ran.exit_code == status
+    assert ("llama.rope.freq_base is 10000.0, should be 500000.0" in ran.stdout) == bool(status)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--to", "v6"]], ids=["no spelling", "unknown spelling"])

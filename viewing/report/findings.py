@@ -1,6 +1,6 @@
 """What the report compares: the backends with each other, and the libraries that are installed with the truth."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tightrope.rope.errors import BackendUnavailable
@@ -8,11 +8,11 @@ from tightrope.verify.audit import Audit, audit, installed
 from tightrope.verify.parity import Report, choose, compare_source, summarise
 
 
-def find_parity(config: Mapping[str, Any], wanted: Sequence[str] = ()) -> Report | None:
+def find_parity(config: object, wanted: Sequence[str] = ()) -> Report | None:
     """Return what `tightrope parity` finds for a configuration; None where no backend is installed.
 
     Args:
-        config: The content of config.json.
+        config: The content of config.json, or the path of a GGUF file.
         wanted: Backends, see `choose`; none: all.
     """
     try:
@@ -24,11 +24,11 @@ def find_parity(config: Mapping[str, Any], wanted: Sequence[str] = ()) -> Report
     return summarise(subjects, absent, [compare_source("", config, subjects)])
 
 
-def find_audit(config: Mapping[str, Any]) -> Audit | None:
+def find_audit(config: object) -> Audit | None:
     """Return what `tightrope audit` finds for a configuration; None where no library is installed."""
     return audit(config) if installed() else None
 
 
-def findings(config: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Callable[[], Any]]:
+def findings(config: object, wanted: Sequence[str]) -> dict[str, Callable[[], Any]]:
     """Return the comparisons of a report by name, each to be called."""
     return {"parity": lambda: find_parity(config, wanted), "audit": lambda: find_audit(config)}
