@@ -124,7 +124,7 @@ def _rope(record: KeyRecord, layer: int) -> RopeConfig | None:
 
 def _channels(rope: RopeConfig, layout: Layout, width: int) -> Any:
     """Return, for each channel of the target, the channel of the source."""
-    pairs = np.arange(rope.rotary_dim, dtype=np.int64)
+    pairs: Any = np.arange(rope.rotary_dim, dtype=np.int64)
     pairs = pairs.reshape(2, -1).T if layout == "interleaved" else pairs.reshape(-1, 2).T
     start = 0 if rope.side == "head" else width - rope.rotary_dim
     channels = np.arange(width, dtype=np.int64)

@@ -36,7 +36,8 @@ def _pairs(one: ModelRope, other: ModelRope) -> list[tuple[RopeConfig | None, Ro
     if one.layers:
         return [(one.for_layer(index), other.for_layer(index)) for index in range(len(one.layers))]
     ropes = [sorted(model.ropes.values(), key=rope_fingerprint) for model in (one, other)]
-    return list(zip_longest(*ropes))
+    paired: list[Any] = list(zip_longest(*ropes))
+    return paired
 
 
 def _between(

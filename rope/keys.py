@@ -172,7 +172,7 @@ def _problems(record: KeyRecord) -> Iterator[str]:
 def _list_problems(record: KeyRecord) -> Iterator[str]:
     if not isinstance(record.layers, tuple):
         yield f"layers must be a list of fingerprints, got {shortened(record.layers)}"
-    rows = record.positions if is_list(record.positions) else (None,)
+    rows: Any = record.positions if is_list(record.positions) else (None,)
     rows = rows if rows and all(isinstance(row, tuple) for row in rows) else (rows,)
     if len({len(row) for row in rows}) > 1 or not all(is_whole(one) for row in rows for one in row):
         yield f"positions must be whole numbers, a row for each axis, got {shortened(record.positions)}"

@@ -32,7 +32,7 @@ def is_dtensor(*values: object) -> bool:
 
 def whole(array: torch.Tensor) -> torch.Tensor:
     """Return an array as every process needs it: a DTensor's whole, anything else as it is."""
-    return array.full_tensor() if is_dtensor(array) else array  # type: ignore[attr-defined,no-any-return]
+    return array.full_tensor() if is_dtensor(array) else array  # type: ignore[attr-defined]
 
 
 def rotate_shards(
@@ -53,7 +53,7 @@ def rotate_shards(
         raise RopeConfigError("q and k must both be DTensors where one is; distribute the other on the same mesh")
     if not torch.compiler.is_compiling():
         register_shardings()
-    rotated = tuple(
+    rotated: tuple[Any, ...] = tuple(
         None if x is None else _one(rotate, name, x, angles, order, in_place, how) for name, x in (("q", q), ("k", k))
     )
     return rotated[0], rotated[1]
@@ -100,7 +100,7 @@ def _axes(shape: tuple[int, int], order: Order, first: int) -> dict[int, int]:
     return {seq: first + 1} | ({batch: first} if shape[0] > 1 else {})
 
 
-def _shard(values: Any, axes: Mapping[int, int], mesh: Any, placements: list[Any]) -> Any:
+def _shard(values: Any, axes: Mapping[Any, int], mesh: Any, placements: list[Any]) -> Any:
     """Return the part of angles that belongs to a shard of x: nothing is sent where each process has them all."""
     from torch.distributed.tensor import DTensor, Replicate
 
@@ -150,7 +150,7 @@ def _cos_sin_strategies(positions: Any, turns: Any, factors: Any, rows: Any, axe
     from torch.distributed.tensor import Replicate, Shard
 
     one = Replicate()
-    by_axis = [(one, one, one), (Shard(2), Shard(1), one)]
+    by_axis: list[tuple[Any, Any, Any]] = [(one, one, one), (Shard(2), Shard(1), one)]
     if positions.shape[1] > 1:
         by_axis.append((Shard(1), Shard(0), Shard(0)))
     return [

@@ -108,7 +108,7 @@ class TorchOps:
         return largest_in_group(numbers, group)
 
     def sequence_is_sharded(self) -> bool:
-        return sequence_is_sharded()
+        return bool(sequence_is_sharded())
 
     def numbers(self, array: torch.Tensor) -> list[int]:
         if torch.compiler.is_compiling():
