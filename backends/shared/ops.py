@@ -16,8 +16,8 @@ from tightrope.rope.config.terms import Layout, Side
 Array: TypeAlias = Any
 """An array of the framework at hand."""
 
-Order = Literal["bhsd", "bshd", "thd"]
-"""What the axes of q and k are: batch, heads, seq, width, in either order; or packed tokens, heads, width."""
+Order = Literal["bhsd", "bshd", "sbhd", "thd"]
+"""What the axes of q and k are: batch, heads, seq, width, in one of three orders; or packed tokens, heads, width."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.backends.shared.positions import Positions, find_positions
 from tightrope.backends.shared.query_scale import query_scale_at
 from tightrope.backends.shared.rope_angles import RopeAngles
-from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
+from tightrope.backends.shared.rotation import Angles, given_table, rotate_by, through_views
 from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
@@ -145,7 +145,7 @@ class RotaryBase(KeyCacheMixin):
                 which is checked where the host knows positions without waiting for a device. Packed tokens are one
                 row, unless there is a length for each (`tightrope.rope.positions.packed`).
             layer_type: Which rope; needed where there are several.
-            order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+            order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
 
         Raises:
             RopeConfigError: An argument has a dtype or a shape that does not fit, or two say the same thing.
@@ -172,6 +172,9 @@ class RotaryBase(KeyCacheMixin):
         rope = rope_angles.config
         if k is not None:
             check_rotatable(self.ops, "k", k, rope.pairs, order)
+        if order == "sbhd":
+            given = positions, offset, angles, seq_len, layer_type
+            return through_views(q, k, lambda q, k: self._rotated(q, k, *given, "bshd", in_place=in_place), in_place)
         if angles is None:
             source = rope_angles.source(*self._placed(rope_angles, q, positions, offset, seq_len, order), q)
         elif positions is None and offset is None and seq_len is None:

@@ -1,6 +1,6 @@
 """Angles that exist already: those of one step for all layers, and cos and sin given by hand."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Required, TypedDict, TypeVar
 
 from tightrope.backends.shared.angles import Phase, Table
@@ -116,7 +116,7 @@ def rotate_given(
         sin: As cos.
         layout: Which channels form a pair, see `RopeConfig`.
         side: Which end of the width is rotated, see `RopeConfig`.
-        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+        order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
 
     Raises:
@@ -127,4 +127,17 @@ def rotate_given(
     for name, x in (("q", q), ("k", k)):
         if x is not None:
             check_rotatable(ops, name, x, cos.shape[-1], order)
-    return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout, side, order, transpose=transpose)
+    table = Table(cos=cos, sin=sin)
+    if order == "sbhd":
+        return through_views(q, k, lambda q, k: rotate_by(ops, q, k, table, layout, side, "bshd", transpose=transpose))
+    return rotate_by(ops, q, k, table, layout, side, order, transpose=transpose)
+
+
+def through_views(
+    q: Array, k: Array | None, rotate: Callable[[Array, Array | None], Any], in_place: bool = False
+) -> Any:
+    """Return q, or (q, k), of order "sbhd" rotated as order "bshd": the same memory, its first two axes exchanged."""
+    rotated = rotate(q.swapaxes(0, 1), None if k is None else k.swapaxes(0, 1))
+    if in_place:
+        return q if k is None else (q, k)
+    return rotated.swapaxes(0, 1) if k is None else tuple(x.swapaxes(0, 1) for x in rotated)

@@ -76,7 +76,7 @@ class RotaryEmbedding(RotaryBase, torch.nn.Module):
             seq_len: Tokens in context (largest position + 1), for all rows or one per row; read where the frequencies
                 follow the length, by default taken from the positions.
             layer_type: Which rope; needed where there are several.
-            order: The axes of q and k: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens (tokens, heads, head_dim).
+            order: The axes of q and k: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed (tokens, heads, head_dim).
 
         Raises:
             RopeConfigError: An argument has a dtype or a shape that does not fit, or two say the same thing.
@@ -205,7 +205,7 @@ def rotate(
             the head's channels would fit them.
         layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
         side: Which end of the width is rotated: `"head"` or `"tail"`.
-        order: `"bhsd"`, `"bshd"`, or `"thd"` for packed tokens.
+        order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
 
     Raises:

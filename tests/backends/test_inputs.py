@@ -45,7 +45,7 @@ def ids(case):
         (lambda b: {"offset": b.array([[1], [2]])}, r"one per row \(batch,\), got shape \(2, 1\)"),
         (lambda b: {"offset": b.array([1, 2, 3])}, r"\(batch, seq\) = \(2, 4\).*\(3, 4\)"),
         (lambda b: {"offset": 1, "positions": b.array(np.arange(4))}, "positions or offset, not both"),
-        (lambda b: {"order": "sbhd"}, "order must be one of 'bhsd', 'bshd', 'thd', got 'sbhd'"),
+        (lambda b: {"order": "hsbd"}, "order must be one of 'bhsd', 'bshd', 'sbhd', 'thd', got 'hsbd'"),
         (lambda b: {"order": "thd"}, r"q must have 3 axes for order 'thd', got shape \(2, 3, 4, 8\)"),
         (lambda b: {"order": "bshd", "positions": b.array(np.arange(4))}, r"one entry per token \(3\)"),
         (lambda b: {"layer_type": "sliding"}, r"layer_type must be one of \['default'\], got 'sliding'"),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tightrope.backends.patching.report import in_words
+from tightrope.backends.torch.transformers.legacy import legacy_names
 from tightrope.backends.torch.transformers.rotary import FORMS, Form, HFRotary, table_of
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
@@ -79,7 +80,7 @@ def _anew(module: torch.nn.Module, path: str) -> torch.nn.Module:
     """Return a new instance of a rotary module's class, whose tables are what the class computes."""
     build: Any = type(module)
     try:
-        with torch.device("cpu"):
+        with torch.device("cpu"), legacy_names():  # code of transformers 4 asks for them again
             made: torch.nn.Module = build(module.config)
     except Exception as error:  # whatever the library's own class raises
         raise RopeConfigError(
