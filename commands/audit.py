@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from tightrope.commands.common import Source, examples, name_of
+from tightrope.commands.common import Source, examples, name_of, sources_argument
 from tightrope.commands.output import Output, output_options
 from tightrope.rope.errors import BackendUnavailable, shortened
 
@@ -30,7 +30,7 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
         "tightrope audit path/to/configs --matrix",
     )
 )
-@click.argument("sources", nargs=-1, required=True, metavar="MODEL_OR_CONFIG...")
+@sources_argument(metavar="MODEL_OR_CONFIG...")
 @click.option("--against", callback=_peer_names, metavar="NAMES", help="Such as transformers,mlx-lm.")
 @click.option("--spelling", type=click.Choice(["v4", "v5"]), help="Write the configuration so first.")
 @click.option(
@@ -42,7 +42,7 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--matrix", is_flag=True, help="Print models down and libraries across, as a Markdown table.")
 @output_options
 def audit(
-    sources: tuple[str, ...], against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None,
+    sources: tuple[Source, ...], against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None,
     matrix: bool, out: Output,
 ) -> None:  # fmt: skip
     """Tell whether other libraries rotate a model right.
@@ -59,7 +59,7 @@ def audit(
     found = list(find_sources(sources))
     audits = [_audited(source, against, spelling, context) for _, source in out.track(found, "auditing")]
     if matrix:
-        out.console.print(shown.matrix(audits), end="")
+        out.console.lines(*shown.matrix(audits).splitlines())
     elif len(audits) == 1:
         shown.print_audit(out.console, audits[0])
     else:

@@ -1,10 +1,10 @@
 """`tightrope bench`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,15 +21,32 @@ from tightrope.commands.common import (
 from tightrope.commands.output import Output, output_options, plot_option
 from tightrope.rope.reference import DTYPES
 
+if TYPE_CHECKING:
+    from tightrope.verify.timing import Row
+    from tightrope.verify.timing.jobs import Job
+
 _TASKS = ("in place", "new tensors", "with gradient", "by position", "angles")
-_SEQS = (8192, 512, 1)
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """What is timed where an option does not say it."""
+
+    dtypes: tuple[str, ...]
+    lengths: tuple[int, ...]
+    tasks: tuple[Any, ...]
+    rounds: int
+
+
+_FULL = _Usual(DTYPES, (8192, 512, 1), _TASKS, 15)
+_QUICK = _Usual(("bfloat16",), (512, 1), ("in place", "new tensors"), 3)
 _POSITIVE = click.IntRange(min=1)
 
 
 @click.command(
     short_help="Time the rotation beside a copy and other libraries.",
     epilog=examples(
-        "tightrope bench",
+        "tightrope bench --quick",
         "tightrope bench --backends torch:cpu --seq 512 --task 'in place' --json bench.json",
         "tightrope bench --layout half --layout interleaved --rotary-dim 128 --rotary-dim 64 --order bhsd --order bshd",
         "tightrope bench path/to/config.json --plot bench.png",
@@ -49,7 +66,8 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--rotary-dim", "rotary_dims", multiple=True, type=_POSITIVE, help="Channels that turn; may be repeated.")
 @click.option("--heads", type=_POSITIVE, default=32, show_default=True, help="Of q.")
 @click.option("--kv-heads", type=_POSITIVE, default=8, show_default=True, help="Of k.")
-@click.option("--rounds", type=_POSITIVE, default=15, show_default=True, help="How often all take turns.")
+@click.option("--rounds", type=_POSITIVE, help="How often all take turns.  [default: 15; with --quick 3]")
+@click.option("--quick", is_flag=True, help="A first look: bfloat16, 512 tokens and 1, two tasks, 3 rounds.")
 @click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
 @click.option("--whole-model", is_flag=True, help="Time a small patched Llama beside an unpatched one instead.")
 @rope_option
@@ -59,7 +77,7 @@ _POSITIVE = click.IntRange(min=1)
 def bench(
     source: Source | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
     orders: tuple[Any, ...], layouts: tuple[Any, ...], rotary_dims: tuple[int, ...], heads: int, kv_heads: int,
-    rounds: int, compiled: bool, whole_model: bool, block: dict[str, Any] | None, layer_type: str | None,
+    rounds: int | None, quick: bool, compiled: bool, whole_model: bool, block: dict[str, Any] | None, layer_type: str | None,
     picture: str | None, out: Output,
 ) -> None:  # fmt: skip
     """Time the rotation beside a plain copy and the libraries that are installed.
@@ -69,30 +87,49 @@ def bench(
 
     All take turns, round by round; the figures are medians. "× copy" is the time over that of a copy of the same
     tensors, "bandwidth / copy" the bytes that must move over time, as a share of the copy's, and "memory" what a call
-    holds at its peak beyond its arguments. SOURCE is a config.json, a folder that has one, or - for
+    holds at its peak beyond its arguments. What was measured before Ctrl-C is printed, and written with --json.
+    SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
     standard input; none: Llama 3.
     """
     from tightrope import viewing
     from tightrope.verify import parity, timing
 
+    usual = _QUICK if quick else _FULL
     if whole_model:
-        whole = timing.whole_models(rounds)
-        out.console.print("\n".join(map(str, whole)) or "neither transformers nor mlx-lm is installed")
+        whole = timing.whole_models(rounds or usual.rounds)
+        out.console.lines(*(map(str, whole) if whole else ["neither transformers nor mlx-lm is installed"]))
         out.write_json([asdict(row) for row in whole])
         return
     subjects, _ = choose(out, wanted)
     jobs = timing.plan(
         read_model(source or parity.LLAMA_3, block, layer_type), [(one.backend.name, one.device) for one in subjects],
-        dtypes=dtypes or DTYPES, lengths=lengths or _SEQS, tasks=tasks or _TASKS, orders=orders or ("bhsd",),
-        layouts=layouts, rotary_dims=rotary_dims, heads=heads, kv_heads=kv_heads, layer_type=layer_type,
-        compiled=compiled,
+        dtypes=dtypes or usual.dtypes, lengths=lengths or usual.lengths, tasks=tasks or usual.tasks,
+        orders=orders or ("bhsd",), layouts=layouts, rotary_dims=rotary_dims, heads=heads, kv_heads=kv_heads,
+        layer_type=layer_type, compiled=compiled,
     )  # fmt: skip
-    with _memory_errors():
-        rows = [row for job in out.track(jobs, "timing") for row in timing.run(job, rounds)]
-    out.console.print("\n".join([*timing.lines(rows), *timing.absent(jobs)]))
-    out.write_json(timing.as_dicts(rows))
+    rows: list[timing.Row] = []
+    try:
+        _measure(out, jobs, rounds or usual.rounds, rows)
+    finally:  # an interrupted run keeps what it has
+        out.write_json(timing.as_dicts(rows))
     if picture:
         out.draw(lambda: viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)
+
+
+def _measure(out: Output, jobs: "Sequence[Job]", rounds: int, rows: "list[Row]") -> None:
+    """Time the jobs one after the other, print each as it is there, and add its rows."""
+    from tightrope.verify import timing
+    from tightrope.viewing.terminal.bench import print_rows
+
+    number, seconds = len(jobs), timing.estimate(jobs, rounds)
+    about = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
+    out.console.line(f"{number} measurement{'s' * (number != 1)} of {rounds} rounds, about {about}", "dim")
+    with _memory_errors():
+        for job in out.track(jobs, "timing"):
+            measured = timing.run(job, rounds)
+            rows += measured
+            print_rows(out.console, measured)
+    out.console.lines(*timing.absent(jobs))
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from tightrope import backends
 from tightrope.rope.errors import RopeWarning
+from tightrope.rope.reading.hub import is_hub_id
 from tightrope.rope.reading.source import Loaded, kept
 
 if TYPE_CHECKING:
@@ -86,21 +88,36 @@ def read_model(
     return model if block is None else model.replace(layer_type, scaling=block)
 
 
-def as_source(ctx: click.Context, option: click.Parameter, value: str | None) -> Source | None:
-    """Return a path as it was given; what can be read but once, read: commands ask for it more than once."""
-    return None if value is None else kept(value)
+class SourceType(click.ParamType):
+    """Whatever `read` takes; what can be read but once is read at once: commands ask for it more than once."""
+
+    name = "source"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        return kept(value) if isinstance(value, str) else value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
 
 
 def source_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
     """Return the argument SOURCE: `source`."""
-    return click.argument("source", required=required, callback=as_source)
+    return click.argument("source", required=required, type=SourceType())
+
+
+def sources_argument(*, required: bool = True, metavar: str = "SOURCE...") -> Callable[[_Command], _Command]:
+    """Return the argument SOURCE...: `sources`."""
+    return click.argument("sources", nargs=-1, required=required, metavar=metavar, type=SourceType())
 
 
 def name_of(source: Source | Path) -> str:
     """Return the short name of a configuration: its file's, or its folder's where the file is called config.json."""
     if isinstance(source, Loaded):
         return source.name
-    path = Path(source).resolve()
+    path = Path(source)
+    if is_hub_id(str(source)) and not path.exists():
+        return str(source)
+    path = path.resolve()
     return path.parent.name if path.name == "config.json" else path.stem if path.is_file() else path.name
 
 

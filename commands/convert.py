@@ -48,8 +48,8 @@ def convert(
     write(path, as_json(after))
     removed, written = converting.changes(before, after)
     if path != "-":
-        out.console.print(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
-    out.write_json({"file": path, "spelling": spelling, "written": written, "removed": removed})
+        out.console.line(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
+    out.write_json([{"file": path, "spelling": spelling, "written": written, "removed": removed}])
 
 
 def _metadata(
@@ -67,9 +67,9 @@ def _metadata(
     tensors = {f"{name}.weight": list(values) for name, values in wanted.divisors.items()}
     if checked is None:
         write(path, as_json({**written, **({"tensors": tensors} if tensors else {})}))
-        out.write_json({"keys": written, "tensors": tensors})
+        out.write_json([{"keys": written, "tensors": tensors}])
         return
     found = differences(open_file(Path(checked)), wanted)
     write(path, "".join(f"{line}\n" for line in found) or f"{checked}: no key about rotation differs\n")
-    out.write_json({"file": checked, "differences": found})
+    out.write_json([{"file": checked, "differences": found}])
     out.finish(passed=not found, failure=f"{checked}: {len(found)} keys about rotation differ")

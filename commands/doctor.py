@@ -23,6 +23,6 @@ def doctor(out: Output) -> None:
     with out.busy("looking at this machine"):
         checks = library.examine()
     print_checks(out.console, checks)
-    out.write_json(library.to_dict(checks))
+    out.write_json([library.to_dict(checks)])
     wrong = [one.subject for one in checks if one.state == "problem"]
     out.finish(passed=library.healthy(checks), failure=f"wrong here: {', '.join(wrong) or 'no backend works'}")

@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import examples, read_model
+from tightrope.commands.common import Source, examples, read_model, sources_argument
 from tightrope.commands.output import Output, output_options
-from tightrope.rope.reading.source import kept
 
 
 @click.command(
@@ -16,10 +15,10 @@ from tightrope.rope.reading.source import kept
         "tightrope fingerprint path/to/config.json --seq-len 32768",
     )
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@sources_argument()
 @click.option("--seq-len", type=click.IntRange(min=0), metavar="TOKENS", help="Only the frequencies of this length.")
 @output_options
-def fingerprint(sources: tuple[str, ...], seq_len: int | None, out: Output) -> None:
+def fingerprint(sources: tuple[Source, ...], seq_len: int | None, out: Output) -> None:
     """Name the rotation of a model: equal names, equal rotations.
 
     SOURCE is a config.json, a folder that has one, a GGUF file, a params.json, the name of a model on the Hugging Face
@@ -29,15 +28,15 @@ def fingerprint(sources: tuple[str, ...], seq_len: int | None, out: Output) -> N
     from tightrope.rope import fingerprint as library
     from tightrope.rope.differences import differences
 
-    models = [read_model(kept(source), None, None) for source in sources]
+    models = [read_model(source, None, None) for source in sources]
     found: list[dict[str, Any]] = []
     for source, model in zip(sources, models, strict=True):
         lines = differences(models[0], model, seq_len)
         name = library.fingerprint(model, seq_len)
-        found.append({"source": source, "fingerprint": name, "differences": list(lines)})
-        out.console.print(f"{name}  {source}", soft_wrap=True)
+        found.append({"source": str(source), "fingerprint": name, "differences": list(lines)})
+        out.console.line(f"{name}  {source}")
         for line in lines:
-            out.console.print(f"  {line}", soft_wrap=True)
+            out.console.line(f"  {line}")
     out.write_json(found)
     different = [one["source"] for one in found if one["differences"]]
     out.finish(passed=not different, failure=f"another rotation than {sources[0]}: {', '.join(different)}")

@@ -41,7 +41,8 @@ def write_file(
     """Record the bits that this machine computes for a configuration.
 
     Frequencies, angles, trajectories through a growing sequence, rotations and gradients in three dtypes, and what
-    computed them. SOURCE is a config.json, a folder that has one, or - for standard input.
+    computed them. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
+    standard input.
     """
     from tightrope.verify import golden as library
 
@@ -53,8 +54,8 @@ def write_file(
     subject = choose(out, wanted)[0][0]
     with out.busy("recording"), file_errors(path):
         story = library.write(path, model, subject, name_of(source))
-    out.console.print(f"{path}: {story.backend}, {story.path}")
-    out.write_json({"file": path, "story": asdict(story)})
+    out.written(path, f", {story.backend}, {story.path}")
+    out.write_json([{"file": path, "story": asdict(story)}])
 
 
 @golden.command(
@@ -81,7 +82,7 @@ def check_files(files: tuple[str, ...], wanted: list[str], out: Output) -> None:
     for path in out.track(files, "checking"):
         reports[path] = library.check(path, subjects)
         shown.print_report(out.console, reports[path])
-        out.console.print(f"{path}: {shown.verdict(reports[path])}")
-    out.write_json({path: report.to_dict() for path, report in reports.items()})
+        out.console.line(f"{path}: {shown.verdict(reports[path])}")
+    out.write_json([{"file": path, **report.to_dict()} for path, report in reports.items()])
     failed = [f"{path}: {shown.verdict(report)}" for path, report in reports.items() if not report.agrees]
     out.finish(passed=not failed, failure="; ".join(failed))

@@ -1,8 +1,6 @@
 """What every command says: to a person in the console, to a machine with --json, to neither with --quiet."""
 
-import errno
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,19 +10,24 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from tightrope.commands.files import check_outputs
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.support.files import write_atomically
 from tightrope.rope.support.json_values import json_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import Console
     from rich.progress import Progress
+
+    from tightrope.viewing.terminal.console import Screen
 
 _Item = TypeVar("_Item")
 
 QUIET = "Print errors alone; the exit status tells the rest, and files are written all the same."
 JSON = "Write what is found there, for machines (-: print it)."
+
+SCHEMA = 1
+"""Version of what --json writes; it grows where a field changes its meaning or goes."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,19 @@ class Output:
     """Where a command's words and files go.
 
     Attributes:
+        command: Its words: `"golden check"`.
         quiet: Say nothing but errors.
         json_file: Where the findings go as JSON; `"-"` is standard output.
         stdout_taken: A file goes to standard output: words go to standard error.
     """
 
+    command: str
     quiet: bool
     json_file: str | None
     stdout_taken: bool
 
     @cached_property
-    def console(self) -> "Console":
+    def console(self) -> "Screen":
         """Where a person reads; what goes into a file or a pipe is not cut to a terminal's width."""
         return _console(stderr=self.stdout_taken, quiet=self.quiet)
 
@@ -66,10 +71,16 @@ class Output:
         columns = (SpinnerColumn(), words, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
-    def write_json(self, findings: Any) -> None:
-        """Write the findings where --json says."""
+    def write_json(self, results: Sequence[Any]) -> None:
+        """Write the findings where --json says, in the form that docs/json.md describes."""
         if self.json_file:
-            write(self.json_file, as_json(findings))
+            write(self.json_file, as_json({"schema": SCHEMA, "command": self.command, "results": list(results)}))
+            self.written(self.json_file)
+
+    def written(self, path: str, more: str = "") -> None:
+        """Say that a file is there; of standard output nothing."""
+        if path != "-":
+            self.console.line(f"{path}: written{more}")
 
     def draw(self, draw: Callable[[], "Figure"], path: str) -> None:
         """Write a picture, in the format that its name ends in."""
@@ -77,6 +88,7 @@ class Output:
 
         with self.busy("drawing"), file_errors(path):
             viewing.save(draw(), path)
+        self.written(path)
 
     def finish(self, *, passed: bool, failure: str) -> NoReturn:
         """End the command: with status 0, or with 1 and, where nothing else was said, the failure in one line."""
@@ -116,33 +128,18 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help=QUIET)
     @wraps(command)
     def with_output(*args: Any, json_file: str | None, quiet: bool, **options: Any) -> Any:
-        files = _files(click.get_current_context())
-        taken = [option for option, path in files.items() if path == "-"]
-        if len(taken) > 1:
-            raise click.UsageError(f"only one of {', '.join(taken)} can be standard output")
-        for path in files.values():
-            if not Path(path).parent.is_dir():  # at once: what goes there may take minutes to find
-                raise click.FileError(path, os.strerror(errno.ENOENT))
-        return command(*args, out=Output(quiet, json_file, bool(taken)), **options)
+        ctx = click.get_current_context()
+        taken = check_outputs(ctx)
+        words = ctx.command_path.split(" ", 1)[-1]
+        return command(*args, out=Output(words, quiet, json_file, taken), **options)
 
     return with_output
 
 
-def _files(ctx: click.Context) -> dict[str, str]:
-    """Return the files that are to be written, by the option that says so."""
-    options = (one for one in ctx.command.params if isinstance(one, click.Option) and isinstance(one.type, click.Path))
-    paths = {one.opts[-1]: ctx.params[str(one.name)] for one in options}
-    return {option: path for option, path in paths.items() if path is not None}
+def _console(*, stderr: bool, quiet: bool) -> "Screen":
+    from tightrope.viewing.terminal.console import Screen
 
-
-def _console(*, stderr: bool, quiet: bool) -> "Console":
-    from rich.console import Console
-
-    # No emoji: a device of the name torch:x:0 is not a picture.
-    found = Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    if not found.is_terminal:
-        found.width = 200
-    return found
+    return Screen(stderr=stderr, quiet=quiet)
 
 
 def write(path: str, content: bytes) -> None:

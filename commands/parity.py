@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import backends_option, choose, examples, rope_options
+from tightrope.commands.common import Source, SourceType, backends_option, choose, examples, rope_options
 from tightrope.commands.output import Output, output_options, write
 from tightrope.rope.reference import DTYPES
 
@@ -17,7 +17,7 @@ from tightrope.rope.reference import DTYPES
         'tightrope parity path/to/config.json --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
     )
 )
-@click.argument("configs", nargs=-1, metavar="[CONFIG]...")
+@click.argument("configs", nargs=-1, metavar="[CONFIG]...", type=SourceType())
 @backends_option
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Of q and k; may be repeated.")
 @click.option("--max-position", type=click.IntRange(min=16), metavar="TOKENS", help="Longest context to compare at.")
@@ -27,14 +27,14 @@ from tightrope.rope.reference import DTYPES
 )
 @output_options
 def parity(
-    configs: tuple[str, ...], wanted: list[str], dtypes: tuple[Any, ...], max_position: int | None,
+    configs: tuple[Source, ...], wanted: list[str], dtypes: tuple[Any, ...], max_position: int | None,
     block: dict[str, Any] | None, layer_type: str | None, junit_file: str | None, out: Output,
 ) -> None:  # fmt: skip
     """Prove that the backends rotate alike.
 
     Every backend is compared with exact arithmetic and with the others: frequencies, angles, rotation and gradient.
-    CONFIG is a config.json, a folder that has one, a folder of *.json, or - for standard input; none: a built-in
-    gallery of models.
+    CONFIG is a config.json, a folder that has one, a folder of *.json, a GGUF file, the name of a model on the Hugging
+    Face hub, or - for standard input; none: a built-in gallery of models.
     """
     from tightrope.rope.reading.validate import find_sources
     from tightrope.verify import parity as library
@@ -53,7 +53,8 @@ def parity(
         shown.print_model(out.console, models[-1], [one.name for one in subjects])
     report = library.summarise(subjects, absent, models)
     shown.print_summary(out.console, report, time.monotonic() - started)
-    out.write_json(report.to_dict())
+    out.write_json([report.to_dict()])
     if junit_file:
         write(junit_file, library.junit(models))
+        out.written(junit_file)
     out.finish(passed=report.agrees, failure=report.failure)

@@ -36,8 +36,8 @@ def precision(
     """Print how far cos and sin are off, by position and precision.
 
     "exact" has phases without rounding; "float32" is transformers' arithmetic, which loses the phase as positions grow.
-    SOURCE is a config.json, a folder that has one, or - for standard input; none: Llama 3's base, 500,000, on 128
-    channels.
+    SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
+    standard input; none: Llama 3's base, 500,000, on 128 channels.
     """
     from tightrope import viewing
     from tightrope.rope.errors import RopeConfigError
@@ -45,6 +45,7 @@ def precision(
     from tightrope.verify import parity as library
     from tightrope.verify.accuracy import positions
     from tightrope.verify.accuracy.curves import error_curves
+    from tightrope.viewing.terminal.precision import print_errors
 
     model = read_model(source or library.LLAMA_3, block, layer_type)
     if not model.ropes:
@@ -55,8 +56,10 @@ def precision(
         for key, rope in out.track(list(model.ropes.items()), "measuring")
     }
     for key, figures in found.items():
-        out.console.print("\n".join([*([key] if len(found) > 1 else []), *positions.precision_table(figures)]))
-    out.write_json(found)
+        if len(found) > 1:
+            out.console.line(key, "bold")
+        print_errors(out.console, figures)
+    out.write_json([{"rope": key, "errors": figures} for key, figures in found.items()])
     if picture:
         config = config_of(source or library.LLAMA_3, block, layer_type)
         errors = {key: error_curves(config, model, key, subjects) for key in out.track(list(model.ropes), "drawing")}

@@ -34,7 +34,7 @@ def report(
     """Write a page about a configuration: one HTML file that needs no network.
 
     Frequencies and wavelengths to hover over, a slider for the sequence length, what parity and audit find here, and
-    the notes of the reader. SOURCE is a config.json, a folder that has one, or - for
+    the notes of the reader. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
     standard input.
     """
     from tightrope.rope.reading.convert import config_of
@@ -49,5 +49,5 @@ def report(
     data = library.report_data(model, name_of(source), found.get("parity"), found.get("audit"))
     content = library.page(data)
     write(path, content)
-    out.console.print(f"{path}: {len(content) / 1e6:.1f} MB, opens in any browser without network")
-    out.write_json(data)
+    out.written(path, f", {len(content) / 1e6:.1f} MB, opens in any browser without network")
+    out.write_json([data])

@@ -23,9 +23,10 @@ def selftest(path: str | None, out: Output) -> None:
     with out.busy("testing") as say:
         report = library.run(lambda device: say(f"testing {device}"))
     page = report.to_markdown()
-    out.console.print(page, end="")
+    out.console.lines(*page.splitlines())
     if path:
         write(path, page.encode())
-    out.write_json(report.to_dict())
+        out.written(path)
+    out.write_json([report.to_dict()])
     failed = [f"{one.backend} {one.device}" for one in report.devices if one.failed]
     out.finish(passed=report.passed, failure=f"failed on {', '.join(failed)}" if failed else "nothing could be run")

@@ -2,7 +2,7 @@
 
 import click
 
-from tightrope.commands.common import examples
+from tightrope.commands.common import Source, examples, sources_argument
 from tightrope.commands.output import Output, output_options
 
 
@@ -12,14 +12,14 @@ from tightrope.commands.output import Output, output_options
         "tightrope validate path/to/folder --json problems.json",
     )
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@sources_argument()
 @click.option("--strict", is_flag=True, help="Unknown keys and an unknown model_type are problems too.")
 @output_options
-def validate(sources: tuple[str, ...], strict: bool, out: Output) -> None:
+def validate(sources: tuple[Source, ...], strict: bool, out: Output) -> None:
     """Print what is wrong with configurations, a problem a line.
 
-    SOURCE is a config.json, a folder that has one, a folder of *.json, a GGUF file, or - for standard input. Exit
-    status 1 if there is any problem.
+    SOURCE is a config.json, a folder that has one, a folder of *.json, a GGUF file, the name of a model on the Hugging
+    Face hub, or - for standard input. Exit status 1 if there is any problem.
     """
     from tightrope.rope.reading.validate import find_sources, problems
 
@@ -27,7 +27,7 @@ def validate(sources: tuple[str, ...], strict: bool, out: Output) -> None:
     for _, source in out.track(list(find_sources(sources)), "reading"):
         found[str(source)] = problems(source, strict=strict)
         for line in found[str(source)]:
-            out.console.print(line)
-    out.write_json(found)
+            out.console.line(line)
+    out.write_json([{"source": source, "problems": lines} for source, lines in found.items()])
     wrong = [source for source, lines in found.items() if lines]
     out.finish(passed=not wrong, failure=f"these have problems: {', '.join(wrong)}")

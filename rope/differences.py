@@ -33,6 +33,32 @@ def differences(first: object, second: object, seq_len: int | None = None) -> tu
     return tuple(f"{_where(layers, every)}: {line}" for line, layers in found.items())
 
 
+def other_differences(first: object, second: object) -> tuple[str, ...]:
+    """Return what differs between two models beside the rotation of their keys, a line each.
+
+    The declared context of each rope, the scale of the logits, and the attention temperature by position.
+
+    Args:
+        first: See `tightrope.fingerprint`.
+        second: The same.
+    """
+    one, other = (_besides(as_model(source)) for source in (first, second))
+    return tuple(
+        f"{name} {shortened(one.get(name))} and {shortened(other.get(name))}"
+        for name in dict.fromkeys((*one, *other))
+        if one.get(name) != other.get(name)
+    )
+
+
+def _besides(model: ModelRope) -> dict[str, object]:
+    several = len(model.ropes) > 1
+    contexts = {
+        f"{key}: max_position_embeddings" if several else "max_position_embeddings": rope.max_position_embeddings
+        for key, rope in model.ropes.items()
+    }
+    return {"softmax_scale": model.softmax_scale, "query_scales": dict(model.query_scales), **contexts}
+
+
 def _pairs(one: ModelRope, other: ModelRope) -> list[tuple[RopeConfig | None, RopeConfig | None]]:
     if one.layers:
         return [(one.for_layer(index), other.for_layer(index)) for index in range(len(one.layers))]

@@ -9,29 +9,48 @@ from tightrope.rope.reading.reader import read
 from tightrope.rope.reading.source import FILE_NAMES, Loaded, kept
 
 
-def find_sources(paths: Iterable[str]) -> Iterator[tuple[str, Path | Loaded]]:
-    """Yield name and path of each configuration: a file, a folder with a config.json, or every *.json of a folder.
+def find_sources(sources: Iterable[str | Loaded]) -> Iterator[tuple[str, str | Loaded]]:
+    """Yield name and source of each configuration: what `read` takes, or every *.json of a folder.
 
     What can be read but once, `-` for standard input or a pipe, is read here.
 
     Raises:
         RopeConfigError: A folder has none, or a pipe no JSON object.
     """
-    for source in map(kept, paths):
-        if isinstance(source, Loaded):
-            yield source.name, source
+    for source in (kept(one) if isinstance(one, str) else one for one in sources):
+        if isinstance(source, Loaded) or not _is_folder(source):
+            path = Path(str(source))
+            yield (path.stem if path.suffix == ".json" and path.stem != "config" else str(source)), source
             continue
-        path = Path(source)
-        if not path.is_dir() or any((path / name).is_file() for name in FILE_NAMES):
-            yield (path.stem if path.suffix == ".json" and path.stem != "config" else str(path)), path
-            continue
-        found = sorted(file for file in path.glob("*.json") if file.is_file())
+        found = list(_files_in(source))
         if not found:
-            raise RopeConfigError("no *.json in this folder", source=str(path))
-        yield from ((file.stem, file) for file in found)
+            raise RopeConfigError("no *.json in this folder", source=source)
+        yield from ((file.stem, str(file)) for file in found)
 
 
-def problems(source: Path | Loaded, *, strict: bool = False) -> list[str]:
+def files_of(source: str) -> Iterator[Path]:
+    """Yield the files that are read for a path: itself, and of a folder its configuration or every *.json."""
+    path = Path(source)
+    yield path
+    yield from (path / name for name in FILE_NAMES)
+    if _is_folder(source):
+        yield from _files_in(source)
+
+
+def _files_in(folder: str) -> Iterator[Path]:
+    yield from sorted(file for file in Path(folder).glob("*.json") if file.is_file())
+
+
+def _is_folder(source: str) -> bool:
+    """Return whether a path is a folder without a configuration of its own."""
+    try:
+        path = Path(source)
+        return path.is_dir() and not any((path / name).is_file() for name in FILE_NAMES)
+    except (OSError, ValueError):  # ValueError: a NUL character in the name
+        return False
+
+
+def problems(source: str | Path | Loaded, *, strict: bool = False) -> list[str]:
     """Return what is wrong with a configuration, each problem with its file: none where it can be read.
 
     Args:

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 from test_audit_causes import LLAMA31, MadeUp, without_scaling
 
+from cli_files import results
 from tightrope.cli import main
 from tightrope.verify.audit.peers import PEERS, PeerEntry
 from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.viewing.terminal.audit import print_audit
+from tightrope.viewing.terminal.console import Screen
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_nothing_to_audit_is_exit_status_1_and_says_what_to_install(run, config,
 
 def test_json_has_every_figure(run, config, tmp_path):
     run(config, "--json", tmp_path / "audit.json")
-    (audited,) = json.loads((tmp_path / "audit.json").read_text())
+    (audited,) = results((tmp_path / "audit.json").read_text())
     right, wrong = audited["peers"]
     assert (right["status"], wrong["status"], wrong["causes"]) == ("agrees", "wrong", ["scaling ignored"])
     assert wrong["ropes"]["default"]["errors"]["131000"] > right["ropes"]["default"]["errors"]["131000"]
@@ -127,5 +128,5 @@ def test_a_matrix_has_models_down_and_peers_across(run, config):
 def test_a_verdict_ends_with_the_call_that_mends_it(name, capsys):
     peer = PeerAudit(f"{name} 1.0", "wrong", "it rotates otherwise", causes=("scaling ignored",))
     peer = replace(peer, remedies=remedies(peer, name, "config.json"))
-    print_audit(Console(width=200), Audit("a", (peer,)))
+    print_audit(Screen(), Audit("a", (peer,)))
     assert f"Cause: scaling ignored. Tightrope mends it: {PEERS[name].remedy}\n" in capsys.readouterr().out

@@ -1,6 +1,5 @@
 """`tightrope inspect` and `tightrope validate`: what a configuration means, and what is wrong with it."""
 
-import json
 import math
 import os
 import sys
@@ -8,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from cli_files import LLAMA, write
+from cli_files import LLAMA, results, write
 from tightrope.cli import main
 from tightrope.viewing.facts import layers_line
 
@@ -51,7 +50,7 @@ def test_inspect_says_where_positions_may_be_fractions(tmp_path):
 
 
 def test_inspect_json_has_frequencies_and_wavelengths(tmp_path):
-    known = json.loads(inspect(tmp_path, LLAMA, "--json", "-").stdout)
+    (known,) = results(inspect(tmp_path, LLAMA, "--json", "-").stdout)
     table = known["ropes"]["default"]["tables"][0]
     assert table["inv_freq"] == pytest.approx([10000 ** (-i / 8) for i in range(8)], rel=1e-15)
     assert table["wavelengths"] == pytest.approx([2 * math.pi / value for value in table["inv_freq"]], rel=1e-15)
@@ -60,7 +59,7 @@ def test_inspect_json_has_frequencies_and_wavelengths(tmp_path):
 
 def test_inspect_json_has_both_tables_of_longrope(tmp_path):
     block = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "factor": 4.0}
-    known = json.loads(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json", "-").stdout)
+    (known,) = results(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json", "-").stdout)
     short, long = known["ropes"]["default"]["tables"]
     assert (short["holds"], long["holds"]) == ("up to 128 tokens", "beyond 128 tokens")
     assert long["inv_freq"][0] == short["inv_freq"][0] / 2
@@ -68,7 +67,7 @@ def test_inspect_json_has_both_tables_of_longrope(tmp_path):
 
 def test_inspect_of_a_pair_that_does_not_turn_is_valid_json(tmp_path):
     block = {"rope_type": "proportional", "partial_rotary_factor": 0.5}
-    known = json.loads(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json", "-").stdout)
+    (known,) = results(inspect(tmp_path, {**LLAMA, "rope_scaling": block}, "--json", "-").stdout)
     assert known["ropes"]["default"]["tables"][0]["wavelengths"][-1] is None
 
 
@@ -146,5 +145,5 @@ def test_validate_needs_a_source():
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
 def test_validate_json_has_a_name_that_is_no_unicode(tmp_path):
     source = str(write(tmp_path / os.fsdecode(b"bad\xff.json"), "[]"))
-    found = json.loads(run("validate", source, "--json", "-").stdout)
-    assert list(found) == [source]
+    (found,) = results(run("validate", source, "--json", "-").stdout)
+    assert found["source"] == source

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from numpy_backend import NumpyBackend, install
 from tightrope.cli import main
-from tightrope.commands.output import JSON, QUIET
+from tightrope.commands.output import JSON, QUIET, SCHEMA
 from tightrope.verify import doctor, timing
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.verify.selftest import session as selftest
@@ -28,6 +28,7 @@ RUNS = {
     "bench": ([], "timing"),
     "convert": (["config.json", "--to", "v5", "-o", "v5.json"], None),
     "doctor": ([], "looking at this machine"),
+    "fingerprint": (["config.json"], None),
     "golden check": (["golden.safetensors"], "checking"),
     "golden write": (["config.json", "-o", "new.safetensors"], "recording"),
     "inspect": (["config.json", "--plot", "rope.svg"], "drawing"),
@@ -99,7 +100,8 @@ def test_json_and_quiet_mean_the_same_everywhere(name):
 def test_json_on_standard_output_leaves_it_to_itself(run, name):
     ran = run(name, *RUNS[name][0], "--json", "-")
     assert ran.exit_code == 0, ran.output
-    json.loads(ran.stdout)
+    framed = json.loads(ran.stdout)
+    assert (framed["schema"], framed["command"], type(framed["results"])) == (SCHEMA, name, list)
 
 
 @EACH
@@ -107,7 +109,8 @@ def test_json_in_a_file_leaves_the_words_as_they_are(run, name, tmp_path):
     before = run(name, *RUNS[name][0])
     ran = run(name, *RUNS[name][0], "--json", "found.json")
     json.loads((tmp_path / "found.json").read_text())
-    assert [line.split()[:1] for line in ran.output.splitlines()] == [
+    assert "found.json: written" in ran.output.splitlines()
+    assert [line.split()[:1] for line in ran.output.splitlines() if line != "found.json: written"] == [
         line.split()[:1] for line in before.output.splitlines()
     ]
 
@@ -173,7 +176,7 @@ def test_an_infinity_is_null(spoiled, monkeypatch):
     device = selftest.Device("numpy", "2", "cpu", "numpy", (failed,))
     monkeypatch.setattr(selftest, "run", lambda tell: selftest.Report({}, (device,), ()))
     told = json.loads(spoiled("selftest", "--json", "-").stdout, parse_constant=pytest.fail)
-    assert told["devices"][0]["checks"][0]["ulps"] is None
+    assert told["results"][0]["devices"][0]["checks"][0]["ulps"] is None
 
 
 def test_a_name_is_printed_as_it_is(run, tmp_path):

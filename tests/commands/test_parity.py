@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from cli_files import LLAMA, write
+from cli_files import LLAMA, results, write
 from numpy_backend import NumpyBackend, install
 from tightrope.cli import main
 
@@ -100,7 +100,7 @@ def test_one_unreadable_configuration_does_not_hide_the_others(tmp_path, config)
 def test_a_folder_means_every_json_in_it(tmp_path):
     for name in ("b.json", "a.json", "ignored.txt"):
         write(tmp_path / name, LLAMA)
-    report = json.loads(parity(str(tmp_path), "--json", "-").stdout)
+    (report,) = results(parity(str(tmp_path), "--json", "-").stdout)
     assert [model["name"] for model in report["models"]] == ["a", "b"]
 
 
@@ -108,7 +108,7 @@ def test_a_folder_means_every_json_in_it(tmp_path):
 def test_a_model_folder_means_its_configuration(tmp_path):
     for name in ("config.json", "tokenizer.json"):
         write(tmp_path / name, LLAMA if name == "config.json" else [])
-    report = json.loads(parity(str(tmp_path), "--json", "-").stdout)
+    (report,) = results(parity(str(tmp_path), "--json", "-").stdout)
     assert [model["name"] for model in report["models"]] == [str(tmp_path)]
 
 
@@ -123,7 +123,7 @@ def test_an_empty_folder_is_an_error(tmp_path):
 def test_json_has_every_comparison_with_its_figures(tmp_path, config):
     file = tmp_path / "report.json"
     parity(config, "--json", str(file))
-    report = json.loads(file.read_text())
+    (report,) = results(file.read_text())
     assert (report["agrees"], report["summary"]["disagree"]) == (False, 1)
     assert {backend["name"] for backend in report["backends"]} == {"right", "wrong"}
     comparisons = report["models"][0]["comparisons"]
@@ -133,7 +133,7 @@ def test_json_has_every_comparison_with_its_figures(tmp_path, config):
 
 @pytest.mark.usefixtures("two_backends")
 def test_json_on_standard_output_leaves_it_to_itself(config):
-    assert json.loads(parity(config, "--json", "-").stdout)["agrees"] is True
+    assert results(parity(config, "--json", "-").stdout)[0]["agrees"] is True
 
 
 @pytest.mark.usefixtures("a_wrong_backend")
@@ -141,7 +141,7 @@ def test_junit_has_a_suite_per_configuration_and_a_failure_per_disagreement(tmp_
     file = tmp_path / "junit.xml"
     bad, without = write(tmp_path / "bad.json", "{"), write(tmp_path / "jamba.json", {"model_type": "jamba"})
     parity(config, bad, without, "--junit", str(file), "--json", str(tmp_path / "r.json"))
-    expected = json.loads((tmp_path / "r.json").read_text())["models"]
+    expected = results((tmp_path / "r.json").read_text())[0]["models"]
     small, unreadable, rotating_nothing = ElementTree.parse(file).getroot().findall("testsuite")
     assert len(small.findall("testcase")) == int(small.get("tests")) == len(expected[0]["comparisons"])
     assert len(small.findall("testcase/failure")) == int(small.get("failures")) > 0
@@ -181,7 +181,7 @@ def test_without_any_backend_it_says_how_to_install_one(monkeypatch, config):
 
 @pytest.mark.usefixtures("two_backends")
 def test_chosen_backends_alone_take_part(config):
-    report = json.loads(parity(config, "--backends", "also:cpu", "--json", "-").stdout)
+    (report,) = results(parity(config, "--backends", "also:cpu", "--json", "-").stdout)
     assert [backend["name"] for backend in report["backends"]] == ["also"]
 
 
@@ -220,7 +220,7 @@ def test_a_device_that_is_not_there_exits_1(config):
 def test_rope_replaces_the_configurations_own(config):
     block = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
     ran = parity(config, "--rope", json.dumps(block), "--json", "-")
-    assert json.loads(ran.stdout)["models"][0]["ropes"]["default"].startswith("yarn, ")
+    assert results(ran.stdout)[0]["models"][0]["ropes"]["default"].startswith("yarn, ")
 
 
 @pytest.mark.usefixtures("two_backends")
@@ -233,7 +233,7 @@ def test_a_wrong_rope_is_an_error_that_names_the_key(config):
 @pytest.mark.usefixtures("two_backends")
 def test_dtype_and_max_position_narrow_the_comparison(config):
     ran = parity(config, "--dtype", "float16", "--max-position", "100", "--json", "-")
-    comparisons = json.loads(ran.stdout)["models"][0]["comparisons"]
+    comparisons = results(ran.stdout)[0]["models"][0]["comparisons"]
     assert {one["numbers"] for one in comparisons if one["kind"] == "gradient"} == {"float16"}
     assert {one["group"] for one in comparisons if one["kind"] == "angles"} == {"< 100"}
 

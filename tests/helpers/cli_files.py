@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 LLAMA = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -11,6 +13,13 @@ LLAMA = {
     "max_position_embeddings": 128,
     "rope_theta": 10000.0,
 }
+
+
+def results(text: str) -> list:
+    """Return what --json wrote, without the frame that every command has."""
+    framed = json.loads(text, parse_constant=pytest.fail)
+    assert sorted(framed) == ["command", "results", "schema"]
+    return framed["results"]
 
 
 def write(path: Path, content: object) -> Path:

@@ -219,7 +219,7 @@ def test_command_fails_where_something_is_wrong(monkeypatch):
     monkeypatch.setattr(doctor, "examine", lambda: [check("ok"), check("problem")])
     ran = CliRunner().invoke(main, ["doctor", "--json", "-"])
     assert ran.exit_code == 1
-    assert [one["state"] for one in json.loads(ran.stdout)["checks"]] == ["ok", "problem"]
+    assert [one["state"] for one in json.loads(ran.stdout)["results"][0]["checks"]] == ["ok", "problem"]
 
 
 def test_command_works_without_any_framework(tmp_path):
@@ -230,4 +230,4 @@ def test_command_works_without_any_framework(tmp_path):
     command = [sys.executable, "-m", "tightrope", "doctor", "--json", "-"]
     ran = subprocess.run(command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True)
     assert ran.returncode == 1, ran.stderr
-    assert not json.loads(ran.stdout)["healthy"]
+    assert not json.loads(ran.stdout)["results"][0]["healthy"]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from numpy_backend import NumpyBackend, llama
+from numpy_backend import llama
 from tightrope.rope.reading import read
 from tightrope.verify import parity
-from tightrope.verify.accuracy.positions import cos_sin_errors, precision_figures, precision_table
+from tightrope.verify.accuracy.positions import cos_sin_errors
 
 BOTH = pytest.mark.backend("torch", "mlx")
 
@@ -54,12 +54,3 @@ def test_exact_phases_keep_the_angle_and_float32_ones_lose_it(backend, position)
     assert errors["exact"] <= 1e-7
     # One rounding to float32 is off by up to 2⁻²⁵ of the angle; a thousandth of that would still be a lost angle.
     assert errors["float32"] > position * 2.0**-35
-
-
-def test_precision_table_has_a_row_per_position_and_a_column_per_precision():
-    figures = precision_figures(llama(), [parity.OnDevice(NumpyBackend(), "cpu")], positions=[100, 1_000_000])
-    lines = precision_table(figures)
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["position", "numpy:cpu exact", "numpy:cpu float32"]
-    assert [row[0] for row in cells[2:]] == ["100", "1,000,000"]
-    assert len({len(line) for line in lines}) == 1

@@ -1,6 +1,6 @@
 """How far cos and sin are off at a position, under each precision: why exact phases are the default."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -39,21 +39,3 @@ def precision_figures(rope: RopeConfig, subjects: Sequence[Subject], positions: 
         subject.name: {position: cos_sin_errors(rope, subject, position) for position in positions}
         for subject in subjects
     }
-
-
-def precision_table(figures: Figures) -> list[str]:
-    """Return the lines of a Markdown table: a row per position, and per backend a column for each precision."""
-    heading = ["position", *(f"{subject} {precision}" for subject in figures for precision in PRECISIONS)]
-    positions = next(iter(figures.values()))
-    rows = [[f"{position:,}", *_cells(figures, position)] for position in positions]
-    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
-    rule = [f"{'-' * (width - 1)}:" for width in widths]
-    return [
-        f"| {' | '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))} |"
-        for row in (heading, rule, *rows)
-    ]
-
-
-def _cells(figures: Figures, position: int) -> Iterator[str]:
-    for errors in figures.values():
-        yield from (f"{errors[position][precision]:.1e}" for precision in PRECISIONS)

@@ -68,7 +68,7 @@ class PeerAudit:
             "causes": list(self.causes),
             "fixable": self.fixable,
             "remedies": list(self.remedies),
-            "why not": self.mends,
+            "why_not": self.mends,
             "ropes": {rope.key: {"status": rope.status, "errors": rope.errors} for rope in self.ropes},
         }
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 from xml.etree import ElementTree
 
 from tightrope.rope.support.json_values import json_values
+from tightrope.rope.support.printable import printable
 from tightrope.verify.parity.differences import Figure
 from tightrope.verify.parity.tolerances import Kind
 
@@ -148,15 +149,15 @@ def junit(models: Iterable[ModelReport]) -> bytes:
     """Return a JUnit file: a suite per configuration, a test case per comparison."""
     root = ElementTree.Element("testsuites", name="tightrope parity")
     for model in models:
-        suite = ElementTree.SubElement(root, "testsuite", name=model.name)
+        suite = ElementTree.SubElement(root, "testsuite", name=printable(model.name))
         if model.verdict == "unreadable":
-            ElementTree.SubElement(_case(suite, "read"), "error", message=str(model.error))
+            ElementTree.SubElement(_case(suite, "read"), "error", message=printable(str(model.error)))
         if model.verdict == "without rope":
             ElementTree.SubElement(_case(suite, "compare"), "skipped", message="no rotary positions")
         for one in model.comparisons:
             case = _case(suite, f"{one.rope} {one.kind} {one.numbers} {one.call}: {one.left} against {one.right}")
             if not one.agrees:
-                ElementTree.SubElement(case, "failure", message=str(one))
+                ElementTree.SubElement(case, "failure", message=printable(str(one)))
         for total, found in (("tests", "testcase"), *((f"{name}s", f"*/{name}") for name in ("failure", "error"))):
             suite.set(total, str(len(suite.findall(found))))
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -164,4 +165,4 @@ def junit(models: Iterable[ModelReport]) -> bytes:
 
 
 def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
-    return ElementTree.SubElement(suite, "testcase", classname=suite.get("name", ""), name=name)
+    return ElementTree.SubElement(suite, "testcase", classname=suite.get("name", ""), name=printable(name))

@@ -4,13 +4,15 @@ A machine's speed drifts while it is measured. So everything that is compared ta
 reported is the median over the rounds, and ratios are formed inside a round before their median is taken.
 """
 
+from tightrope.verify.timing.estimate import estimate
 from tightrope.verify.timing.jobs import plan
 from tightrope.verify.timing.measure import absent, interleaved, moved, run
 from tightrope.verify.timing.on_whole_models import WholeRow, whole_models
-from tightrope.verify.timing.rows import Row, as_dicts, lines
+from tightrope.verify.timing.rows import Row, as_dicts
 from tightrope.verify.timing.work import OURS, TASKS, YARDSTICK
 
 __all__ = [
-    "OURS", "TASKS", "YARDSTICK", "Row", "WholeRow", "absent", "as_dicts", "interleaved", "lines", "moved", "plan",
+    "OURS", "TASKS", "YARDSTICK", "Row", "WholeRow", "absent", "as_dicts", "estimate", "interleaved",
+    "moved", "plan",
     "run", "whole_models",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from tightrope.verify.timing.work import OURS, YARDSTICK, Contenders, Task
 CONTENDERS: Final = {"torch": "tightrope.verify.timing.on_torch", "mlx": "tightrope.verify.timing.on_mlx"}
 
 # A clock's tick and the call of it are noise of about a microsecond.
-_SHORTEST_TURN: Final = 2e-3
+SHORTEST_TURN: Final = 2e-3
 
 
 def run(job: Job, rounds: int = 15) -> list[Row]:
@@ -97,7 +97,7 @@ def interleaved(
     turn = partial(_turn, synchronize, clock)
     for call in calls.values():
         turn(call, 1)  # once more than a turn begins with: what is compiled or allocated may take two calls
-    times = {name: max(1, math.ceil(_SHORTEST_TURN / max(turn(call, 1), 1e-9))) for name, call in calls.items()}
+    times = {name: max(1, math.ceil(SHORTEST_TURN / max(turn(call, 1), 1e-9))) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds):
         for name in _beginning_with(number, list(calls)):

@@ -1,8 +1,8 @@
-"""What was measured: a row for each contender, as a table and as JSON."""
+"""What was measured: a row for each contender, and JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from tightrope.backends.shared.ops import Order
 from tightrope.rope.config.terms import Layout
@@ -55,30 +55,6 @@ class Row:
         """Which channels form a pair, and how many of them turn where not all do."""
         some = f", {self.rotary_dim} of {self.head_dim}" if self.rotary_dim < self.head_dim else ""
         return f"{self.layout}{some}"
-
-
-_HEADING: Final = (
-    "where", "task", "dtype", "seq", "order", "pairs", "who", "time", "× copy", "bandwidth / copy", "memory",
-)  # fmt: skip
-
-
-def lines(rows: Sequence[Row]) -> list[str]:
-    """Return rows as an aligned table."""
-    cells = [_HEADING, *map(_cells, rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADING))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        f"{row.backend} {row.device}", row.task, row.dtype, f"{row.seq:,}", row.order, row.pairs, row.who,
-        _in_words(row.seconds), f"{row.ratio:.2f}", f"{row.share:.0%}",
-        "" if row.peak is None else f"{row.peak / 2**20:.1f} MiB",
-    )  # fmt: skip
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} µs"
 
 
 def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:

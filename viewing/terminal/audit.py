@@ -1,12 +1,12 @@
 """An audit as a person reads it: one model at length, many models a line each."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tightrope.verify.audit.report import Audit, PeerAudit, count
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from tightrope.viewing.terminal.console import Cell, Grid, Screen
 
 _STYLES = {
     "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
@@ -21,33 +21,37 @@ _COUNTED = {
 }  # fmt: skip
 
 
-def print_audit(shown_on: "Console", audit: Audit) -> None:
+def print_audit(shown_on: "Screen", audit: Audit) -> None:
     """Print what was measured for one model, and each peer's verdict."""
-    shown_on.print(audit.name, style="bold")
+    from tightrope.viewing.terminal.console import print_grid
+
+    shown_on.line(audit.name, "bold")
     if audit.remark:
-        shown_on.print(f"  {audit.remark}")
+        shown_on.line(f"  {audit.remark}")
     if any(peer.ropes for peer in audit.peers):
-        shown_on.print(_errors(audit))
+        shown_on.line()
+        print_grid(shown_on, _errors(audit))
+        shown_on.line()
     for peer in audit.peers:
-        shown_on.print(f"  {peer.verdict}{_remedy(peer)}", style=_STYLES[peer.status])
+        shown_on.line(f"  {peer.verdict}{_remedy(peer)}", _STYLES[peer.status])
 
 
-def _errors(audit: Audit) -> Any:
-    from rich import box
-    from rich.table import Table
+def _errors(audit: Audit) -> "Grid":
+    from tightrope.viewing.terminal.console import Cell, grid
 
     positions = sorted({position for peer in audit.peers for rope in peer.ropes for position in rope.errors})
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("peer", "rope"):
-        table.add_column(name)
-    for position in positions:
-        table.add_column(f"at {position:,}", justify="right")
-    table.add_column("")
-    for peer in audit.peers:
-        for rope in peer.ropes:
-            cells = [f"{rope.errors[position]:.1e}" if position in rope.errors else "" for position in positions]
-            table.add_row(peer.peer, rope.key, *cells, _WORDS[rope.status], style=_STYLES[rope.status])
-    return table
+    rows = [
+        [
+            Cell(text, _STYLES[rope.status])
+            for text in (
+                peer.peer, rope.key, _WORDS[rope.status],
+                *(f"{rope.errors[position]:.1e}" if position in rope.errors else "" for position in positions),
+            )
+        ]
+        for peer in audit.peers
+        for rope in peer.ropes
+    ]  # fmt: skip
+    return grid(("peer", "rope", "result", *(f"at {position:,}" for position in positions)), rows, left=3)
 
 
 def _remedy(peer: PeerAudit) -> str:
@@ -59,28 +63,25 @@ def _remedy(peer: PeerAudit) -> str:
     return f"{cause}. Tightrope mends it{': ' + '; or '.join(peer.remedies) if peer.remedies else '.'}"
 
 
-def print_list(shown_on: "Console", audits: Sequence[Audit]) -> None:
+def print_list(shown_on: "Screen", audits: Sequence[Audit]) -> None:
     """Print the matrix of models and peers, why a model has no line in it, and a summary for each peer."""
-    from rich import box
-    from rich.table import Table
+    from tightrope.viewing.terminal.console import grid, print_grid
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
     names = peer_names(audits)
-    for name in ("model", *names):
-        table.add_column(name)
+    rows = []
     for audit in audits:
-        by_name = {peer.peer: peer for peer in audit.peers}
-        if by_name:
-            table.add_row(audit.name, *(_cell(by_name[name]) for name in names))
+        by_name = {peer.peer: _cell(peer) for peer in audit.peers}
+        rows += [[audit.name, *(by_name[name] for name in names)]] if by_name else []
     if names:
-        shown_on.print(table)
+        print_grid(shown_on, grid(("model", *names), rows, left=1 + len(names)))
+        shown_on.line()
     for audit in audits:
         if not audit.peers:
-            shown_on.print(f"{audit.name}: {audit.remark}")
+            shown_on.line(f"{audit.name}: {audit.remark}")
     for name, total in count(audits).items():
         statuses = ", ".join(f"{number} {_COUNTED[status]}" for status, number in total["status"].most_common())
         causes = ", ".join(f"{cause} {number}" for cause, number in total["causes"].most_common())
-        shown_on.print(f"{name}: {statuses}. Causes: {causes or 'none'}.")
+        shown_on.line(f"{name}: {statuses}. Causes: {causes or 'none'}.")
 
 
 def matrix(audits: Sequence[Audit]) -> str:
@@ -98,8 +99,8 @@ def peer_names(audits: Sequence[Audit]) -> list[str]:
     return list(dict.fromkeys(peer.peer for audit in audits for peer in audit.peers))
 
 
-def _cell(peer: PeerAudit) -> Any:
-    from rich.text import Text
+def _cell(peer: PeerAudit) -> "Cell":
+    from tightrope.viewing.terminal.console import Cell
 
     causes = f": {', '.join(peer.causes)}" if peer.status in ("wrong", "refuses") else ""
-    return Text(_WORDS[peer.status] + causes, _STYLES[peer.status])
+    return Cell(_WORDS[peer.status] + causes, _STYLES[peer.status])

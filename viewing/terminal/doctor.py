@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from tightrope.verify.doctor import Finding, State
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from tightrope.viewing.terminal.console import Screen
 
 # The sign says it without colour too.
 _SIGNS: Final[dict[State, tuple[str, str]]] = {
@@ -16,19 +16,13 @@ _SIGNS: Final[dict[State, tuple[str, str]]] = {
 }
 
 
-def print_checks(console: "Console", checks: list[Finding]) -> None:
-    """Print a table per topic, and under each what to do."""
-    from rich.table import Table
-    from rich.text import Text
-
+def print_checks(console: "Screen", checks: list[Finding]) -> None:
+    """Print a line per finding, by topic, and under each what to do."""
+    subject_width = max((len(one.subject) for one in checks), default=0)
     for topic, group in groupby(checks, key=lambda one: one.topic):
-        console.print(topic, style="bold")
-        shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))
-        for column in ("state", "subject", "words"):
-            shown.add_column(column, no_wrap=column != "words", overflow="fold")
+        console.line(topic, "bold")
         for one in group:
             sign, style = _SIGNS[one.state]
-            shown.add_row(Text(f"  {sign}", style), one.subject, one.words)
+            console.line(f"  {sign}  {one.subject:{subject_width}}  {one.words}", style if one.state != "ok" else "")
             if one.remedy:
-                shown.add_row("", "", f"→ {one.remedy}")
-        console.print(shown)
+                console.line(f"     → {one.remedy}")

@@ -6,30 +6,26 @@ from tightrope.verify.golden.session import CORE, Finding, GoldenReport
 from tightrope.viewing.terminal.parity import ulps_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
+    from tightrope.viewing.terminal.console import Cell, Screen
 
 _UNIT: Final = "ulps are of the pair's norm; each cell: identical calls, largest difference"
 
 
-def print_report(console: "Console", report: GoldenReport) -> None:
+def print_report(console: "Screen", report: GoldenReport) -> None:
     """Print who wrote the file and one row per quantity, a column per local backend."""
-    from rich.table import Table
+    from tightrope.viewing.terminal.console import grid, print_grid
 
     told = report.story
-    console.print(f"{told.source or 'a configuration'}, written by {told.backend} ({told.path}) on {told.machine}:")
+    console.line(f"{told.source or 'a configuration'}, written by {told.backend} ({told.path}) on {told.machine}:")
     versions = f"tightrope {told.tightrope}, framework {told.framework}, numpy {told.numpy}, Python {told.python}"
-    console.print(f"  {versions}")
+    console.line(f"  {versions}")
     subjects = [name for name in dict.fromkeys(one.subject for one in report.findings) if name != CORE]
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("", no_wrap=True)
-    for heading in (*subjects, "allowed"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for label, row in _rows(report).items():
-        cells = [_cell(row.get(CORE) or row[name]) for name in subjects]
-        shown.add_row(label, *cells, ulps_text(next(iter(row.values())).allowed))
-    console.print(shown)
-    console.print(_UNIT, style="dim")
+    rows = [
+        [label, *(_cell(row.get(CORE) or row[name]) for name in subjects), ulps_text(next(iter(row.values())).allowed)]
+        for label, row in _rows(report).items()
+    ]
+    print_grid(console, grid(("", *subjects, "allowed"), rows))
+    console.line(_UNIT, "dim")
 
 
 def verdict(report: GoldenReport) -> str:
@@ -52,12 +48,12 @@ def _rows(report: GoldenReport) -> dict[str, dict[str, Finding]]:
     return rows
 
 
-def _cell(finding: Finding) -> "Text":
-    from rich.text import Text
+def _cell(finding: Finding) -> "Cell":
+    from tightrope.viewing.terminal.console import Cell
 
     if finding.problem:
-        return Text(finding.problem, "bold red")
+        return Cell(finding.problem, "bold red")
     if finding.identical == finding.calls:
-        return Text("identical")
+        return Cell("identical")
     text = f"{finding.identical} of {finding.calls}, {ulps_text(finding.ulps)}"
-    return Text(text) if finding.agrees else Text(f"✗ {text}", "bold red")
+    return Cell(text) if finding.agrees else Cell(f"✗ {text}", "bold red")

@@ -8,8 +8,7 @@ from tightrope.viewing.curves import rope_in_words
 from tightrope.viewing.facts import facts, layers_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from tightrope.viewing.terminal.console import Grid, Screen
 
 _LONGEST_LIST = 4
 _PROGRESSIONS = {
@@ -19,17 +18,17 @@ _PROGRESSIONS = {
 }
 
 
-def print_facts(console: "Console", model: ModelRope, name: str) -> None:
+def print_facts(console: "Screen", model: ModelRope, name: str) -> None:
     """Print ropes with their wavelengths, layers, factors and notes."""
+    from tightrope.viewing.terminal.console import print_grid
+
     known = facts(model)
-    console.print(f"{name} ({model.model_type or 'no model_type'})", style="bold")
+    console.line(f"{name} ({model.model_type or 'no model_type'})", "bold")
     for key, rope in known["ropes"].items():
-        console.print(rope_in_words(model, key))
-        for line in _lines(rope):
-            console.print(f"  {line}")
-        console.print(_wavelengths(rope))
-    for line in _model_lines(known):
-        console.print(line)
+        console.line(rope_in_words(model, key))
+        console.lines(*(f"  {line}" for line in _lines(rope)))
+        print_grid(console, _wavelengths(rope))
+    console.lines(*_model_lines(known))
 
 
 def _lines(rope: Mapping[str, Any]) -> Iterator[str]:
@@ -54,21 +53,19 @@ def _shortened(value: object) -> str:
     return str(value)
 
 
-def _wavelengths(rope: Mapping[str, Any]) -> "Table":
-    from rich.table import Table
+def _wavelengths(rope: Mapping[str, Any]) -> "Grid":
+    from tightrope.viewing.terminal.console import grid
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2))
-    shown.add_column("  wavelengths in tokens", no_wrap=True)
     within = list(rope["tables"][0]["rotating_within"])
-    for heading in ("shortest", "longest", "attention factor", *(f"turn within {int(length):,}" for length in within)):
-        shown.add_column(heading, justify="right", no_wrap=True)
+    rows = []
     for table in rope["tables"]:
         turning = [value for value in table["wavelengths"] if value is not None]
         ends = (f"{turning[0]:,.1f}", f"{max(turning):,.0f}") if turning else ("none", "none")
         pairs = len(table["wavelengths"])
         counts = (f"{table['rotating_within'][length]} of {pairs} pairs" for length in within)
-        shown.add_row(f"  {table['holds']}", *ends, f"{table['attention_factor']:.6g}", *counts)
-    return shown
+        rows.append((f"  {table['holds']}", *ends, f"{table['attention_factor']:.6g}", *counts))
+    headings = ("shortest", "longest", "attention\nfactor", *(f"turn within\n{int(length):,}" for length in within))
+    return grid(("  wavelengths in tokens", *headings), rows)
 
 
 def _model_lines(known: Mapping[str, Any]) -> Iterator[str]:

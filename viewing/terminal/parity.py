@@ -8,32 +8,26 @@ from tightrope.verify.parity.report import VERDICTS, Comparison, ModelReport, Re
 from tightrope.verify.parity.subjects import OnDevice
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from tightrope.viewing.terminal.console import Cell, Grid, Screen
 
 _MOST_FAILURES = 10
 
 
-def table(model: ModelReport, names: Sequence[str]) -> "Table":
+def table(model: ModelReport, names: Sequence[str]) -> "Grid":
     """Return one row per quantity: each backend's error, what is allowed, and the difference between the backends.
 
     Args:
         model: A report with comparisons.
         names: Who took part, `"torch:cpu"`.
     """
-    from rich.table import Table
+    from tightrope.viewing.terminal.console import Cell, grid
 
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("largest difference,\nabsolute and in ulps", no_wrap=True)
-    for heading in _headings(names):
-        shown.add_column(heading, justify="right", no_wrap=True)
+    rows: list[list[Cell]] = []
     for key in model.ropes:
-        if len(model.ropes) > 1:
-            shown.add_row(_bold(key))
+        rows += [[Cell(key)]] if len(model.ropes) > 1 else []
         for label, row in _rows(one for one in model.comparisons if one.rope == key):
-            shown.add_row(label, *_cells(row, names))
-    return shown
+            rows.append([Cell(label), *_cells(row, names)])
+    return grid(("largest difference,\nabsolute and in ulps", *_headings(names)), rows)
 
 
 def _headings(names: Sequence[str]) -> list[str]:
@@ -49,7 +43,7 @@ def _rows(comparisons: Iterator[Comparison]) -> Iterator[tuple[str, list[Compari
     yield from rows.items()
 
 
-def _cells(row: list[Comparison], names: Sequence[str]) -> Iterator["Text"]:
+def _cells(row: list[Comparison], names: Sequence[str]) -> Iterator["Cell"]:
     for name in names:
         yield _cell([one for one in row if (one.left, one.right) == (name, "exact")])
     yield _plain(_number(max(one.tolerance for one in row if one.right == "exact")))
@@ -57,7 +51,7 @@ def _cells(row: list[Comparison], names: Sequence[str]) -> Iterator["Text"]:
         yield _cell([one for one in row if one.right in names])
 
 
-def _cell(comparisons: list[Comparison]) -> "Text":
+def _cell(comparisons: list[Comparison]) -> "Cell":
     figures = [one.figure for one in comparisons if one.figure]
     text = figure_text(worst(figures)) if figures else "failed"
     return _plain(text) if comparisons and all(one.agrees for one in comparisons) else _alarming(f"✗ {text}")
@@ -77,17 +71,13 @@ def _number(ulps: float) -> str:
     return f"{ulps:.2f}" if ulps < 1000 else f"{ulps:.0e}"
 
 
-def _plain(text: str, style: str = "") -> "Text":
-    from rich.text import Text
+def _plain(text: str, style: str = "") -> "Cell":
+    from tightrope.viewing.terminal.console import Cell
 
-    return Text(text, style)
-
-
-def _bold(text: str) -> "Text":
-    return _plain(text, "bold")
+    return Cell(text, style)
 
 
-def _alarming(text: str) -> "Text":
+def _alarming(text: str) -> "Cell":
     return _plain(text, "bold red")
 
 
@@ -114,30 +104,32 @@ def _lines_below(model: ModelReport) -> Iterator[str]:
             yield f"  … and {len(model.failures) - _MOST_FAILURES:,} more (--json has all)"
 
 
-def print_backends(console: "Console", subjects: Sequence[OnDevice], absent: Sequence[str]) -> None:
+def print_backends(console: "Screen", subjects: Sequence[OnDevice], absent: Sequence[str]) -> None:
     """Print who takes part, and why others do not."""
     for one in subjects:
         path = one.backend.path(one.device)
-        console.print(f"{one.name}: {one.backend.name} {one.backend.version}, {path}")
+        console.line(f"{one.name}: {one.backend.name} {one.backend.version}, {path}")
     for reason in absent:
-        console.print(f"{reason}; compared without it")
-    console.print()
+        console.line(f"{reason}; compared without it")
+    console.line()
 
 
-def print_model(console: "Console", model: ModelReport, names: Sequence[str]) -> None:
+def print_model(console: "Screen", model: ModelReport, names: Sequence[str]) -> None:
     """Print one configuration: its ropes, the table, the verdict."""
-    console.print(model.name, style="bold")
+    from tightrope.viewing.terminal.console import print_grid
+
+    console.line(model.name, "bold")
     for line in _lines_above(model):
-        console.print(line)
+        console.line(line)
     if model.comparisons:
-        console.print(table(model, names))
+        print_grid(console, table(model, names))
     style = "green" if model.verdict in ("agree", "without rope") else "bold red"
     for line in _lines_below(model):
-        console.print(line, style=style)
-    console.print()
+        console.line(line, style)
+    console.line()
 
 
-def print_summary(console: "Console", report: Report, seconds: float) -> None:
+def print_summary(console: "Screen", report: Report, seconds: float) -> None:
     """Print how often each backend gave the very bits of the definition, and the verdicts in one line."""
     for backend in report.backends:
         name = f"{backend.name}:{backend.device}"
@@ -145,8 +137,8 @@ def print_summary(console: "Console", report: Report, seconds: float) -> None:
             one for model in report.models for one in model.comparisons if (one.left, one.right) == (name, "definition")
         ]
         same = sum(one.figure is not None and one.figure.identical for one in defined)
-        console.print(f"{name}: bit for bit the definition in {same:,} of {len(defined):,} comparisons")
-    console.print(_summary_line(report, seconds), style="bold")
+        console.line(f"{name}: bit for bit the definition in {same:,} of {len(defined):,} comparisons")
+    console.line(_summary_line(report, seconds), "bold")
 
 
 def _summary_line(report: Report, seconds: float) -> str:

@@ -1,0 +1,75 @@
+"""What goes wrong in a command: one line and an exit status, whatever it is that a user can meet."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+
+from tightrope.rope.errors import RopeError
+from tightrope.rope.support.printable import printable
+
+# As shells count: 128 and the number of the signal.
+INTERRUPTED: Final = 128 + 2
+READER_GONE: Final = 128 + 13
+
+
+@contextmanager
+def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
+    """End the program with the status of what happens within; with `traceback` an error is shown where it comes from."""
+    _accept_every_sign()
+    try:
+        yield
+        _flush()
+    except BrokenPipeError:
+        _discard_output()
+        ctx.exit(READER_GONE)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        ctx.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.message = _escaped(error.message)
+        raise
+    except RopeError as error:
+        if traceback:
+            raise
+        raise click.ClickException(_escaped(str(error))) from error
+    except OSError as error:
+        if traceback:
+            raise
+        _discard_output()
+        raise click.ClickException(
+            _escaped(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        ) from error
+
+
+def _escaped(message: str) -> str:
+    """Return a message with the lines that it has, and nothing in them that acts on a terminal."""
+    return "\n".join(map(printable, message.split("\n")))
+
+
+def _accept_every_sign() -> None:
+    """Make streams replace what their encoding lacks: a sign in a table is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def _flush() -> None:
+    """Write what is buffered now, while a failure can still be told; at exit Python would print a traceback."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Let what is left in the buffer go nowhere: writing it at exit would fail again, with a traceback."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
