@@ -94,9 +94,11 @@ class SourceType(click.ParamType):
     name = "source"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """See `kept`."""
         return kept(value) if isinstance(value, str) else value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Let the shell complete paths."""
         return [CompletionItem(incomplete, type="file")]
 
 

@@ -18,7 +18,7 @@ READER_GONE: Final = 128 + 13
 
 @contextmanager
 def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
-    """End the program with the status of what happens within; with `traceback` an error is shown where it comes from."""
+    """End the program with the status of what happens within; `traceback` shows where an error is raised."""
     _accept_every_sign()
     try:
         yield
@@ -40,9 +40,8 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
         if traceback:
             raise
         _discard_output()
-        raise click.ClickException(
-            _escaped(f"{error.filename or 'standard output'}: {error.strerror or error}")
-        ) from error
+        where = error.filename or "standard output"
+        raise click.ClickException(_escaped(f"{where}: {error.strerror or error}")) from error
 
 
 def _escaped(message: str) -> str:

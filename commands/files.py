@@ -1,4 +1,4 @@
-"""The files that a command is told to write, looked at before its work: no input among them, none twice, all writable."""
+"""The files that a command is told to write: no input among them, none twice, all writable, before it works."""
 
 import errno
 import os

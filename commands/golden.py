@@ -41,8 +41,8 @@ def write_file(
     """Record the bits that this machine computes for a configuration.
 
     Frequencies, angles, trajectories through a growing sequence, rotations and gradients in three dtypes, and what
-    computed them. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
-    standard input.
+    computed them. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the
+    Hugging Face hub, or - for standard input.
     """
     from tightrope.verify import golden as library
 

@@ -34,8 +34,8 @@ def report(
     """Write a page about a configuration: one HTML file that needs no network.
 
     Frequencies and wavelengths to hover over, a slider for the sequence length, what parity and audit find here, and
-    the notes of the reader. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
-    standard input.
+    the notes of the reader. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a
+    model on the Hugging Face hub, or - for standard input.
     """
     from tightrope.rope.reading.convert import config_of
     from tightrope.rope.reading.source import gguf_path

@@ -1,13 +1,16 @@
 """Sphinx: python -m sphinx -W docs docs/_build/html."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import tightrope
 from tightrope import viewing
+from tightrope.cli import main
 
 project = "Tightrope"
 author = "The Tightrope authors"
@@ -65,6 +68,21 @@ def draw_pictures(app: Any) -> None:
         viewing.save(viewing.draw(tightrope.read(config), name), folder / f"{name}.png")
 
 
+def write_commands(app: Any) -> None:
+    """Write the page of all commands from the commands themselves."""
+    (Path(__file__).parent / "_build").mkdir(exist_ok=True)
+    (Path(__file__).parent / "_build" / "commands.md").write_text("\n".join(_help(main, "tightrope")))
+
+
+def _help(command: click.Command, path: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, below in sorted(command.commands.items()):
+            yield from _help(below, f"{path} {name}")
+        return
+    words = command.get_help(click.Context(command, info_name=path, max_content_width=88, terminal_width=88))
+    yield from (f"## {path.removeprefix('tightrope ')}", "", "```text", words, "```", "")
+
+
 def write_formula(translator: Any, node: nodes.math) -> None:
     """Write a formula within a line as MathML: the usual renderer fetches a script from the network."""
     translator.body.append(tex2mathml(node.astext(), as_block=False))
@@ -80,4 +98,5 @@ def write_displayed_formula(translator: Any, node: nodes.math_block) -> None:
 def setup(app: Any) -> None:
     """Draw before anything is read."""
     app.connect("builder-inited", draw_pictures)
+    app.connect("builder-inited", write_commands)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_displayed_formula, None))

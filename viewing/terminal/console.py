@@ -81,10 +81,12 @@ class Grid:
 
 def grid(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, left: int = 1) -> Grid:
     """Return a table of texts and `Cell`s; see `Grid`."""
-    made = tuple(tuple(one if isinstance(one, Cell) else Cell(str(one)) for one in row) for row in rows)
-    return Grid(
-        tuple(headings), tuple(tuple(Cell(printable(one.text), one.style) for one in row) for row in made), left
-    )
+    return Grid(tuple(headings), tuple(tuple(map(_shown, row)) for row in rows), left)
+
+
+def _shown(value: object) -> Cell:
+    cell = value if isinstance(value, Cell) else Cell(str(value))
+    return Cell(printable(cell.text), cell.style)
 
 
 def print_grid(screen: Screen, shown: Grid) -> None:

@@ -1,0 +1,260 @@
+"""What goes wrong in a terminal, a pipe or on a disk: one line and its own exit status, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli_files import LLAMA, write
+from terminal import in_terminal
+from tightrope.cli import main
+
+PROGRAM = [sys.executable, "-m", "tightrope"]
+HOSTILE = "\x1b]0;owned\x07\x1b[2Jllama\u202e\n"
+
+
+@pytest.fixture
+def config(tmp_path):
+    return write(tmp_path / "config.json", LLAMA)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def process(*arguments, **options):
+    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, **options)
+
+
+def test_an_interruption_exits_130(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tightrope.verify.doctor.examine", interrupted)
+    ran = run("doctor")
+    assert (ran.exit_code, ran.output) == (130, "Interrupted.\n")
+
+
+def test_a_reader_that_goes_away_exits_141(config):
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run([*PROGRAM, "inspect", str(config)], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=["words", "json"])
+def test_a_full_disk_behind_standard_output_is_one_line(config, options):
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run([*PROGRAM, "inspect", str(config), *options], stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 1
+    assert b"Traceback" not in ran.stderr
+    assert ran.stderr.endswith(b"Error: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_signs_that_an_encoding_lacks_are_replaced(tmp_path, encoding):
+    source = write(tmp_path / "c.json", {**LLAMA, "model_type": "ملف✓"})
+    ran = process("inspect", source, env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    assert ran.returncode == 0, ran.stderr
+    assert b"????" in ran.stdout
+
+
+def test_what_acts_on_a_terminal_is_shown_escaped(tmp_path):
+    folder = tmp_path / HOSTILE.replace("/", "")
+    folder.mkdir()
+    source = write(folder / "c.json", {**LLAMA, "model_type": HOSTILE, "rope_scaling": {"rope_type": HOSTILE}})
+    good = write(folder / "d.json", {**LLAMA, "model_type": HOSTILE, "rope_thета\x1b[2J": 1})
+    for words in (
+        ["inspect", source],
+        ["validate", source],
+        ["inspect", good],
+        ["fingerprint", good],
+        ["convert", good],
+    ):
+        ran = run(*words)
+        assert not {"\x1b", "\x07", "\u202e"} & set(ran.output), words
+        assert ran.exception is None or isinstance(ran.exception, SystemExit)
+
+
+@pytest.mark.backend("torch")
+def test_junit_is_well_formed_whatever_a_name_holds(tmp_path):
+    from xml.etree import ElementTree
+
+    source = write(tmp_path / "a\x01\x1b]<&>.json", {**LLAMA, "rope_scaling": {"rope_type": "\x02\ud800"}})
+    run("parity", source, "--junit", tmp_path / "junit.xml")
+    (suite,) = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert suite.get("name") == "a\\x01\\x1b]<&>"
+
+
+INTO = {
+    "report": ["-o"], "inspect": ["--json"], "golden write": ["-o"], "validate": ["--json"], "precision": ["--json"],
+    "fingerprint": ["--json"], "audit": ["--json"], "parity": ["--junit"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["same name", "hard link", "symbolic link", "folder"])
+@pytest.mark.parametrize("name", INTO)
+def test_an_output_never_overwrites_an_input(config, tmp_path, name, way):
+    before, target = config.read_bytes(), config
+    if way == "hard link":
+        target = tmp_path / "other.json"
+        os.link(config, target)
+    if way == "symbolic link":
+        target = tmp_path / "link.json"
+        target.symlink_to(config)
+    ran = run(*name.split(), tmp_path if way == "folder" else config, *INTO[name], target)
+    assert ran.exit_code == 2
+    assert "would overwrite an input" in ran.stderr
+    assert config.read_bytes() == before
+
+
+def test_convert_may_write_its_own_input_but_not_its_findings_there(config):
+    assert run("convert", config, "--to", "v5", "-o", config).exit_code == 0
+    assert "rope_parameters" in json.loads(config.read_text())
+    assert run("convert", config, "--to", "v4", "-o", config, "--json", config).exit_code == 2
+
+
+def test_two_outputs_are_two_files(config, tmp_path):
+    ran = run("report", config, "-o", tmp_path / "x", "--json", tmp_path / "." / "x")
+    assert ran.exit_code == 2
+    assert "--output and --json are one file" in ran.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    ran = run("report", "missing.json", "-o", tmp_path / "x.html")
+    assert ran.exit_code == 1
+    assert ran.stderr == f"Error: Could not open file '{tmp_path / 'x.html'}': Permission denied\n"
+
+
+def test_a_circle_of_links_is_one_line(config, tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    ran = run("convert", config, "--to", "v4", "-o", tmp_path / "a")
+    assert ran.exit_code == 1
+    assert ran.stderr.count("\n") == 1
+
+
+def sources(group):
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from sources(command)
+        else:
+            yield from (one for one in command.params if one.name in ("source", "sources", "configs", "second"))
+
+
+def test_a_shell_completes_files_as_sources():
+    found = list(sources(main))
+    assert len(found) > 10
+    for one in found:
+        assert [item.type for item in one.type.shell_complete(None, one, "con")] == ["file"]
+
+
+OWN = """
+from dataclasses import dataclass
+import tightrope
+from tightrope.rope.scaling import Scaling
+
+@tightrope.rope_type("{name}")
+@dataclass(frozen=True, kw_only=True)
+class Own(Scaling):
+    def frequencies(self, rope, arithmetic, seq_len):
+        return arithmetic.powers(rope.base, rope.exponent_dim, rope.pairs) / 3.0, 1.0
+"""
+
+
+@pytest.mark.parametrize("way", ["--import", "entry point"])
+def test_a_rope_type_of_ones_own_is_known_on_the_command_line(tmp_path, way):
+    (tmp_path / "own_type.py").write_text(OWN.format(name="tripled"))
+    source = write(tmp_path / "config.json", {**LLAMA, "rope_scaling": {"rope_type": "tripled"}})
+    assert process("inspect", source).returncode == 1
+    words = ["--import", "own_type"] if way == "--import" else []
+    if not words:
+        (tmp_path / "own-1.dist-info").mkdir()
+        (tmp_path / "own-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1\n")
+        (tmp_path / "own-1.dist-info" / "entry_points.txt").write_text("[tightrope.rope_types]\ntripled = own_type\n")
+    path = os.pathsep.join(filter(None, ["" if words else str(tmp_path), os.environ.get("PYTHONPATH")]))
+    ran = process(*words, "inspect", source, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
+    assert ran.returncode == 0, ran.stderr
+    assert b"rope_type tripled" in ran.stdout
+
+
+def test_a_module_that_is_not_there_is_wrong_usage(config):
+    ran = run("--import", "no_such_module_at_all", "inspect", config)
+    assert ran.exit_code == 2
+    assert "--import no_such_module_at_all fails: ModuleNotFoundError" in ran.stderr
+
+
+def test_diff_says_in_words_what_tells_two_apart(config, tmp_path):
+    other = write(tmp_path / "b.json", {**LLAMA, "rope_theta": 20000.0, "max_position_embeddings": 256})
+    ran = run("inspect", "--diff", config, other)
+    assert ran.exit_code == 1
+    assert "base 10000 and 20000" in ran.stdout
+    assert "besides: max_position_embeddings 128 and 256" in ran.stdout
+
+
+def test_diff_of_two_spellings_is_none(config, tmp_path):
+    run("convert", config, "--to", "v5", "-o", tmp_path / "v5.json")
+    ran = run("inspect", "--diff", config, tmp_path / "v5.json")
+    assert (ran.exit_code, ran.stdout) == (0, f"{config} and {tmp_path / 'v5.json'} rotate alike\n")
+
+
+@pytest.mark.parametrize("words", [["--diff"], []], ids=["one source", "no --diff"])
+def test_diff_takes_two_sources(config, words):
+    assert run("inspect", *words, config, *([] if words else [config])).exit_code == 2
+
+
+WIDE = {
+    "learn": ["olmo2"], "inspect": ["wide.json"], "validate": ["broken.json"], "convert": ["wide.json", "--to", "v5", "-o", "new.json"],
+    "fingerprint": ["config.json", "wide.json"], "precision": ["config.json"], "doctor": [], "audit": ["config.json"],
+    "bench": ["--quick", "--rounds", "1", "--seq", "4"], "parity": ["config.json", "--dtype", "float32"],
+    "golden write": ["config.json", "-o", "new.safetensors", "--backends", "torch:cpu"], "selftest": [],
+    "golden check": ["old.safetensors", "--backends", "torch:cpu"], "report": ["config.json", "-o", "new.html"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    for name in ("transformers", "mlx_lm", "safetensors", "plotly"):
+        pytest.importorskip(name, exc_type=ImportError)
+    path = tmp_path_factory.mktemp("terminal")
+    write(path / "config.json", LLAMA)
+    write(path / "broken.json", {**LLAMA, "rope_theta": -1})
+    longrope = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "factor": 32.0}
+    write(path / "wide.json", {**LLAMA, "rope_theta": 3e6, "max_position_embeddings": 4096, "rope_scaling": longrope})
+    process("golden", "write", "config.json", "-o", "old.safetensors", "--backends", "torch:cpu", cwd=path)
+    return path
+
+
+@pytest.mark.backend("torch", "mlx")
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("name", WIDE)
+def test_every_line_fits_the_terminal(folder, name, columns):
+    status, lines = in_terminal([*name.split(), *WIDE[name]], columns, cwd=folder)
+    assert status in (0, 1)
+    assert max(map(len, lines)) <= columns
+    assert not any("…" in line for line in lines if "note" not in line and "[" not in line), lines
+
+
+def test_every_command_is_tried_in_a_terminal():
+    leaves = {
+        f"{name} {below}" if isinstance(command, click.Group) else name
+        for name, command in main.commands.items()
+        for below in (command.commands if isinstance(command, click.Group) else [""])
+    }
+    assert set(WIDE) == leaves
+
+
+@pytest.mark.backend("torch")
+def test_a_table_of_a_narrow_terminal_has_every_digit_of_a_wide_one(folder):
+    def numbers(columns):
+        _, lines = in_terminal(["inspect", "wide.json"], columns, cwd=folder)
+        return [word for line in lines for word in line.split() if word[:1].isdigit()]
+
+    assert set(numbers(200)) <= set(numbers(40))
