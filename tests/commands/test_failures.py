@@ -211,7 +211,8 @@ def test_diff_takes_two_sources(config, words):
 
 
 WIDE = {
-    "learn": ["olmo2"], "inspect": ["wide.json"], "validate": ["broken.json"], "convert": ["wide.json", "--to", "v5", "-o", "new.json"],
+    "learn": ["olmo2"],
+    "inspect": ["wide.json"], "validate": ["broken.json"], "convert": ["wide.json", "--to", "v5", "-o", "new.json"],
     "fingerprint": ["config.json", "wide.json"], "precision": ["config.json"], "doctor": [], "audit": ["config.json"],
     "bench": ["--quick", "--rounds", "1", "--seq", "4"], "parity": ["config.json", "--dtype", "float32"],
     "golden write": ["config.json", "-o", "new.safetensors", "--backends", "torch:cpu"], "selftest": [],
