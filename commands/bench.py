@@ -77,8 +77,8 @@ _POSITIVE = click.IntRange(min=1)
 def bench(
     source: Source | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
     orders: tuple[Any, ...], layouts: tuple[Any, ...], rotary_dims: tuple[int, ...], heads: int, kv_heads: int,
-    rounds: int | None, quick: bool, compiled: bool, whole_model: bool, block: dict[str, Any] | None, layer_type: str | None,
-    picture: str | None, out: Output,
+    rounds: int | None, quick: bool, compiled: bool, whole_model: bool, block: dict[str, Any] | None,
+    layer_type: str | None, picture: str | None, out: Output,
 ) -> None:  # fmt: skip
     """Time the rotation beside a plain copy and the libraries that are installed.
 
