@@ -7,7 +7,7 @@ from tightrope.commands.output import Output, output_options
 from tightrope.rope.errors import shortened
 
 
-@click.command(epilog=examples("tightrope learn olmo2"))
+@click.command(short_help="Show what transformers says of a family.", epilog=examples("tightrope learn olmo2"))
 @click.argument("model_type", metavar="MODEL_TYPE")
 @output_options
 def learn(model_type: str, out: Output) -> None:
