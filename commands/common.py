@@ -88,7 +88,7 @@ def read_model(
     return model if block is None else model.replace(layer_type, scaling=block)
 
 
-class SourceType(click.ParamType):
+class SourceType(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, not at run time before
     """Whatever `read` takes; what can be read but once is read at once: commands ask for it more than once."""
 
     name = "source"

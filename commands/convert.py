@@ -70,6 +70,7 @@ def _metadata(
         out.write_json([{"keys": written, "tensors": tensors}])
         return
     found = differences(open_file(Path(checked)), wanted)
-    write(path, "".join(f"{line}\n" for line in found) or f"{checked}: no key about rotation differs\n")
+    words = "".join(f"{line}\n" for line in found) or f"{checked}: no key about rotation differs\n"
+    write(path, words.encode("utf-8", "backslashreplace"))
     out.write_json([{"file": checked, "differences": found}])
     out.finish(passed=not found, failure=f"{checked}: {len(found)} keys about rotation differ")
