@@ -5,7 +5,7 @@ from ctypes import c_bool, c_char, c_float, c_int, c_int64, c_size_t, c_uint8, c
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class Rotation:
         """Return the memory of a tensor as an array."""
         memory = (c_uint8 * like.nbytes).from_address(self._ggml.ggml_get_data(tensor))
         memory.owner = self  # type: ignore[attr-defined]  # whose end frees it
-        values: NDArray[Any] = np.ndarray(like.shape, like.dtype, memory)
+        values: NDArray[Any] = np.ndarray(like.shape, like.dtype, cast(Any, memory))
         return values
 
     def results(self) -> list[NDArray[Any]]:

@@ -12,7 +12,7 @@ from tightrope.backends.patching import patch
 # A small Llama of many layers: what is paid for each layer shows.
 LAYERS: Final = 28
 _PROMPT: Final = 64
-_CONFIG: Final = {
+_CONFIG: Final[dict[str, Any]] = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
     "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
     "vocab_size": 256, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0, "max_position_embeddings": 4096,
@@ -88,7 +88,8 @@ def _transformers(patch: Callable[..., object] | None = None) -> Callable[[str],
     import transformers
 
     torch.manual_seed(0)
-    model: Any = transformers.LlamaForCausalLM(transformers.LlamaConfig(**_CONFIG)).eval()
+    model: Any = transformers.LlamaForCausalLM(transformers.LlamaConfig(**_CONFIG))
+    model.eval()
     if patch:
         patch(model)
 
@@ -113,7 +114,8 @@ def _mlx_lm(patch: Callable[..., object] | None = None) -> Callable[[str], Step]
     from mlx_lm.models.cache import make_prompt_cache
 
     mx.random.seed(0)
-    model: Any = llama.Model(llama.ModelArgs.from_dict(_CONFIG))
+    arguments: Any = llama.ModelArgs
+    model: Any = llama.Model(arguments.from_dict(_CONFIG))
     mx.eval(model.parameters())
     if patch:
         patch(model, _CONFIG)

@@ -27,7 +27,8 @@ class FusedRotary(torch.nn.Module):
 
     def forward(self, q: Any, k: Any, cos: Any, sin: Any, unsqueeze_dim: Any = 1) -> Any:
         """Return q and k rotated as the function does whose place this takes, rounded once."""
-        return _rotation_of(type(self))(q, k, cos.float(), sin.float(), unsqueeze_dim=unsqueeze_dim)
+        kind: Any = type(self)
+        return _rotation_of(kind)(q, k, cos.float(), sin.float(), unsqueeze_dim=unsqueeze_dim)
 
 
 @functools.lru_cache(maxsize=256)
