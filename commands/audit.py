@@ -59,7 +59,7 @@ def audit(
     found = list(find_sources(sources))
     audits = [_audited(source, against, spelling, context) for _, source in out.track(found, "auditing")]
     if matrix:
-        out.console.lines(*shown.matrix(audits).splitlines())
+        out.console.say_all(*shown.matrix(audits).splitlines())
     elif len(audits) == 1:
         shown.print_audit(out.console, audits[0])
     else:

@@ -97,7 +97,7 @@ def bench(
     usual = _QUICK if quick else _FULL
     if whole_model:
         whole = timing.whole_models(rounds or usual.rounds)
-        out.console.lines(*(map(str, whole) if whole else ["neither transformers nor mlx-lm is installed"]))
+        out.console.say_all(*(map(str, whole) if whole else ["neither transformers nor mlx-lm is installed"]))
         out.write_json([asdict(row) for row in whole])
         return
     subjects, _ = choose(out, wanted)
@@ -123,13 +123,13 @@ def _measure(out: Output, jobs: "Sequence[Job]", rounds: int, rows: "list[Row]")
 
     number, seconds = len(jobs), timing.estimate(jobs, rounds)
     about = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
-    out.console.line(f"{number} measurement{'s' * (number != 1)} of {rounds} rounds, about {about}", "dim")
+    out.console.say(f"{number} measurement{'s' * (number != 1)} of {rounds} rounds, about {about}", "dim")
     with _memory_errors():
         for job in out.track(jobs, "timing"):
             measured = timing.run(job, rounds)
             rows += measured
             print_rows(out.console, measured)
-    out.console.lines(*timing.absent(jobs))
+    out.console.say_all(*timing.absent(jobs))
 
 
 @contextmanager

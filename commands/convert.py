@@ -48,7 +48,7 @@ def convert(
     write(path, as_json(after))
     removed, written = converting.changes(before, after)
     if path != "-":
-        out.console.line(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
+        out.console.say(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
     out.write_json([{"file": path, "spelling": spelling, "written": written, "removed": removed}])
 
 

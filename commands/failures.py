@@ -30,7 +30,7 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
         click.echo("Interrupted.", err=True)
         ctx.exit(INTERRUPTED)
     except click.ClickException as error:
-        error.message = _escaped(error.message)
+        vars(error)["message"] = _escaped(error.message)  # type checkers are told that it is final
         raise
     except RopeError as error:
         if traceback:

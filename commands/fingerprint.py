@@ -34,9 +34,9 @@ def fingerprint(sources: tuple[Source, ...], seq_len: int | None, out: Output) -
         lines = differences(models[0], model, seq_len)
         name = library.fingerprint(model, seq_len)
         found.append({"source": str(source), "fingerprint": name, "differences": list(lines)})
-        out.console.line(f"{name}  {source}")
+        out.console.say(f"{name}  {source}")
         for line in lines:
-            out.console.line(f"  {line}")
+            out.console.say(f"  {line}")
     out.write_json(found)
     different = [one["source"] for one in found if one["differences"]]
     out.finish(passed=not different, failure=f"another rotation than {sources[0]}: {', '.join(different)}")

@@ -82,7 +82,7 @@ def check_files(files: tuple[str, ...], wanted: list[str], out: Output) -> None:
     for path in out.track(files, "checking"):
         reports[path] = library.check(path, subjects)
         shown.print_report(out.console, reports[path])
-        out.console.line(f"{path}: {shown.verdict(reports[path])}")
+        out.console.say(f"{path}: {shown.verdict(reports[path])}")
     out.write_json([{"file": path, **report.to_dict()} for path, report in reports.items()])
     failed = [f"{path}: {shown.verdict(report)}" for path, report in reports.items() if not report.agrees]
     out.finish(passed=not failed, failure="; ".join(failed))

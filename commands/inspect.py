@@ -80,8 +80,8 @@ def _print_differences(out: Output, sources: tuple[Source, Source], models: "tup
     rotation, others = differences(*models), other_differences(*models)
     first, second = map(str, sources)
     said = "rotate differently" if rotation else "rotate alike"
-    out.console.line(f"{first} and {second} {said}", "bold red" if rotation else "green")
-    out.console.lines(*(f"  {line}" for line in rotation), *(f"  besides: {line}" for line in others))
+    out.console.say(f"{first} and {second} {said}", "bold red" if rotation else "green")
+    out.console.say_all(*(f"  {line}" for line in rotation), *(f"  besides: {line}" for line in others))
     found = {"first": first, "second": second, "differences": list(rotation), "besides": list(others)}
     out.write_json([found])
     out.finish(passed=not rotation, failure=f"{first} and {second} rotate differently: {'; '.join(rotation)}")

@@ -24,5 +24,5 @@ def learn(model_type: str, out: Output) -> None:
             f"model_type {shortened(model_type)} cannot be learned: no transformers here has it, or it rotates in a "
             "way of its own"
         )
-    out.console.lines(f"# {found.source}", *found.line(model_type).splitlines())
+    out.console.say_all(f"# {found.source}", *found.line(model_type).splitlines())
     out.write_json([{"model_type": model_type, "source": found.source, "columns": dict(found.columns)}])

@@ -80,7 +80,7 @@ class Output:
     def written(self, path: str, more: str = "") -> None:
         """Say that a file is there; of standard output nothing."""
         if path != "-":
-            self.console.line(f"{path}: written{more}")
+            self.console.say(f"{path}: written{more}")
 
     def draw(self, draw: Callable[[], "Figure"], path: str) -> None:
         """Write a picture, in the format that its name ends in."""

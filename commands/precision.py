@@ -57,7 +57,7 @@ def precision(
     }
     for key, figures in found.items():
         if len(found) > 1:
-            out.console.line(key, "bold")
+            out.console.say(key, "bold")
         print_errors(out.console, figures)
     out.write_json([{"rope": key, "errors": figures} for key, figures in found.items()])
     if picture:

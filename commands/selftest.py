@@ -23,7 +23,7 @@ def selftest(path: str | None, out: Output) -> None:
     with out.busy("testing") as say:
         report = library.run(lambda device: say(f"testing {device}"))
     page = report.to_markdown()
-    out.console.lines(*page.splitlines())
+    out.console.say_all(*page.splitlines())
     if path:
         write(path, page.encode())
         out.written(path)

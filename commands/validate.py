@@ -27,7 +27,7 @@ def validate(sources: tuple[Source, ...], strict: bool, out: Output) -> None:
     for _, source in out.track(list(find_sources(sources)), "reading"):
         found[str(source)] = problems(source, strict=strict)
         for line in found[str(source)]:
-            out.console.line(line)
+            out.console.say(line)
     out.write_json([{"source": source, "problems": lines} for source, lines in found.items()])
     wrong = [source for source, lines in found.items() if lines]
     out.finish(passed=not wrong, failure=f"these have problems: {', '.join(wrong)}")

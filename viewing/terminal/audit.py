@@ -25,15 +25,15 @@ def print_audit(shown_on: "Screen", audit: Audit) -> None:
     """Print what was measured for one model, and each peer's verdict."""
     from tightrope.viewing.terminal.console import print_grid
 
-    shown_on.line(audit.name, "bold")
+    shown_on.say(audit.name, "bold")
     if audit.remark:
-        shown_on.line(f"  {audit.remark}")
+        shown_on.say(f"  {audit.remark}")
     if any(peer.ropes for peer in audit.peers):
-        shown_on.line()
+        shown_on.say()
         print_grid(shown_on, _errors(audit))
-        shown_on.line()
+        shown_on.say()
     for peer in audit.peers:
-        shown_on.line(f"  {peer.verdict}{_remedy(peer)}", _STYLES[peer.status])
+        shown_on.say(f"  {peer.verdict}{_remedy(peer)}", _STYLES[peer.status])
 
 
 def _errors(audit: Audit) -> "Grid":
@@ -74,14 +74,14 @@ def print_list(shown_on: "Screen", audits: Sequence[Audit]) -> None:
         rows += [[audit.name, *(by_name[name] for name in names)]] if by_name else []
     if names:
         print_grid(shown_on, grid(("model", *names), rows, left=1 + len(names)))
-        shown_on.line()
+        shown_on.say()
     for audit in audits:
         if not audit.peers:
-            shown_on.line(f"{audit.name}: {audit.remark}")
+            shown_on.say(f"{audit.name}: {audit.remark}")
     for name, total in count(audits).items():
         statuses = ", ".join(f"{number} {_COUNTED[status]}" for status, number in total["status"].most_common())
         causes = ", ".join(f"{cause} {number}" for cause, number in total["causes"].most_common())
-        shown_on.line(f"{name}: {statuses}. Causes: {causes or 'none'}.")
+        shown_on.say(f"{name}: {statuses}. Causes: {causes or 'none'}.")
 
 
 def matrix(audits: Sequence[Audit]) -> str:

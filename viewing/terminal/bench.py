@@ -17,10 +17,10 @@ def print_rows(screen: "Screen", rows: Sequence[Row]) -> None:
         return
     first = rows[0]
     form = f"{first.order}, {first.pairs}"
-    screen.line(f"{first.backend} {first.device}, {first.task}, {first.dtype}, {first.seq:,} tokens, {form}", "bold")
+    screen.say(f"{first.backend} {first.device}, {first.task}, {first.dtype}, {first.seq:,} tokens, {form}", "bold")
     headings = ("  who", "time", "× copy", "bandwidth\n/ copy", "memory")
     print_grid(screen, grid(headings, [(f"  {row.who}", *figures(row)) for row in rows]))
-    screen.line()
+    screen.say()
 
 
 def figures(row: Row) -> tuple[str, ...]:

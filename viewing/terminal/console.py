@@ -34,15 +34,15 @@ class Screen(Console):
         """Let the command line give it its exit status."""
         raise  # rich calls this while it handles the BrokenPipeError
 
-    def line(self, text: str = "", style: str = "") -> None:
+    def say(self, text: str = "", style: str = "") -> None:
         """Print one line, wrapped at words and indented where the terminal is narrower; words stay whole."""
         for part in wrapped(printable(text), self.width):
             self.print(Text(part, style))
 
-    def lines(self, *texts: str, style: str = "") -> None:
+    def say_all(self, *texts: str, style: str = "") -> None:
         """Print several."""
         for text in texts:
-            self.line(text, style)
+            self.say(text, style)
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -126,8 +126,8 @@ def _print_stacked(screen: Screen, shown: Grid) -> None:
     headings = [" ".join(printable(heading.replace("\n", " ")).split()) for heading in shown.headings]
     widest = max((cell_len(heading) for heading in headings[1:]), default=0)
     for row in shown.rows:
-        screen.line(row[0].text, "bold")
+        screen.say(row[0].text, "bold")
         for heading, cell in zip(headings[1:], row[1:], strict=False):
             if cell.text:
                 space = _GAP if widest else ""
-                screen.line(f"{_INDENT}{heading}{' ' * (widest - cell_len(heading))}{space}{cell.text}", cell.style)
+                screen.say(f"{_INDENT}{heading}{' ' * (widest - cell_len(heading))}{space}{cell.text}", cell.style)

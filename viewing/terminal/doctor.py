@@ -20,9 +20,9 @@ def print_checks(console: "Screen", checks: list[Finding]) -> None:
     """Print a line per finding, by topic, and under each what to do."""
     subject_width = max((len(one.subject) for one in checks), default=0)
     for topic, group in groupby(checks, key=lambda one: one.topic):
-        console.line(topic, "bold")
+        console.say(topic, "bold")
         for one in group:
             sign, style = _SIGNS[one.state]
-            console.line(f"  {sign}  {one.subject:{subject_width}}  {one.words}", style if one.state != "ok" else "")
+            console.say(f"  {sign}  {one.subject:{subject_width}}  {one.words}", style if one.state != "ok" else "")
             if one.remedy:
-                console.line(f"     → {one.remedy}")
+                console.say(f"     → {one.remedy}")

@@ -16,16 +16,16 @@ def print_report(console: "Screen", report: GoldenReport) -> None:
     from tightrope.viewing.terminal.console import grid, print_grid
 
     told = report.story
-    console.line(f"{told.source or 'a configuration'}, written by {told.backend} ({told.path}) on {told.machine}:")
+    console.say(f"{told.source or 'a configuration'}, written by {told.backend} ({told.path}) on {told.machine}:")
     versions = f"tightrope {told.tightrope}, framework {told.framework}, numpy {told.numpy}, Python {told.python}"
-    console.line(f"  {versions}")
+    console.say(f"  {versions}")
     subjects = [name for name in dict.fromkeys(one.subject for one in report.findings) if name != CORE]
     rows = [
         [label, *(_cell(row.get(CORE) or row[name]) for name in subjects), ulps_text(next(iter(row.values())).allowed)]
         for label, row in _rows(report).items()
     ]
     print_grid(console, grid(("", *subjects, "allowed"), rows))
-    console.line(_UNIT, "dim")
+    console.say(_UNIT, "dim")
 
 
 def verdict(report: GoldenReport) -> str:

@@ -23,12 +23,12 @@ def print_facts(console: "Screen", model: ModelRope, name: str) -> None:
     from tightrope.viewing.terminal.console import print_grid
 
     known = facts(model)
-    console.line(f"{name} ({model.model_type or 'no model_type'})", "bold")
+    console.say(f"{name} ({model.model_type or 'no model_type'})", "bold")
     for key, rope in known["ropes"].items():
-        console.line(rope_in_words(model, key))
-        console.lines(*(f"  {line}" for line in _lines(rope)))
+        console.say(rope_in_words(model, key))
+        console.say_all(*(f"  {line}" for line in _lines(rope)))
         print_grid(console, _wavelengths(rope))
-    console.lines(*_model_lines(known))
+    console.say_all(*_model_lines(known))
 
 
 def _lines(rope: Mapping[str, Any]) -> Iterator[str]:

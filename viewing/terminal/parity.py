@@ -108,25 +108,25 @@ def print_backends(console: "Screen", subjects: Sequence[OnDevice], absent: Sequ
     """Print who takes part, and why others do not."""
     for one in subjects:
         path = one.backend.path(one.device)
-        console.line(f"{one.name}: {one.backend.name} {one.backend.version}, {path}")
+        console.say(f"{one.name}: {one.backend.name} {one.backend.version}, {path}")
     for reason in absent:
-        console.line(f"{reason}; compared without it")
-    console.line()
+        console.say(f"{reason}; compared without it")
+    console.say()
 
 
 def print_model(console: "Screen", model: ModelReport, names: Sequence[str]) -> None:
     """Print one configuration: its ropes, the table, the verdict."""
     from tightrope.viewing.terminal.console import print_grid
 
-    console.line(model.name, "bold")
+    console.say(model.name, "bold")
     for line in _lines_above(model):
-        console.line(line)
+        console.say(line)
     if model.comparisons:
         print_grid(console, table(model, names))
     style = "green" if model.verdict in ("agree", "without rope") else "bold red"
     for line in _lines_below(model):
-        console.line(line, style)
-    console.line()
+        console.say(line, style)
+    console.say()
 
 
 def print_summary(console: "Screen", report: Report, seconds: float) -> None:
@@ -137,8 +137,8 @@ def print_summary(console: "Screen", report: Report, seconds: float) -> None:
             one for model in report.models for one in model.comparisons if (one.left, one.right) == (name, "definition")
         ]
         same = sum(one.figure is not None and one.figure.identical for one in defined)
-        console.line(f"{name}: bit for bit the definition in {same:,} of {len(defined):,} comparisons")
-    console.line(_summary_line(report, seconds), "bold")
+        console.say(f"{name}: bit for bit the definition in {same:,} of {len(defined):,} comparisons")
+    console.say(_summary_line(report, seconds), "bold")
 
 
 def _summary_line(report: Report, seconds: float) -> str:
