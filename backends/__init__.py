@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from tightrope.backends.protocol import Backend
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError
+from tightrope.rope.support.extras import install_command
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def load(name: str) -> Backend:
     installed = _installed(entry.framework)
     if installed is None:
         raise BackendUnavailable(
-            f'backend {name!r} is not installed; pip install "tightrope[{name}]". Available: {_available()}'
+            f"backend {name!r} is not installed; {install_command(entry.framework)}. Available: {_available()}"
         )
     _require_version(name, entry, installed)
     try:
@@ -85,7 +86,7 @@ def _require_version(name: str, entry: BackendEntry, installed: str) -> None:
         oldest = ".".join(map(str, entry.at_least))
         raise BackendUnavailable(
             f"backend {name!r} needs {entry.framework} >= {oldest}, got {installed}; "
-            f'pip install --upgrade "tightrope[{name}]"'
+            + install_command(entry.framework, upgrade=True)
         )
 
 

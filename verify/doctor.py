@@ -13,14 +13,13 @@ from typing import Any, Final, Literal
 
 from tightrope import backends
 from tightrope.rope.errors import BackendUnavailable
+from tightrope.rope.support.extras import install_command, reinstall_command
 
 State = Literal["ok", "missing", "problem"]
 
 # Extras for those who work on Tightrope itself.
 _INSIDE: Final = {"test", "dev", "docs", "all"}
 _KERNEL: Final = "tightrope.backends.kernels._cpu"
-# --no-cache-dir: pip keeps the wheel that it built without a compiler, and would take that one again.
-_REINSTALL: Final = "pip install --no-cache-dir --force-reinstall --no-deps --no-binary tightrope tightrope"
 _SWITCHES: Final = ("TIGHTROPE_CPU_KERNEL", "TIGHTROPE_GPU_KERNEL")
 
 
@@ -81,7 +80,7 @@ def _packages() -> Iterator[Finding]:
         lines = metadata.requires("tightrope") or []
     except metadata.PackageNotFoundError:
         words = "not installed: it runs from a folder, so the ranges of its packages are not known"
-        yield Finding("packages", "tightrope", "missing", words, "pip install tightrope")
+        yield Finding("packages", "tightrope", "missing", words, "in the checkout: python -m pip install .")
         return
     found: dict[str, Requirement] = {}
     for line in lines:
@@ -121,15 +120,15 @@ def package_check(need: Requirement, version: Callable[[str], str] = metadata.ve
         need: The package.
         version: From the name of a package to its version.
     """
-    install = f'pip install --upgrade "tightrope[{need.extra}]"' if need.extra else "pip install --upgrade tightrope"
     try:
         found = version(need.package)
     except metadata.PackageNotFoundError:
         state: State = "missing" if need.extra else "problem"
-        return Finding("packages", need.package, state, "not installed", install)
+        return Finding("packages", need.package, state, "not installed", install_command(need.package))
     if _numbers(found)[: len(need.oldest)] < need.oldest:
         oldest = ".".join(map(str, need.oldest))
-        return Finding("packages", need.package, "problem", f"{found}, needs {oldest} or newer", install)
+        words = f"{found}, needs {oldest} or newer"
+        return Finding("packages", need.package, "problem", words, install_command(need.package, upgrade=True))
     return Finding("packages", need.package, "ok", found)
 
 
@@ -179,18 +178,16 @@ def kernel_check(
         load: From the name of a module to the module.
         find: From the name of a program to its path.
     """
-    subject = "C kernel"
+    subject, again = "C kernel", reinstall_command()
     try:
         variants: tuple[str, ...] = load(_KERNEL).variants
     except ModuleNotFoundError:
         compiler = next(filter(find, ("cc", "gcc", "clang")), None)
         why = f"there is a compiler now ({compiler})" if compiler else "there is no C compiler (cc, gcc, clang)"
         words = f"not built at installation; framework operations rotate on the CPU instead. {why}"
-        return Finding(
-            "kernel", subject, "missing", words, _REINSTALL if compiler else f"install one, then {_REINSTALL}"
-        )
+        return Finding("kernel", subject, "missing", words, again if compiler else f"install one, then {again}")
     except ImportError as error:
-        return Finding("kernel", subject, "problem", f"built, but does not load: {error}", _REINSTALL)
+        return Finding("kernel", subject, "problem", f"built, but does not load: {error}", again)
     if not variants:
         words = "built, but this processor has no fused multiply-add (AVX2 or NEON); framework operations rotate"
         return Finding("kernel", subject, "missing", words)

@@ -75,7 +75,7 @@ def draw_speed(rows: "Sequence[Row]", title: str) -> "Figure":
     """
     if not rows:
         raise RopeConfigError("there is nothing to draw: no backend has this task")
-    import_extra("matplotlib", extra="plot", purpose="pictures")
+    import_extra("matplotlib", purpose="pictures")
     from tightrope.viewing.pictures import speed
 
     figure: Figure = speed.speed_picture(rows, title)
@@ -106,7 +106,7 @@ def format_of(path: str | Path) -> str:
 
 
 def _pictures() -> Any:
-    import_extra("matplotlib", extra="plot", purpose="pictures")
+    import_extra("matplotlib", purpose="pictures")
     from tightrope.viewing.pictures import ropes as pictures
 
     return pictures

@@ -16,6 +16,7 @@ from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id, not_fetched
 from tightrope.rope.reading.write import rope_keys
+from tightrope.rope.support.extras import install_command
 
 # What mlx-lm's own download takes of a repository.
 _FILES = [
@@ -54,7 +55,7 @@ def load_mlx(
     try:
         import mlx_lm
     except ImportError as error:
-        raise BackendUnavailable(f'load_mlx needs mlx-lm; pip install "tightrope[mlx-lm]" ({error})') from error
+        raise BackendUnavailable(f"load_mlx needs mlx-lm; {install_command('mlx-lm')} ({error})") from error
     folder = _folder(path)
     rope = read(folder)
     _check_arguments(mlx_lm.load, load)

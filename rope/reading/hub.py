@@ -25,7 +25,7 @@ def fetch_config(name: str) -> Path:
         RopeConfigError: huggingface_hub is not installed, or it has no such file: offline, unknown, not allowed.
     """
     try:
-        hub = import_extra("huggingface_hub", extra="hub", purpose="models of the Hugging Face hub")
+        hub = import_extra("huggingface_hub", purpose="models of the Hugging Face hub")
     except ExtraMissing as error:
         raise RopeConfigError(f"no such file or folder, and {error}", source=name) from error
     try:

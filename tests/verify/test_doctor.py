@@ -87,9 +87,14 @@ def test_a_missing_package_that_everything_needs_is_a_problem():
     assert doctor.package_check(doctor.Requirement("numpy", (2, 0), ""), version_of({})).state == "problem"
 
 
-def test_remedy_names_the_extra():
+def test_remedy_names_the_package_with_its_range():
     check = doctor.package_check(doctor.Requirement("plotly", (), "report"), version_of({}))
-    assert check.remedy == 'pip install --upgrade "tightrope[report]"'
+    assert check.remedy == 'python -m pip install "plotly>=6.0"'
+
+
+def test_remedy_of_an_old_package_upgrades_it():
+    check = doctor.package_check(doctor.Requirement("plotly", (6, 0), "report"), version_of({"plotly": "5.9"}))
+    assert check.remedy == 'python -m pip install --upgrade "plotly>=6.0"'
 
 
 def kernel(variants):
@@ -122,11 +127,13 @@ def test_kernel_says_why_it_does_not_serve(load, state, says):
 @pytest.mark.parametrize(
     ("programs", "says", "remedy"),
     [
-        ({"cc"}, "there is a compiler now (cc)", "pip install --no-cache-dir --force-reinstall"),
-        (set(), "there is no C compiler", "install one, then pip install"),
+        ({"cc"}, "there is a compiler now (cc)", "python -m pip install --force-reinstall --no-deps /any/tightrope"),
+        (set(), "there is no C compiler", "install one, then python -m pip install"),
     ],
 )
-def test_kernel_that_was_not_built_asks_for_a_compiler(programs, says, remedy):
+def test_kernel_that_was_not_built_asks_for_a_compiler(monkeypatch, programs, says, remedy):
+    again = "python -m pip install --force-reinstall --no-deps /any/tightrope"
+    monkeypatch.setattr(doctor, "reinstall_command", lambda: again)
     check = doctor.kernel_check(raising(ModuleNotFoundError("none")), lambda name: name in programs)
     assert says in check.words
     assert check.remedy.startswith(remedy)
@@ -161,7 +168,7 @@ def test_a_backend_that_works_tells_device_and_kernel(name):
 
 def unavailable(name):
     raise tightrope.BackendUnavailable(
-        f'backend {name!r} is not installed; pip install "tightrope[{name}]". Available: none'
+        f'backend {name!r} is not installed; python -m pip install "{name}>=0.1". Available: none'
     )
 
 
@@ -171,7 +178,7 @@ def test_no_backend_is_not_healthy(monkeypatch):
     checks = doctor.examine()
     assert not doctor.healthy(checks)
     assert (found(checks, "mlx").state, found(checks, "mlx").words) == ("missing", "is not installed")
-    assert found(checks, "mlx").remedy == 'pip install "tightrope[mlx]"'
+    assert found(checks, "mlx").remedy == 'python -m pip install "mlx>=0.1"'
 
 
 def test_an_installed_backend_that_fails_is_a_problem(monkeypatch):

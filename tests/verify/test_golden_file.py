@@ -207,4 +207,4 @@ except tightrope.RopeError as error:
     print(error)
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout == 'golden files need safetensors; pip install "tightrope[golden]"\n'
+    assert ran.stdout == 'golden files need safetensors; python -m pip install "safetensors>=0.5"\n'

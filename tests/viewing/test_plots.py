@@ -202,4 +202,4 @@ except tightrope.RopeError as error:
     print(error)
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout == 'pictures need matplotlib; pip install "tightrope[plot]"\n'
+    assert ran.stdout == 'pictures need matplotlib; python -m pip install "matplotlib>=3.9"\n'

@@ -111,4 +111,4 @@ except tightrope.RopeError as error:
     print(error)
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout == 'reports need plotly; pip install "tightrope[report]"\n'
+    assert ran.stdout == 'reports need plotly; python -m pip install "plotly>=6.0"\n'

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError
+from tightrope.rope.support.extras import install_command
 
 Float32 = NDArray[np.float32]
 
@@ -99,11 +100,6 @@ PEERS: Final[dict[str, PeerEntry]] = {
 }
 
 
-def extra(name: str) -> str:
-    """Return what installs a peer: the name of a package's extra has no dots."""
-    return f'"tightrope[{name.replace(".", "-")}]"'
-
-
 def installed() -> tuple[str, ...]:
     """Return the names of the peers that are installed."""
     return tuple(name for name, entry in PEERS.items() if find_spec(entry.package) is not None)
@@ -120,7 +116,7 @@ def load(name: str) -> tuple[Peer, str]:
     if entry is None:
         raise RopeConfigError(f"peer must be one of {', '.join(map(repr, PEERS))}, got {name!r}")
     if find_spec(entry.package) is None:
-        raise BackendUnavailable(f"{name} is not installed; pip install {extra(name)}")
+        raise BackendUnavailable(f"{name} is not installed; {install_command(entry.distribution)}")
     try:
         return cast(Peer, import_module(entry.module)), _version(entry)
     except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these

@@ -14,10 +14,11 @@ from tightrope.rope.reading.families.lookup import find_family
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS
 from tightrope.rope.reading.source import gguf_path
 from tightrope.rope.reading.source import load as load_source
+from tightrope.rope.support.extras import install_command
 from tightrope.verify.audit.causes import KEY, SPELLING, UNKNOWN, explain
 from tightrope.verify.audit.comparison import compare, rotate_by
 from tightrope.verify.audit.gguf import FilePeer, beside, contents
-from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, extra, installed, load
+from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
 from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
 
@@ -51,8 +52,8 @@ def audit(
     """
     names = against or installed()
     if not names:
-        extras = " or ".join(extra(peer_name) for peer_name in PEERS)
-        raise BackendUnavailable(f"there is no library to audit; pip install {extras}")
+        commands = "; or ".join(install_command(entry.distribution) for entry in PEERS.values())
+        raise BackendUnavailable(f"there is no library to audit; {commands}")
     peers = [(peer_name, *load(peer_name)) for peer_name in names]
     path = gguf_path(source)
     if path is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.rope.errors import RopeConfigError, shortened
-from tightrope.rope.support.extras import import_extra
+from tightrope.rope.support.extras import import_extra, source_folder
 from tightrope.rope.support.files import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -64,7 +64,7 @@ def write(path: Path, story: Provenance, arrays: Arrays) -> None:
     Raises:
         ExtraMissing: The package safetensors is not installed.
     """
-    numpy_format = import_extra("safetensors.numpy", extra="golden", purpose="golden files")
+    numpy_format = import_extra("safetensors.numpy", purpose="golden files")
     told = json.dumps(asdict(story), sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "story": told, "sha256": _digest(told, arrays)}
     # Without the copy safetensors 0.8 writes the memory of a transposed array, not its values in order.
@@ -79,7 +79,7 @@ def load(path: Path) -> tuple[Provenance, Arrays]:
         ExtraMissing: The package safetensors is not installed.
         RopeConfigError: It is damaged, edited, of a newer format, or something else.
     """
-    import_extra("safetensors.numpy", extra="golden", purpose="golden files")
+    import_extra("safetensors.numpy", purpose="golden files")
     try:
         content = _read(path)
         told, digest = _metadata(content)
@@ -140,7 +140,8 @@ def _require_version(version: object) -> None:
         raise _Refused(f"has no format version: its header says {shortened(version)}")
     if int(version) > VERSION:
         raise _Refused(
-            f"has format {version}, this Tightrope reads up to {VERSION}; upgrade it: pip install -U tightrope"
+            f"has format {version}, this Tightrope reads up to {VERSION}; "
+            f"bring {source_folder()} up to date and install it again"
         )
 
 

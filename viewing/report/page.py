@@ -40,7 +40,7 @@ def plotly() -> str:
     Raises:
         ExtraMissing: plotly is not installed.
     """
-    import_extra("plotly", extra="report", purpose="reports")
+    import_extra("plotly", purpose="reports")
     script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(script, mtime=0)).decode()
 

@@ -28,7 +28,7 @@ def legacy_names() -> Iterator[None]:
     Raises:
         ExtraMissing: transformers is not installed.
     """
-    utils: Any = import_extra(_UTILS, extra="transformers", purpose="code written for transformers")
+    utils: Any = import_extra(_UTILS, purpose="code written for transformers")
     _enter(utils)
     try:
         yield
