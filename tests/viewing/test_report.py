@@ -99,6 +99,11 @@ def test_replaced_rope_is_the_one_that_is_shown(tmp_path):
     assert data_of(path)["ropes"][0]["rope_type"] == "yarn"
 
 
+@pytest.mark.parametrize("name", ["@@DATA@@", "@@PLOTLY@@", "@@NOTHING@@", "<!--<script>", r"\1"])
+def test_name_of_a_file_is_content_of_the_page(name, tmp_path):
+    assert data_of(written(tmp_path, SHAPE, name=f"{name}.json"))["title"] == name
+
+
 def test_a_missing_extra_is_named():
     script = """
 import sys

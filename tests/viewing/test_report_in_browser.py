@@ -139,6 +139,16 @@ def test_text_of_a_configuration_is_never_run(window, tmp_path):
     assert window.console() == []
 
 
+@pytest.mark.parametrize("title", ["@@DATA@@.json", "@@PLOTLY@@.json", "</script>.json", "<!--<script>.json"])
+def test_any_title_is_shown_as_it_stands(title, window, tmp_path):
+    data = report.report_data(tightrope.read(SHAPE), title, None, None)
+    (tmp_path / "titled.html").write_bytes(report.page(data))
+    window.open(tmp_path / "titled.html")
+    assert window.run("return document.getElementById('title').textContent") == title
+    assert window.run("return document.title") == f"{title}: rotary position embedding"
+    assert window.console() == []
+
+
 def test_page_of_a_model_without_rope_opens(window, tmp_path):
     window.open(written(tmp_path, {**SHAPE, "model_type": "jamba"}))
     assert window.run("return document.getElementById('length-control').hidden")

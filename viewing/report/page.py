@@ -4,12 +4,14 @@ import base64
 import gzip
 import html
 import json
+import re
 from importlib.resources import files
 from typing import Any, Final
 
 from tightrope.rope.support.extras import import_extra
 
 _HERE: Final = "tightrope.viewing.report"
+_PLACEHOLDER: Final = re.compile("@@([A-Z]+)@@")
 
 
 def page(data: dict[str, Any]) -> bytes:
@@ -28,10 +30,8 @@ def page(data: dict[str, Any]) -> bytes:
         "DATA": _json(data),
         "PLOTLY": plotly(),
     }
-    document = _text("report.html")
-    for name, content in parts.items():
-        document = document.replace(f"@@{name}@@", content, 1)
-    return document.encode()
+    # One pass: a title or a configuration that holds a placeholder is content, not template.
+    return _PLACEHOLDER.sub(lambda found: parts[found[1]], _text("report.html")).encode()
 
 
 def plotly() -> str:
