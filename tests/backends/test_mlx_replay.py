@@ -101,7 +101,7 @@ WRONG = {
     "positions for other tokens": lambda: {"positions": mx.arange(4)},
     "positions and angles": lambda: {"positions": mx.arange(5), "angles": (mx.ones((1, 5, 12)), mx.ones((1, 5, 12)))},
     "angles for other tokens": lambda: {"angles": (mx.ones((1, 4, 12)), mx.ones((1, 4, 12)))},
-    "order": lambda: {"order": "sbhd"},
+    "order": lambda: {"order": "hsbd"},
     "layer_type": lambda: {"layer_type": "sliding"},
 }
 

@@ -93,8 +93,12 @@ def test_what_cannot_be_built_is_refused(build, message):
         build()
 
 
-@pytest.mark.parametrize("wrong", [np.arange(3.0), np.zeros((2, 2), bool)])
-def test_floats_from_numpy_are_refused_by_backends(backend, wrong):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(np.arange(3.0) + 0.5, "whole numbers"), (np.zeros((2, 2), bool), "of an integer dtype")],
+    ids=["fractions", "flags"],
+)
+def test_what_is_no_position_is_refused_by_backends(backend, wrong, message):
     module = backend.RotaryEmbedding(rope())
-    with pytest.raises(RopeConfigError, match="positions must be of an integer dtype, got"):
+    with pytest.raises(RopeConfigError, match=f"positions must be {message}"):
         module.cos_sin(wrong)
