@@ -67,6 +67,16 @@ class Browser:
         mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": moves}
         self._ask("POST", "/actions", {"actions": [mouse]})
 
+    def emulate(self, width, scheme="light"):
+        """Give the next page a width in pixels and a preferred colour scheme."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        for command, params in (
+            ("Emulation.setDeviceMetricsOverride", size),
+            ("Emulation.setEmulatedMedia", media),
+        ):
+            self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
     def console(self):
         """Return what the page wrote to the console since the last call."""
         return [entry["message"] for entry in self._ask("POST", "/se/log", {"type": "browser"})]

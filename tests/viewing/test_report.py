@@ -20,6 +20,7 @@ LONGROPE = {
     **SHAPE, "model_type": "phi3", "max_position_embeddings": 131072, "original_max_position_embeddings": 4096,
     "rope_scaling": {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [4.0] * 8},
 }  # fmt: skip
+MROPE = {**SHAPE, "model_type": "qwen2_vl", "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}
 MAIL = 6_000_000  # bytes; what issue and mail servers take without a word
 
@@ -59,6 +60,12 @@ def test_slider_stops_on_both_sides_of_a_switch():
 def test_data_is_kept_once_where_the_length_does_not_matter():
     (rope,) = report.report_data(tightrope.read(SHAPE), "a model", None, None)["ropes"]
     assert len(rope["tables"]) == 1
+
+
+def test_axis_of_each_pair_is_shown():
+    """Sections (2, 3, 3) in chunks: Qwen2-VL, arXiv:2409.12191."""
+    (rope,) = report.report_data(tightrope.read(MROPE), "a model", None, None)["ropes"]
+    assert rope["axes"] == [0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_notes_of_the_reader_are_shown():

@@ -1,5 +1,7 @@
 """The report in a browser: it draws, follows the slider, fetches nothing and runs no text of a configuration."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,58 @@ def test_curve_follows_the_slider(page):
             curve(page, "frequencies-0", "dynamic"), tightrope.frequencies(rope, length).inv_freq
         )
     assert page.run("return document.getElementById('length-value').textContent") == f"{length:,} tokens"
+
+
+def test_slider_says_tokens(page):
+    move_slider(page, 4096)
+    assert page.run("return document.getElementById('length').getAttribute('aria-valuetext')") == "4,096 tokens"
+
+
+@pytest.fixture
+def emulated(window):
+    """The window with an emulated screen, put right again afterwards."""
+    yield window
+    window.emulate(1300)
+
+
+def test_dark_scheme_is_dark_in_page_and_charts(emulated, dynamic_report):
+    emulated.emulate(1280, "dark")
+    emulated.open(dynamic_report)
+    colours = emulated.run(
+        "return [getComputedStyle(document.body).backgroundColor,"
+        " ...[...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]"
+        ".map((one) => getComputedStyle(one).backgroundColor)]"
+    )
+    assert set(colours) == {"rgb(22, 24, 27)"}
+    assert emulated.console() == []
+
+
+def test_narrow_page_stacks_its_charts(emulated, dynamic_report):
+    emulated.emulate(400)
+    emulated.open(dynamic_report)
+    boxes = emulated.run(
+        "return [...document.querySelectorAll('.grid > .chart')].map((one) => one.getBoundingClientRect())"
+        ".map((box) => [box.left, box.top, box.right, box.bottom])"
+    )
+    assert all(lower[1] >= upper[3] for upper, lower in pairwise(boxes))
+    assert all(left >= 0 and right <= 400 for left, _, right, _ in boxes)
+    assert emulated.run("return document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("name", ["parity", "audit"])
+def test_words_of_heat_maps_do_not_overlap_on_a_narrow_page(name, emulated, dynamic_report):
+    found = data_of(dynamic_report)[name]
+    if not found or not found["rows"]:
+        pytest.skip(f"nothing to show: no backend or library for the {name}")
+    emulated.emulate(400)
+    emulated.open(dynamic_report)
+    words = emulated.run(
+        "return [...document.querySelectorAll('#' + arguments[0] + ' .xtick text')]"
+        ".map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right])",
+        name,
+    )
+    assert words
+    assert all(left[1] <= right[0] for left, right in pairwise(words))
 
 
 def test_unscaled_curve_stays_where_it_is(page):

@@ -59,6 +59,7 @@ def _rope(model: ModelRope, key: str) -> dict[str, Any]:
         "words": rope_in_words(model, key).removeprefix(f"{key}: "),
         "rope_type": rope.scaling.rope_type,
         "channels": [channels_of_pair(rope, pair) for pair in range(rope.pairs)],
+        "axes": None if rope.mrope is None else list(rope.mrope.pair_axes(rope.pairs)),
         "unscaled": plain.inv_freq.tolist(),
         "contexts": context_lengths(rope),
         "blend": None if zone is None else list(zone),

@@ -2,7 +2,13 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
-const INK = "#1a1a1a", QUIET = "#8c8c8c", MARK = "#0072b2";
+// Charts are drawn in the colours of the style sheet; who changes the scheme of the system gets them drawn anew.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => location.reload());
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const INK = colour("ink"), PAPER = colour("paper"), LINE = colour("line"), QUIET = colour("unscaled"), MARK = colour("mark"), ZONE = colour("zone");
+// Heat maps go from paper over grey, what rounding allows, to orange.
+const [RIGHT, ROUNDING, DOUBT, WRONG] = dark.matches ? ["#16181b", "#4a4f55", "#8a5a2b", "#a8541f"] : ["#ffffff", "#bdbdbd", "#f7c99b", "#f5a35c"];
 const FONT = { family: "system-ui, sans-serif", size: 13, color: INK };
 // Named one by one: Plotly's own choice has a button that sends a chart to a server.
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
@@ -23,13 +29,13 @@ function short(value) {
 }
 
 function axis(title, more = {}) {
-  return { title: { text: title, font: { size: 12 }, standoff: 12 }, gridcolor: "#e6e6e6", zeroline: false, ...more };
+  return { title: { text: title, font: { size: 12 }, standoff: 12 }, gridcolor: LINE, zeroline: false, ...more };
 }
 
 function layout(title, x, y, more = {}) {
   return {
     title: { text: title, font: { size: 15 }, x: 0.01, xanchor: "left" }, font: FONT, xaxis: x, yaxis: y,
-    margin: { l: 80, r: 15, t: 55, b: 45 }, legend: ABOVE, paper_bgcolor: "white", plot_bgcolor: "white", hovermode: "closest", ...more,
+    margin: { l: 80, r: 15, t: 55, b: 45 }, legend: ABOVE, paper_bgcolor: PAPER, plot_bgcolor: PAPER, modebar: { color: QUIET, activecolor: INK, bgcolor: "rgba(0,0,0,0)" }, hovermode: "closest", ...more,
   };
 }
 
@@ -75,6 +81,7 @@ function hoverText(rope, table, length) {
   return table.inv_freq.map((frequency, pair) => {
     const [first, second] = rope.channels[pair];
     const lines = [`<b>pair ${pair}</b>, channels ${first} and ${second}`];
+    if (rope.axes) lines.push(`position axis ${rope.axes[pair]}`);
     if (frequency === 0) return [...lines, "does not turn"].join("<br>");
     lines.push(`inv_freq ${short(frequency)} rad per position`, `one turn in ${short(wavelength(frequency))} positions`);
     lines.push(`${short((length * frequency) / (2 * Math.PI))} turns in ${number.format(length)} tokens`);
@@ -87,7 +94,7 @@ function blend(rope) {
   if (!rope.blend) return {};
   const [low, high] = rope.blend;
   return {
-    shapes: [{ type: "rect", yref: "paper", x0: low, x1: high, y0: 0, y1: 1, fillcolor: "#dddddd", opacity: 0.5, line: { width: 0 }, layer: "below" }],
+    shapes: [{ type: "rect", yref: "paper", x0: low, x1: high, y0: 0, y1: 1, fillcolor: ZONE, opacity: 0.5, line: { width: 0 }, layer: "below" }],
     annotations: [{ x: (low + high) / 2, y: 1, yref: "paper", yanchor: "top", showarrow: false, text: "blend zone", font: { size: 11 } }],
   };
 }
@@ -106,7 +113,7 @@ function levels(rope, length) {
   return {
     shapes: marks.map(([, value, dash, color]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { dash, color, width: 1.2 } })),
     annotations: marks.map(([name, value, , color], index) => ({
-      xref: "paper", x: index % 2 ? 0.36 : 0.01, xanchor: "left", y: Math.log10(value), yanchor: "bottom", showarrow: false,
+      xref: "paper", x: index % 2 ? 0.45 : 0.01, xanchor: "left", y: Math.log10(value), yanchor: "bottom", showarrow: false,
       text: `${name} ${number.format(value)}`, font: { size: 11, color },
     })),
   };
@@ -145,10 +152,10 @@ function summary(rope, table, length) {
 function numbersTable(rope, table) {
   const shown = element("table", "");
   const head = shown.createTHead().insertRow();
-  for (const title of ["pair", "channels", "inv_freq", "positions per turn", "divided by"]) head.append(element("th", title, { scope: "col" }));
+  for (const title of ["pair", "channels", ...(rope.axes ? ["axis"] : []), "inv_freq", "positions per turn", "divided by"]) head.append(element("th", title, { scope: "col" }));
   const body = shown.createTBody();
   table.inv_freq.forEach((frequency, pair) => {
-    const cells = [pair, rope.channels[pair].join(", "), frequency, frequency > 0 ? short(wavelength(frequency)) : "does not turn", frequency > 0 ? short(rope.unscaled[pair] / frequency) : ""];
+    const cells = [pair, rope.channels[pair].join(", "), ...(rope.axes ? [rope.axes[pair]] : []), frequency, frequency > 0 ? short(wavelength(frequency)) : "does not turn", frequency > 0 ? short(rope.unscaled[pair] / frequency) : ""];
     const row = body.insertRow();
     for (const cell of cells) row.append(element("td", String(cell)));
   });
@@ -180,6 +187,7 @@ function drawRope(rope, index, length) {
 
 function heatmap(id, columns, rows, values, texts, colours) {
   const height = 110 + 30 * rows.length;
+  document.getElementById(id).style.setProperty("--columns", columns.length);
   const cells = { type: "heatmap", x: columns, y: rows, z: values, text: texts, texttemplate: "%{text}", hovertemplate: "%{y}<br>%{x}<br>%{text}<extra></extra>", xgap: 2, ygap: 2, ...colours };
   const around = layout("", axis("", { type: "category", side: "top", showgrid: false, tickangle: 0, automargin: true }), axis("", { type: "category", autorange: "reversed", showgrid: false, automargin: true }), { height, margin: { l: 20, r: 20, t: 40, b: 10 } });
   return Plotly.newPlot(id, [cells], around, { ...CONFIG, displayModeBar: false });
@@ -191,8 +199,7 @@ function drawParity(found) {
   document.getElementById("parity-words").textContent = words.join(" ");
   const value = (cell) => (cell ? (cell.agrees ? Math.min(cell.share, 1) : 2) : null);
   const text = (cell) => (cell ? (cell.agrees ? "" : "✗ ") + cell.text : "");
-  // White to grey within what rounding allows; orange beyond it.
-  const colours = { zmin: 0, zmax: 2, showscale: false, colorscale: [[0, "#ffffff"], [0.5, "#bdbdbd"], [0.5001, "#f5a35c"], [1, "#f5a35c"]] };
+  const colours = { zmin: 0, zmax: 2, showscale: false, colorscale: [[0, RIGHT], [0.5, ROUNDING], [0.5001, WRONG], [1, WRONG]] };
   return heatmap("parity", found.columns, found.rows, found.cells.map((row) => row.map(value)), found.cells.map((row) => row.map(text)), colours);
 }
 
@@ -205,7 +212,7 @@ function drawAudit(found) {
   const columns = found.positions.map((position) => `at ${number.format(position)}`);
   const logs = found.errors.map((row) => row.map((error) => (error === null ? 1 : Math.log10(Math.max(error, 1e-9)))));
   const texts = found.errors.map((row) => row.map((error) => (error === null ? "no result" : error.toExponential(1))));
-  const colours = { zmin: -8, zmax: 1, showscale: false, colorscale: [[0, "#ffffff"], [0.55, "#d9d9d9"], [0.8, "#f7c99b"], [1, "#e8743b"]] };
+  const colours = { zmin: -8, zmax: 1, showscale: false, colorscale: [[0, RIGHT], [0.55, ROUNDING], [0.8, DOUBT], [1, WRONG]] };
   return heatmap("audit", columns, found.rows, logs, texts, colours);
 }
 
@@ -233,7 +240,9 @@ async function draw() {
   slider.value = String(Math.max(0, lengths.indexOf(contexts.length ? Math.max(...contexts) : lengths.at(-1))));
   const update = () => {
     const length = lengths[Number(slider.value)];
-    document.getElementById("length-value").textContent = `${number.format(length)} tokens`;
+    const value = `${number.format(length)} tokens`;
+    document.getElementById("length-value").textContent = value;
+    slider.setAttribute("aria-valuetext", value);
     return Promise.all(data.ropes.flatMap((rope, index) => drawRope(rope, index, length)));
   };
   slider.addEventListener("input", update);
