@@ -22,7 +22,7 @@ _IF_KNOWN: Final = ("tokens", "weights")
 def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
     """Return the keys of a layer as the target's own would be: rotated or plain, at its positions, in its layout.
 
-    Each step that turns rounds once: none where both are rotated alike, one for a rotation, for taking it back, for
+    Each step that rotates rounds once: none where both are rotated alike, one for a rotation, for taking it back, for
     other positions or other frequencies in force, two where positions and frequencies differ. Between layouts and
     orders only channels and axes change place, bit for bit.
 

@@ -11,7 +11,7 @@ class RopeError(Exception):
 class RopeConfigError(RopeError, ValueError):
     """A configuration, position or shape that cannot be right.
 
-    `problems` holds every problem found, so that a file is mended in one go.
+    `problems` holds every problem found, so that a file is fixed in one go.
     """
 
     def __init__(self, problems: str | Iterable[str], *, source: str | None = None) -> None:

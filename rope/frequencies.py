@@ -26,7 +26,7 @@ class Frequencies:
 
     Attributes:
         inv_freq: (rotary_dim // 2,), radians per position, read-only; float64, or float32 under precision "float32".
-            Negative where the configuration turns the other way.
+            Negative where the configuration rotates the other way.
         attention_factor: Multiplies cos and sin. 1.0 unless YaRN or LongRoPE.
     """
 

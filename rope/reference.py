@@ -63,7 +63,7 @@ def _per_row(
 
 
 def _by_pair(config: RopeConfig, positions: ArrayLike) -> NDArray[Any]:
-    """Return the position that turns each pair: (batch, seq, pairs)."""
+    """Return the position that rotates each pair: (batch, seq, pairs)."""
     positions = np.asarray(positions)
     if positions.dtype.kind not in ("iuf" if config.fractional else "iu"):
         raise RopeConfigError(f"positions must be integers, got {positions.dtype}")

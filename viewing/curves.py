@@ -37,15 +37,15 @@ class Curve:
 
     @property
     def wavelengths(self) -> Float64:
-        """Return the positions in one whole turn; inf for a pair that does not turn."""
+        """Return the positions in one whole turn; inf for a pair that does not rotate."""
         return _divide(np.full(self.inv_freq.shape, 2 * np.pi), self.inv_freq)
 
     def divisors(self, unscaled: "Curve") -> Float64:
-        """Return unscaled / scaled for every pair: 1 where it is kept, inf where it does not turn."""
+        """Return unscaled / scaled for every pair: 1 where it is kept, inf where it does not rotate."""
         return _divide(unscaled.inv_freq, self.inv_freq)
 
     def rotating_within(self, length: int) -> int:
-        """Return how many pairs complete a whole turn within that many positions."""
+        """Return how many pairs complete a whole rotate within that many positions."""
         return int(np.count_nonzero(self.wavelengths <= length))
 
 
@@ -134,7 +134,7 @@ def layers_in_words(model: ModelRope, key: str) -> str:
 
 
 def channels_of_pair(rope: RopeConfig, pair: int) -> tuple[int, int]:
-    """Return the two channels of the rotated part that a pair turns.
+    """Return the two channels of the rotated part that a pair rotates.
 
     Raises:
         RopeConfigError: There is no such pair.

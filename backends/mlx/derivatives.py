@@ -120,7 +120,7 @@ def _members(call: Launch, x: mx.array, pairs: int) -> tuple[mx.array, mx.array]
 def _jvp(
     launch: Launcher, call: Launch, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]
 ) -> list[mx.array]:
-    """The rotation is linear in q and k; a tangent of given angles turns the channels that turn."""
+    """The rotation is linear in q and k; a tangent of given angles turns the channels that rotate."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=False)]
     along = _function(launch, call)(*moved, *angles)
@@ -132,7 +132,7 @@ def _jvp(
 
 
 def _turning(launch: Launcher, call: Launch, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
-    """Return xs rotated by these angles, 0 in the channels that do not turn."""
+    """Return xs rotated by these angles, 0 in the channels that do not rotate."""
     pairs = angles[0].shape[-1]
 
     def only_rotated(x: mx.array) -> mx.array:

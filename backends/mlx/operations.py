@@ -42,7 +42,7 @@ def _by_member(cos: mx.array, sin: mx.array, layout: Layout) -> tuple[mx.array, 
 
 
 def _rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Launch) -> mx.array:
-    """Return x rotated; channels that do not turn are joined to those that do."""
+    """Return x rotated; channels that do not rotate are joined to those that do."""
     width, turning = x.shape[-1], cos.shape[-1] * (2 if call.layout == "half" else 1)
     start = rotated_start(width, turning // 2, call.side)
     part = x if width == turning else x[..., start : start + turning]

@@ -34,7 +34,7 @@ class Options:
         precision: `"exact"` or `"float32"`.
         policy: `"row"` or `"transformers"`.
         switch: `"auto"`, `"short"` or `"long"`.
-        verify: Raise where the model's own modules rotate otherwise than its configuration says.
+        verify: Raise where the model's own modules rotate differently from what its configuration says.
         layers: Which layers of the configuration a part of a model has, in order; None: it knows, or has all.
     """
 
@@ -89,8 +89,8 @@ def patch(
         precision: See `RotaryEmbedding`.
         policy: See `RotaryEmbedding`.
         switch: See `RotaryEmbedding`.
-        verify: In transformers: raise where the model's own modules rotate otherwise than its configuration says, by
-            more than float32 rounding. False takes the configuration's word.
+        verify: In transformers: raise where the model's own modules rotate differently from what its configuration
+            says, by more than float32 rounding. False takes the configuration's word.
         layers: For a part of an MLX model, which an engine cut out: the layers of the configuration that it has, such
             as range(4, 8). Pipelines of mlx-lm say so themselves.
 

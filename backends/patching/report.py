@@ -19,7 +19,7 @@ class PartReport:
     Attributes:
         module: Its path in the model: `"model.layers.0.self_attn"`.
         layer: The decoder layer that it belongs to; None outside of them.
-        rope: Which rope turns it, in words; None where it has no position.
+        rope: Which rope rotates it, in words; None where it has no position.
         action: What was replaced: the computation of cos and sin, the rotation with them, an mlx rope (both), nothing.
         path: Which code rotates there now.
         why: Why something was left alone, or what the model itself did otherwise.
@@ -40,7 +40,7 @@ class PatchReport:
     Attributes:
         model: The model's class and the library it comes from, with version.
         parts: See `PartReport`.
-        notes: What a person would want to know: notes of the configuration, differences that were mended.
+        notes: What a person would want to know: notes of the configuration, differences that were fixed.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The two sources from which a kernel takes its angles, and which channels it turns. Knows no framework."""
+"""The two sources from which a kernel takes its angles, and which channels it rotates. Knows no framework."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ class Phase:
         turns: (tables, pairs) int64, contiguous: the bits of `rope.phase.turns`, a table per row or one for all.
         attention_factors: (tables,) float32: the attention factor that belongs to each table.
         rows: (batch,) int32: which table each row takes; None: the first.
-        axes: (pairs,) int32: which axis turns each pair (M-RoPE); None: the first.
+        axes: (pairs,) int32: which axis rotates each pair (M-RoPE); None: the first.
         unscaled: Every gain is known to be 1, and may be left out.
     """
 

@@ -163,7 +163,7 @@ class Ops(Protocol):
         self, q: Array, k: Array | None, angles: Phase | Table,
         *, layout: Layout, side: Side, order: Order, transpose: bool,
     ) -> tuple[Array, Array | None]:  # fmt: skip
-        """Return q and k rotated, by the fastest code for them; what does not turn keeps its bits.
+        """Return q and k rotated, by the fastest code for them; what does not rotate keeps its bits.
 
         Where arrays can be written to, `in_place=True` writes the result into q and k.
         """

@@ -142,7 +142,7 @@ class TableCache:
         return replace(tables, attention_factors=tables.attention_factors / tables.attention_factors, unscaled=True)
 
     def axes(self, like: Array | None) -> Array:
-        """Return (pairs,) int32: the position axis that turns each pair."""
+        """Return (pairs,) int32: the position axis that rotates each pair."""
         return self._keep(self._kept, "axes", like, lambda: self._ops.array(self._axes, like))
 
     def _planned(self, plan: TableChoice, like: Array | None) -> DeviceTables:

@@ -93,7 +93,7 @@ def by_row(tables: Array, rows: Array | None) -> Array:
 
 
 def by_pair(ops: Ops, positions: Array, axes: Array | None) -> Array:
-    """Return the position that turns each pair: (batch, seq, pairs), or (batch, seq, 1) where there is one axis."""
+    """Return the position that rotates each pair: (batch, seq, pairs), or (batch, seq, 1) where there is one axis."""
     if axes is None:
         return positions[0][..., None]
     return ops.pairs_last(positions[axes])

@@ -1,4 +1,4 @@
-"""Several position axes in one head (M-RoPE, axial): which axis turns which pair, at which frequency."""
+"""Several position axes in one head (M-RoPE, axial): which axis rotates which pair, at which frequency."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class MRope:
         return len(self.sections)
 
     def pair_axes(self, pairs: int) -> tuple[int, ...]:
-        """Return, for each rotated pair, the axis whose position turns it."""
+        """Return, for each rotated pair, the axis whose position rotates it."""
         return ORDERS[self.order](self.sections, pairs)
 
 

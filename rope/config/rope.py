@@ -59,10 +59,10 @@ class RopeConfig:
         layout: Which channels form a pair: `"half"` (i, i + rotary_dim / 2) or `"interleaved"` (2 i, 2 i + 1);
             `"halves"`: each half of a whole head is like a head of layout "half" by itself (Gemma 4's vision tower).
         scaling: The rope type with its parameters; unscaled where it is not given.
-        side: `"head"` rotates the first rotary_dim channels of what comes, `"tail"` the last (MLA).
+        side: `"head"` rotates the first rotary_dim channels of the input, `"tail"` the last (MLA).
         max_position_embeddings: The context length that the configuration declares, in tokens.
         mrope: Sections of several position axes, None for one axis.
-        direction: 1 turns by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
+        direction: 1 rotates by +position · inv_freq (RoFormer), −1 the other way round (nanochat).
         frequency_dim: The d of the exponents where it is not rotary_dim (families that round an odd width up).
         fractional: Positions may be of a float dtype (coordinates in an image); their angles are float32.
     """

@@ -29,7 +29,7 @@ def grid_positions(
         time: Put the time in front of row and column.
         first: Which comes first, row or column (SAM, Llama 4).
         start: What rows and columns are counted from (1 in Llama 4).
-        before: Tokens in front of each image's patches that do not turn (a class token): their positions are 0.
+        before: Tokens in front of each image's patches that do not rotate (a class token): their positions are 0.
         after: The same behind them.
 
     Returns:
@@ -60,7 +60,7 @@ def centre_positions(height: int, width: int, *, before: int = 0, after: int = 0
     Args:
         height: Patches from top to bottom.
         width: Patches from left to right.
-        before: Tokens in front of the patches that do not turn (class token and registers): their positions are 0.
+        before: Tokens in front of the patches that do not rotate (class token and registers): their positions are 0.
         after: The same behind them.
 
     Returns:

@@ -50,7 +50,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[s
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with the keys of its inner part that writes text among its own."""
+    """Return a configuration with the keys of its inner language model among its own."""
     inner = {key: config[key] for key in TEXT_KEYS if isinstance(config.get(key), Mapping)}
     nested = {f"{name}.{key}": value for name, part in inner.items() for key, value in part.items()}
     return {key: value for key, value in config.items() if key not in inner} | nested
@@ -63,7 +63,7 @@ def _read(source: object) -> ModelRope:
 
 
 def _replaced(config: Mapping[str, Any], model: ModelRope, spelling: Spelling) -> dict[str, Any]:
-    """Write the rope keys anew, in the part that writes text, where the first of the old ones stood."""
+    """Write the rope keys anew, in the language model, where the first of the old ones stood."""
     inner = next((key for key in TEXT_KEYS if isinstance(config.get(key), Mapping)), None)
     if inner is not None:
         return {**config, inner: _replaced(config[inner], model, spelling)}

@@ -25,7 +25,7 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
             on the Hugging Face hub, where there is no such path (with the extra `hub`).
         strict: Raise for an unknown model_type, for unknown keys in a rope block and for keys that sound like position
             and that no reader asked for, instead of warning and noting.
-        tower: Read the model's tower of pictures (`"vision"`) or of sound (`"audio"`), not the part that writes text. A
+        tower: Read the model's vision tower (`"vision"`) or of sound (`"audio"`), not the language model. A
             tower's own configuration needs no such word.
 
     Raises:

@@ -43,7 +43,7 @@ class Llama3(Scaling):
 
     @staticmethod
     def _pair(rope: Rope, rotations: float) -> float:
-        """Return the index, not rounded, of the pair that turns this often within the original length."""
+        """Return the index, not rounded, of the pair that rotates this often within the original length."""
         wavelength = rope.require_original_length() / rotations
         index = rope.exponent_dim * ln(wavelength / (2 * math.pi)) / (2 * ln(rope.base))
         return min(max(index, 0.0), rope.pairs - 1.0)

@@ -8,7 +8,7 @@ from tightrope.rope.scaling.base import Rope, Scaling, number, rope_type
 
 
 def grown_base(rope: Rope, arithmetic: Arithmetic, growth: float) -> float:
-    """Return base · growth ** (d / (d − 2)): the slowest pair turns `growth` times slower, the fastest as before."""
+    """Return base · growth ** (d / (d − 2)): the slowest pair rotates `growth` times slower, the fastest as before."""
     dim = rope.exponent_dim
     return rope.base * arithmetic.power(growth, dim / (dim - 2))
 

@@ -23,7 +23,7 @@ def attention_gain(scale: float, weight: float = 1.0) -> float:
 class Yarn(Scaling):
     """inv_freq[i] = θ_i · (1 − γ_i) + θ_i / factor · γ_i, with γ rising from 0 to 1 between two corrected dimensions.
 
-    The dimension that turns r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from
+    The dimension that rotates r times within the original length L₀ is d · ln(L₀ / (2π r)) / (2 ln base); γ rises from
     the one of beta_fast to the one of beta_slow, both rounded outwards unless `truncate` is false; extrapolation_factor
     multiplies 1 − γ. attention_factor is 0.1 · ln(factor) + 1, or the ratio of DeepSeek's two mscales where both are
     given and not 0, times attn_factor; where attention_factor itself is given, it is the whole.

@@ -57,7 +57,7 @@ def test_gradients_of_q_and_k_are_their_own(backend, case):
 
 @given(cases())
 def test_second_order(backend, case):
-    """The gradient of ½ |R x|² is Rᵀ R x; that of its scalar product with v is Rᵀ R v, which turns v forth and back."""
+    """The gradient of ½ |R x|² is Rᵀ R x; that of its scalar product with v is Rᵀ R v: v rotated forth and back."""
     bench = Bench(backend, case)
     v = bench.array(case.q[..., ::-1].copy())
 

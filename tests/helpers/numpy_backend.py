@@ -51,7 +51,7 @@ class Module:
 
 
 class Named(np.ndarray):
-    """float32 that knows the dtype whose values it holds, as numpy has no bfloat16, and whether to turn it back."""
+    """float32 that knows the dtype whose values it holds, as numpy has no bfloat16, and whether to rotate it back."""
 
     def __array_finalize__(self, source):
         self.dtype_name = getattr(source, "dtype_name", None)

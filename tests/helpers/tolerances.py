@@ -65,7 +65,7 @@ def apart(got, expected, norms, dtype="float32"):
 
 
 def pair_norms(x, config):
-    """Return for every channel of x the norm of its pair; 0 where it does not turn, and must not change at all."""
+    """Return for every channel of x the norm of its pair; 0 where it does not rotate, and must not change at all."""
     norms = np.zeros(x.shape, np.float64)
     first, second = pair_slices(x.shape[-1], config.pairs, config.layout, config.side)
     pair = np.hypot(x[..., first].astype(np.float64), x[..., second].astype(np.float64))

@@ -43,7 +43,7 @@ def test_a_torch_module_without_configuration():
 
 
 GPT = {"n_layer": 1, "n_embd": 16, "n_head": 4, "vocab_size": 8, "n_positions": 8, "rotary_dim": 4}
-# Models whose tokens no rotary module turns: why, in the words of the error.
+# Models whose tokens no rotary module rotates: why, in the words of the error.
 NOT_BY_TOKEN = {
     "gpt2": (GPT, "no rotary module to replace: no rotary positions: this family knows positions by other means"),
     "jamba": (

@@ -1,4 +1,4 @@
-"""`MLXRope`, the drop-in for mlx-lm's attention: it turns exactly, takes offsets of any kind, and remembers nothing."""
+"""`MLXRope`, the drop-in for mlx-lm's attention: it rotates exactly, takes any offset, and remembers nothing."""
 
 import numpy as np
 import pytest

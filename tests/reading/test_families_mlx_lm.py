@@ -1,4 +1,4 @@
-"""Families that transformers does not have turn as mlx-lm's own models do: its rope objects, layer by layer."""
+"""Families that transformers does not have rotate as mlx-lm's own models do: its rope objects, layer by layer."""
 
 from importlib import import_module
 from pathlib import Path
@@ -86,7 +86,7 @@ CASES = {
     "youtu_llm": {**MLA, **THETA},
 }  # fmt: skip
 
-UNDRIVEN = {"talkie"}  # it turns in a function of its own
+UNDRIVEN = {"talkie"}  # it rotates in a function of its own
 
 OFFSETS = (0, 100, 4000, 32_768, 131_072)
 

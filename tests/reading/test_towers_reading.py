@@ -1,4 +1,4 @@
-"""Vision towers as they are read: which axis turns which pair at which frequency, and where a file keeps its tower."""
+"""Vision towers as they are read: which axis rotates which pair, how fast, and where a file keeps its tower."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A fingerprint is equal where the rotation is, whatever the spelling, and changes with everything that turns a key."""
+"""A fingerprint is equal where the rotation is, whatever the spelling, and changes with all that rotates a key."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Positions of patches: rows, columns and times of grids, coordinates of centres, tokens that do not turn."""
+"""Positions of patches: rows, columns and times of grids, coordinates of centres, tokens that do not rotate."""
 
 import math
 

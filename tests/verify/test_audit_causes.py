@@ -22,7 +22,7 @@ PARTIAL = fields("glm4")
 
 
 class MadeUp:
-    """A peer that turns by a rope of its own, in float64."""
+    """A peer that rotates by a rope of its own, in float64."""
 
     softmax_scale = None
     settings = ""

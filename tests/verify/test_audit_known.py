@@ -102,7 +102,7 @@ def test_every_known_class_of_disagreement_in_mlx_lm_is_found_and_named(config, 
 @pytest.mark.backend("mlx")
 @pytest.mark.parametrize("name", [name for name, (_, status, _) in KNOWN.items() if status == "wrong"])
 def test_what_is_wrong_in_mlx_lm_is_mended_by_patching_but_for_a_layout(name):
-    """A rope that pairs otherwise than its family may be a family of another name: that is a doubt."""
+    """A rope that pairs differently from its family may be a family of another name: that is a doubt."""
     pytest.importorskip("mlx_lm", exc_type=ImportError)
     config, _, causes = KNOWN[name]
     mends = audit.audit(clean(config), ["mlx-lm"]).peers[0].mends

@@ -51,7 +51,7 @@ def test_error_curves_are_flat_for_exact_phases_and_grow_in_float32():
 
 
 class Turned:
-    """A library that turns by what a rope says, with pairs moved half a head apart."""
+    """A library that rotates by what a rope says, with pairs moved half a head apart."""
 
     def __init__(self, config):
         self.config = config

@@ -1,6 +1,6 @@
-"""Why a peer turns otherwise: descriptions of wrong ropes, tried until one explains what the peer does.
+"""Why a peer rotates otherwise: descriptions of wrong ropes, tried until one explains what the peer does.
 
-Each rule changes a rope as a reader that drops or mistakes one thing would have it. A combination of rules that turns
+Each rule changes a rope as a reader that drops or mistakes one thing would have it. A combination of rules that rotates
 the queries as the peer does, at every position and within rounding, is the cause.
 """
 
@@ -53,7 +53,7 @@ class Deviation:
 
 
 def explain(rotated: dict[int, Float32], built: Built, layer: int, rope: RopeConfig) -> tuple[Deviation, ...]:
-    """Return the fewest deviations under which a rope turns as the peer does, () where none of those known does."""
+    """Return the fewest deviations under which a rope rotates as the peer does, () where none of those known does."""
     for count in (1, 2, 3):
         for chain in _chains(built, layer, rope, count):
             if compare(rotated, chain[-1].rope, multiplies=built.multiplies).explained:
@@ -159,7 +159,7 @@ def _gains(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> Iter
 
 
 def _measured(built: Built, layer: int, rope: RopeConfig) -> tuple[Sequence[float], float]:
-    """Return by which angle a peer turns each pair from one position to the next, and its attention factor."""
+    """Return by which angle a peer rotates each pair from one position to the next, and its attention factor."""
     width = rope.head_dim if rope.side == "head" else rope.rotary_dim
     first, second = reference.pair_slices(width, rope.pairs, rope.layout, rope.side)
     x = np.zeros((1, rope.pairs, 1, width), np.float32)

@@ -82,7 +82,7 @@ def _apply_functions(scope: dict[str, Any], output: Any) -> Iterator[tuple[Any, 
 
 
 def _whole(apply: Any, q: torch.Tensor, output: Any) -> torch.Tensor:
-    """Return q rotated; where the function takes only channels that turn, the others as they are."""
+    """Return q rotated; where the function takes only channels that rotate, the others as they are."""
     angles = (output,) if isinstance(output, torch.Tensor) else output
     names = list(inspect.signature(apply).parameters)
     xs = 2 if names[1] in ("k", "xk", "key") else 1

@@ -93,7 +93,7 @@ class Audit:
 
     @property
     def wrong(self) -> bool:
-        """A peer rotates this model otherwise than its configuration says, beyond rounding."""
+        """A peer rotates this model differently from what its configuration says, beyond rounding."""
         return any(peer.status == "wrong" for peer in self.peers)
 
     def to_dict(self) -> dict[str, Any]:

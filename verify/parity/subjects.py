@@ -33,7 +33,7 @@ class Tensors:
 
 
 class Subject(Protocol):
-    """Something that turns positions into angles and rotates by them, with numpy in and out."""
+    """Something that rotates positions into angles and rotates by them, with numpy in and out."""
 
     @property
     def name(self) -> str: ...

@@ -75,7 +75,7 @@ class Trial:
 
     @cached_property
     def k(self) -> Float32:
-        """As q, fewer heads; where the tail turns, as wide as what turns."""
+        """As q, fewer heads; where the tail turns, as wide as what rotates."""
         return self._drawn(_K_HEADS, self.rope.rotary_dim if self.rope.side == "tail" else self.rope.head_dim)
 
     @cached_property

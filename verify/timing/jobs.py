@@ -40,7 +40,7 @@ def plan(
         tasks: See `Work`.
         orders: See `Work`.
         layouts: Which channels form a pair; empty: as the rope has it.
-        rotary_dims: How many channels turn; empty: as the rope has it.
+        rotary_dims: How many channels rotate; empty: as the rope has it.
         heads: Of q.
         kv_heads: Of k.
         layer_type: Which rope, where there are several; None: the first.
@@ -71,7 +71,7 @@ def _chosen(model: ModelRope, layer_type: str | None) -> RopeConfig:
 
 
 def _variants(rope: RopeConfig, layouts: Sequence[Layout], rotary_dims: Sequence[int]) -> list[RopeConfig]:
-    """Return the rope in each layout and with each number of channels that turn."""
+    """Return the rope in each layout and with each number of channels that rotate."""
     found = product(layouts or (rope.layout,), rotary_dims or (rope.rotary_dim,))
     return [rope.replace(layout=layout, rotary_dim=rotary_dim) for layout, rotary_dim in found]
 

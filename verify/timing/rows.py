@@ -18,7 +18,7 @@ class Row:
         task, dtype, seq, heads, kv_heads, order: What was timed, see `Work`.
         layout, rotary_dim, head_dim: The rope, see `RopeConfig`.
         contender: `"tightrope"`, the yardstick `"copy"`, or a library.
-        remark: What a library does otherwise than the task says; `""`: nothing.
+        remark: What a library does differently from the task; `""`: nothing.
         seconds: Median of one call.
         ratio: Median over rounds of its time by the yardstick's in the same round.
         share: Bandwidth as a share of the yardstick's: the bytes that the task must move, over time.

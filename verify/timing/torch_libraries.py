@@ -52,7 +52,7 @@ class Library:
         given: Makes its rotation by cos and sin that are given, into new tensors.
         by_position: Makes its rotation by positions.
         in_place: Makes its rotation in place.
-        remark: What it always does otherwise than a task by given angles says.
+        remark: What it always does differently from a task by given angles.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Library:
         return self.unfit(work, rope, device)
 
     def apply(self, inputs: Inputs) -> tuple[Apply, str]:
-        """Return its rotation for a task, and what it does otherwise than the task says."""
+        """Return its rotation for a task, and what it does differently from the task."""
         task = inputs.work.task
         if task == "in place" and self.in_place is not None:
             return self.in_place(inputs), self.remark

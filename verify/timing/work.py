@@ -46,7 +46,7 @@ class Contender:
 
     Attributes:
         call: Does it once.
-        remark: What is otherwise than the task says; `""`: nothing.
+        remark: What differs from the task; `""`: nothing.
     """
 
     call: Callable[[], object]

@@ -92,7 +92,7 @@ def unscaled_line(axes: Axes, values: NDArray[np.float64]) -> None:
 
 
 def lines(axes: Axes, labelled: Labelled) -> None:
-    """Draw one line per table; a pair that does not turn has no point on it."""
+    """Draw one line per table; a pair that does not rotate has no point on it."""
     for index, (label, values) in enumerate(labelled):
         shown = np.where((values > 0) & np.isfinite(values), values, np.nan)
         axes.plot(np.arange(len(values)), shown, label=label, **style.line(index, every=max(2, len(values) // 12)))

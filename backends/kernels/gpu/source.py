@@ -1,4 +1,4 @@
-"""One kernel text for Metal in MLX and PyTorch and CUDA in MLX: a thread turns one pair of channels in a few heads.
+"""One kernel text for Metal in MLX and PyTorch and CUDA in MLX: a thread rotates one pair of channels in a few heads.
 
 The functions stand in rotation.metal, the kernel's body here. A host wraps them so that these names exist: the tensors
 `q`, `q_out` (`k`, `k_out`) and those of `angle_tensors`, each with `_shape` and `_strides` in elements; and

@@ -1,4 +1,4 @@
-"""The ropes inside a model of mlx-lm or mlx-vlm: where they hang, how they turn, what takes their place."""
+"""The ropes inside a model of mlx-lm or mlx-vlm: where they hang, how they rotate, what takes their place."""
 
 import inspect
 import re
@@ -27,7 +27,7 @@ UNTOUCHED: Final = "Nothing was changed"
 _CUT: Final = ". Of a part of a model, say which layers it has: patch(…, layers=range(4, 8))"
 
 _ROPE_NAME: Final = re.compile(r"^(\w+_)?(rope|rotary_emb|rotary_embedding)$")
-# Attention that turns by a kernel of its own and reads only the base of its rope.
+# Attention that rotates by a kernel of its own and reads only the base of its rope.
 _OWN_KERNELS: Final = frozenset({"qk_norm_rope"})
 # How far a float32 scale may be from 1 / sqrt(head_dim) · softmax_scale.
 _SCALE_ROUNDING: Final = 4 * 2.0**-24
@@ -163,12 +163,12 @@ def _called(owner: nn.Module) -> tuple[str, ...]:
 
 def _fitted(place: RopePlace, config: RopeConfig) -> tuple[RopeConfig, str]:
     """Return the configuration for this rope, and what the rope itself does otherwise."""
-    # As wide as what attention hands to it: MLA turns only the part that it keeps apart.
+    # As wide as what attention hands to it: MLA rotates only the part that it keeps apart.
     width = config.head_dim if config.side == "head" else config.rotary_dim
     layout, rotated = pairing(place.rope, max(width, getattr(place.rope, "dims", 0)))
     layout = config.layout if rotated == 2 else layout  # one pair is (0, 1) either way
     if "indexer" in type(place.owner).__name__.lower():
-        # DeepSeek's sparse attention: an indexer turns by the same angles, in a layout of its own.
+        # DeepSeek's sparse attention: an indexer rotates by the same angles, in a layout of its own.
         return config.replace(layout=layout, side="head"), ""
     if layout != config.layout:
         raise RopeConfigError(
@@ -179,10 +179,10 @@ def _fitted(place: RopePlace, config: RopeConfig) -> tuple[RopeConfig, str]:
 
 
 def pairing(rope: nn.Module, width: int) -> tuple[Layout, int]:
-    """Return how a rope pairs channels, and how many of them it turns: found out by turning the unit vectors.
+    """Return how a rope pairs channels, and how many of them it rotates: found out by rotating the unit vectors.
 
     Raises:
-        RopeConfigError: It turns nothing, or not pair by pair.
+        RopeConfigError: It rotates nothing, or not pair by pair.
     """
     try:
         turned = np.array(rope(mx.eye(width)[None, :, None], offset=1)[0, :, 0])
@@ -198,7 +198,7 @@ def pairing(rope: nn.Module, width: int) -> tuple[Layout, int]:
 
 
 def _scale_swaps(place: RopePlace, config: RopeConfig, rope: ModelRope) -> list[Swap]:
-    """Return what mends the softmax factor of YaRN's mscale_all_dim, where mlx-lm did not read it."""
+    """Return what fixes the softmax factor of YaRN's mscale_all_dim, where mlx-lm did not read it."""
     scale = getattr(place.owner, "scale", None)
     if rope.softmax_scale == 1 or not isinstance(scale, float):
         return []

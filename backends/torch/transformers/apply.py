@@ -38,8 +38,8 @@ class Meaning:
 
     Attributes:
         layout: Which channels it pairs.
-        side: Which end of wider q it turns.
-        transpose: It turns by −angle (nanochat).
+        side: Which end of wider q it rotates.
+        transpose: It rotates by −angle (nanochat).
         order: Of q and k, where the function has no argument that says it.
     """
 

@@ -150,7 +150,7 @@ def _fused_forward(
 
 
 def _require_meant(attention: type, place: RotaryPlace, meanings: set[Meaning]) -> None:
-    """Raise where attention pairs channels, or turns, otherwise than the configuration says."""
+    """Raise where attention pairs channels, or rotates, differently from what the configuration says."""
     said = {(rope.layout, rope.direction) for rope in place.rope.ropes.values()} if place.rope else set()
     done = {(meaning.layout, -1 if meaning.transpose else 1) for meaning in meanings}
     if not said <= done and "indexer" not in attention.__name__.lower():

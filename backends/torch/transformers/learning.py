@@ -170,7 +170,7 @@ def _heeds_share(text: Any, pairs: int) -> bool:
 
 
 def _axes(module: Any, blocks: dict[str | None, dict[str, Any] | None], pairs: int) -> _Columns:
-    """Return the order of several position axes, by which axis turns which pair."""
+    """Return the order of several position axes, by which axis rotates which pair."""
     block = next((block for block in blocks.values() if block), {})
     sections = block.get("mrope_section") or getattr(module, "mrope_section", None)
     if not sections:

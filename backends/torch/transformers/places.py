@@ -85,7 +85,7 @@ def rotary_places(model: torch.nn.Module) -> Iterator[RotaryPlace]:
 
 
 def require_shape(place: RotaryPlace) -> None:
-    """Raise where a module is called otherwise than rotary modules are."""
+    """Raise where a module is not called as rotary modules are."""
     kind = type(place.module)
     names = list(inspect.signature(kind.forward).parameters)
     if getattr(place.module, "config", None) is None or names[2:3] != ["position_ids"]:

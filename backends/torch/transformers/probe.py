@@ -1,4 +1,4 @@
-"""Does a model's own rotary module turn as its configuration says? Found out by calling a copy of it."""
+"""Does a model's own rotary module rotate as its configuration says? Found out by calling a copy of it."""
 
 import copy
 import inspect
@@ -32,7 +32,7 @@ def find_form(module: torch.nn.Module, model: ModelRope, path: str, *, verify: b
         module: A rotary module of transformers; a copy is called.
         model: What its configuration says.
         path: Where it is, for messages.
-        verify: Raise where it turns otherwise than the configuration says.
+        verify: Raise where it rotates differently from what the configuration says.
 
     Raises:
         RopeConfigError: Its output has no known form or is one of several ropes; or, with verify, other values.
@@ -170,7 +170,7 @@ def form_of(output: Any) -> Form | None:
 def _difference(module: torch.nn.Module, model: ModelRope, form: Form) -> float:
     """Return the largest difference of cos and sin in units of what rounding explains."""
     ours, theirs = _reference(model, form), copy.deepcopy(module)
-    # A model cast to bfloat16 by `.to` has rounded its inv_freq too; that is mended, and no contradiction.
+    # A model cast to bfloat16 by `.to` has rounded its inv_freq too; that is fixed, and no contradiction.
     precision = max((torch.finfo(b.dtype).eps for b in module.buffers() if b.is_floating_point()), default=0.0)
     angle = 2 * precision if precision > torch.finfo(torch.float32).eps else _ANGLE
     worst = 0.0

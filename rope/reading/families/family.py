@@ -30,7 +30,7 @@ class Axes:
 
     Attributes:
         count: How many: row and column, or time, row and column.
-        order: Which axis turns which pair, see `MRope`.
+        order: Which axis rotates which pair, see `MRope`.
         progression: Which frequencies an axis has, see `MRope`.
         fractional: Positions are coordinates, see `RopeConfig`.
     """
@@ -76,7 +76,7 @@ class Family:
         layout: Which channels pair up.
         published_layout: Which channels pair up in the converted weights, where these are the original ones.
         layout_key: A key whose falsehood means `"half"` and whose truth means `"interleaved"`.
-        side: Whether the first or the last channels turn.
+        side: Whether the first or the last channels rotate.
         base: The base where the configuration has none.
         base_keys: Where the old spelling keeps the base; the first is written. A dot leads into an inner object.
         null_base: The keys of a base whose null leaves the default; null under another leaves nothing to compute with.
@@ -91,7 +91,7 @@ class Family:
         hidden_factor: The heads share hidden_size times this.
         width: The head width of a configuration that has none, where it is not hidden_size // num_attention_heads.
         mla: Multi-head latent attention: (qk_nope_head_dim, qk_rope_head_dim) by default; the rope part comes last.
-        direction: −1 where the family turns the other way round.
+        direction: −1 where the family rotates the other way.
         mrope: The order of the position axes, for a family that has several.
         sections: Its sections where the configuration has none; () stands for equal ones over two axes.
         section_order: The axis of each of the file's sections, where that is not 0, 1, 2, ….

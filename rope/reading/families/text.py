@@ -140,7 +140,7 @@ FAMILIES: dict[str, Family] = {
         shape=(640, 14, 8, 131072)),
     "roformer": part.Pairs(shape=(768, 12, 12, 1536)),
 
-    # Multi-head latent attention: the last channels turn.
+    # Multi-head latent attention: the last channels rotate.
     "axk1": part.MlaChoice(mla=(128, 64), shape=(7168, 64, 61, 32768)),
     "axk2": part.Mla(mla=(64, 32), shape=(2048, 32, 48, 131072)),
     "bailing_hybrid": part.Mla(mla=(128, 64), base=6e6, layers=part.BAILING, shape=(2560, 32, 42, 262144)),

@@ -1,4 +1,4 @@
-"""What config.json does not say, one line a family: towers of pictures and sound, families that turn otherwise."""
+"""What config.json does not say, one line a family: vision and audio towers, families that rotate otherwise."""
 
 from functools import partial
 

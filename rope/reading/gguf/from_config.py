@@ -82,7 +82,7 @@ def metadata_of(config: Mapping[str, Any], model: ModelRope) -> GgufFile:
     is left out, as the converter leaves it out.
 
     Args:
-        config: The content of config.json, of the part that writes text.
+        config: The content of config.json, of the language model.
         model: What Tightrope reads in it.
 
     Raises:

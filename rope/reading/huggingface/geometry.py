@@ -85,7 +85,7 @@ def _mla(section: Section, defaults: tuple[int, int], layout: Layout) -> Geometr
 
 
 def _axial(section: Section, axes: int, head_dim: int, layout: Layout) -> Geometry | None:
-    """Axes share the pairs equally; a rest that cannot be shared does not turn (with two axes there must be none)."""
+    """Axes share the pairs equally; a rest that cannot be shared does not rotate (with two axes there must be none)."""
     width = head_dim - head_dim % (2 * axes)
     if not width or (axes == 2 and width != head_dim):
         section.findings.problem(
@@ -146,7 +146,7 @@ def with_default(section: Section, keys: tuple[str, ...], default: int | None) -
 
 
 def _rotated(section: Section, block: Block, family: Family, head_dim: int) -> int | None:
-    """Return how many channels turn, before rounding up."""
+    """Return how many channels rotate, before rounding up."""
     if section.find(*family.rotary_dim_keys) is not None:
         return section.integer(*family.rotary_dim_keys)
     if family.rotary_dim is not None:

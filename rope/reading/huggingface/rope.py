@@ -23,7 +23,7 @@ def read_rope(section: Section, block: Block, family: Family) -> RopeConfig | No
     if not is_known:
         hint = suggestion(name, rope_types()) or f"; known: {', '.join(rope_types())}"
         findings.problem(f"unknown rope_type {shortened(name)} in {block.place}{hint}")
-    # With an unknown type the rest is read all the same: a file is mended in one go.
+    # With an unknown type the rest is read all the same: a file is fixed in one go.
     scaling = _scaling(section, block, name, family) if is_known else None
     geometry = read_geometry(section, block, family, name if is_known else "default")
     base = _base(section, block, family)

@@ -1,4 +1,4 @@
-"""Which part of a model's configuration is its tower of pictures or sound, and which family of the table that is."""
+"""Which part of a model's configuration is its vision or audio tower, and which family of the table that is."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

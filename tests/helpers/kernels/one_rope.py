@@ -1,4 +1,4 @@
-"""A small rope with something to turn by it, and the bits of the definition, for tests of who is called."""
+"""A small rope with something to rotate by it, and the bits of the definition, for tests of who is called."""
 
 import numpy as np
 

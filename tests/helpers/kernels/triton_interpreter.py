@@ -1,4 +1,4 @@
-"""Triton's interpreter, mended: version 3.9 truncates float32 to bfloat16, where every GPU rounds to nearest even."""
+"""Triton's interpreter, fixed: version 3.9 truncates float32 to bfloat16, where every GPU rounds to nearest even."""
 
 import os
 

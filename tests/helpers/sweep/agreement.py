@@ -109,7 +109,7 @@ def _at(case, config, rotations, positions) -> Disagreement | None:
 def in_order_of(got: np.ndarray, expected: np.ndarray | None, *, axes: int) -> np.ndarray | None:
     """Return the expected frequencies in the order of ours: with several axes a family may store them by axis (ERNIE).
 
-    Which pair each one turns is then for the rotation to show.
+    Which pair each one rotates is then for the rotation to show.
     """
     if expected is None or axes == 1 or expected.shape != got.shape:
         return expected
@@ -154,7 +154,7 @@ def _rotation(config, error, x, expected, got) -> str | None:
 
 
 def _by_pair(config, positions: np.ndarray) -> np.ndarray:
-    """Return the position that turns each pair: (batch, seq, pairs)."""
+    """Return the position that rotates each pair: (batch, seq, pairs)."""
     if positions.ndim == 2:
         return positions[..., None]
     return np.moveaxis(positions[list(config.mrope.pair_axes(config.pairs))], 0, -1)

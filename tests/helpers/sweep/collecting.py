@@ -37,7 +37,7 @@ class Sweep:
 
 
 def token_classes() -> Iterator[RotaryClass]:
-    """Yield the rotary classes that turn by the position of a token or of a patch, stand-ins included."""
+    """Yield the rotary classes that rotate by the position of a token or of a patch, stand-ins included."""
     for rotary in rotary_classes():
         by_position = "position_ids" in rotary.arguments or rotary.cls.__name__ in SPECIAL or is_axial(rotary)
         if by_position and rotary.family not in NOT_ROTATED:

@@ -16,7 +16,7 @@ FLAT = "apply_rotary_pos_emb_vision"
 
 
 class AxialRope(Rope):
-    """Patches turned by (row, column), or (frame, row, column)."""
+    """Patches rotated by (row, column), or (frame, row, column)."""
 
     @property
     def axes(self) -> int:
@@ -169,7 +169,7 @@ SPECIAL_GRIDS = {
 
 
 def is_axial(rotary: RotaryClass) -> bool:
-    """Return whether a rotary class turns by the columns of a grid."""
+    """Return whether a rotary class rotates by the columns of a grid."""
     return hasattr(rotary.cls, "compute_axial_rope_parameters") or rotary.cls.__name__ in SPECIAL_GRIDS
 
 

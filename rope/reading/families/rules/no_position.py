@@ -124,5 +124,5 @@ def null_base(section: Section) -> str | None:
 
 
 def baichuan(section: Section) -> str | None:
-    """The 7B models turn, the 13B models (hidden_size 5120) have ALiBi; the files do not say which."""
+    """The 7B models rotate, the 13B models (hidden_size 5120) have ALiBi; the files do not say which."""
     return "Baichuan 13B (hidden_size 5120) uses ALiBi" if section.get("hidden_size") == 5120 else None
