@@ -1,5 +1,6 @@
 """The MLX backend: Apple silicon, also CUDA and CPU."""
 
+from tightrope.backends.mlx.exporting import exporting
 from tightrope.backends.mlx.interop import (
     asarray,
     compiled,
@@ -16,6 +17,6 @@ from tightrope.backends.mlx.interop import (
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
 
 __all__ = [
-    "RotaryEmbedding", "asarray", "compiled", "devices", "dtypes", "name", "on", "path", "rotate", "synchronize",
-    "to_numpy", "version", "vjp",
+    "RotaryEmbedding", "asarray", "compiled", "devices", "dtypes", "exporting", "name", "on", "path", "rotate",
+    "synchronize", "to_numpy", "version", "vjp",
 ]  # fmt: skip

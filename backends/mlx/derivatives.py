@@ -1,7 +1,7 @@
 """A rotation, by a kernel or by operations, as a function that MLX can differentiate, batch and compile.
 
-Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. The price: MLX 0.32 cannot
-write functions with a gradient of their own into files, so `mx.export_function` refuses what calls one.
+Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. Within `exporting` there is
+only the launch: MLX 0.32 cannot write functions with a gradient of their own to files.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import mlx.core as mx
 
 from tightrope.backends.kernels.gpu.source import angle_tensors
 from tightrope.backends.mlx import operations
+from tightrope.backends.mlx.exporting import is_exporting
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import Phase, Table, rotated_start
@@ -42,7 +43,8 @@ def rotate(
         heads=len(xs), angles=tuple(given), layout=layout, side=side, transpose=transpose,
         seq_axis=2 if order == "bhsd" else 1,
     )  # fmt: skip
-    rotated = _function(launch, call)(*xs, *given.values())
+    arrays = [*xs, *given.values()]
+    rotated = launch(call, arrays) if is_exporting() else _function(launch, call)(*arrays)
     if order == "thd":
         rotated = [mx.squeeze(x, packed) for x in rotated]
     return rotated[0], rotated[1] if k is not None else None
@@ -70,7 +72,7 @@ def _spread(given: dict[str, mx.array], batch: int) -> dict[str, mx.array]:
 @cache
 def _function(launch: Launcher, call: Launch) -> Callable[..., Sequence[mx.array]]:
     """Return the launch with its derivatives and its batching."""
-    function: Any = mx.custom_function(lambda *arrays: launch(call, arrays))
+    function: Any = mx.custom_function(lambda *arrays: launch(call, _held(arrays)))
     function.vjp(lambda arrays, gradients, outputs: _vjp(launch, call, arrays, gradients))
     function.jvp(lambda arrays, tangents: _jvp(launch, call, arrays, tangents))
     names = ("q", "k")[: call.heads] + call.angles
@@ -82,12 +84,21 @@ def _function(launch: Launcher, call: Launch) -> Callable[..., Sequence[mx.array
 @cache
 def _angle_function(names: tuple[str, ...]) -> Callable[..., Sequence[mx.array]]:
     """Return the launch that computes angles, with its batching; positions are integers and have no gradient."""
-    function: Any = mx.custom_function(lambda *arrays: kernel.launch_angles(names, arrays))
+    function: Any = mx.custom_function(lambda *arrays: kernel.launch_angles(names, _held(arrays)))
     function.vjp(lambda arrays, gradients, outputs: list(map(mx.zeros_like, arrays)))
     function.jvp(lambda arrays, tangents: [mx.zeros_like(x) for x in function(*arrays)])
     function.vmap(lambda arrays, axes: _batched(function, names, arrays, axes))
     complete: Callable[..., Sequence[mx.array]] = function
     return complete
+
+
+def _held(arrays: Sequence[mx.array]) -> list[mx.array]:
+    """Return the arrays as constants of what is computed from them.
+
+    `mx.jvp` also follows tangents through the operations inside a function with a derivative of its own, and fails at
+    those that have none: views and kernels.
+    """
+    return [mx.stop_gradient(array) for array in arrays]
 
 
 def _vjp(launch: Launcher, call: Launch, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:

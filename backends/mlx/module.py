@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from numpy.typing import NDArray
 
+from tightrope.backends.mlx.exporting import is_exporting
 from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.mlx.replay import LARGEST, Replays
 from tightrope.backends.shared.arguments import ORDERS, Lengths
@@ -93,7 +94,7 @@ class RotaryEmbedding(RotaryBase, nn.Module):
     ) -> Any:  # fmt: skip
         """By the graph of an earlier call of its kind, see `Replays`."""
         given = seq_len is None and type(q) is mx.array and (k is None or type(k) is mx.array)
-        if not given or q.size > LARGEST or order not in ORDERS:
+        if not given or q.size > LARGEST or order not in ORDERS or is_exporting():
             return None
         rope_angles = self._chosen(layer_type)
         key = layer_type or self.layer_type

@@ -4,11 +4,11 @@ y = x · cos + x̃ · s̃,    x̃: x, the members of each pair exchanged,    s̃
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import mlx.core as mx
 
+from tightrope.backends.mlx.exporting import compiled, is_exporting
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import rotated_start
 from tightrope.rope.config.terms import Layout
@@ -59,19 +59,20 @@ def _members(x: mx.array, layout: Layout) -> tuple[mx.array, mx.array]:
         halves = mx.unflatten(x, -1, (2, -1))
         return halves, halves[..., ::-1, :]
     both = _BOTH_MEMBERS.get(x.dtype.size)
-    if both is None:
+    # Views cannot be differentiated, and what is exported may be.
+    if both is None or is_exporting():
         return x, mx.flatten(mx.unflatten(x, -1, (-1, 2))[..., ::-1], -2)
     return x, mx.view(_exchanged(mx.view(x, both)), x.dtype)
 
 
-@partial(mx.compile, shapeless=True)
+@compiled
 def _exchanged(pairs: mx.array) -> mx.array:
     half = 4 * pairs.dtype.size
     return (pairs << half) | (pairs >> half)
 
 
 # One kernel instead of six; the shapes stay open, so that a new length compiles nothing.
-@partial(mx.compile, shapeless=True)
+@compiled
 def _turned(x: mx.array, exchanged: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     wide = working(x)
     return (x.astype(wide) * cos + exchanged.astype(wide) * sin).astype(x.dtype)

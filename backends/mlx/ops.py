@@ -1,7 +1,6 @@
 """What MLX supplies to the logic that all backends share."""
 
 from collections.abc import Hashable, Mapping
-from functools import partial
 from typing import Any, Final, NoReturn
 
 import mlx.core as mx
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from tightrope.backends.mlx import derivatives as fused
 from tightrope.backends.mlx import dispatch as rotate
+from tightrope.backends.mlx.exporting import compiled
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
@@ -142,6 +142,6 @@ class MlxOps:
         return rotate.rotate_pair(self, q, k, angles, **how)
 
 
-@partial(mx.compile, shapeless=True)
+@compiled
 def _cos_sin(top: mx.array) -> tuple[mx.array, mx.array]:
     return trig.cos_sin(MlxOps(), top)

@@ -112,10 +112,35 @@ def test_vmap_over_q_and_over_offsets(backend):
     assert close(config, mx.vmap(lambda one, by: rotary(one, offset=by))(x, offset), expected, x)
 
 
-def test_jvp_is_the_rotation_of_the_tangent(backend):
-    rotary = backend.RotaryEmbedding(rope())
-    _, (got,) = mx.jvp(lambda x: rotary(x, offset=7), [q()], [2 * q()])
-    assert close(rope(), got, rotary(2 * q(), offset=7), 2 * q())
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("layout", ["half", "interleaved", "halves"])
+def test_jvp_is_the_rotation_of_the_tangent(backend, layout, dtype):
+    rotary = backend.RotaryEmbedding(rope(layout=layout))
+    x, tangent = q().astype(getattr(mx, dtype)), mx.cos(q()).astype(getattr(mx, dtype))
+    for _ in range(3):  # the third call is replayed
+        _, (got,) = mx.jvp(lambda x: rotary(x, offset=7), [x], [tangent])
+        assert mx.array_equal(got, rotary(tangent, offset=7))
+
+
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+def test_derivatives_of_derivatives_mix_both_modes(backend, layout):
+    """Of Σ w (R x)²: the gradient g(x) = 2 Rᵀ w R x is linear, so its derivative along t is g(t)."""
+    rotary = backend.RotaryEmbedding(rope(layout=layout))
+    x, tangent, weights = q(), mx.cos(q()), mx.sin(3 * q())
+    gradient = mx.grad(lambda x: (weights * rotary(x, offset=7) ** 2).sum())
+    _, (forward,) = mx.jvp(gradient, [x], [tangent])
+    assert mx.allclose(forward, gradient(tangent), rtol=0, atol=32 * EPS["float32"])
+    along = lambda x: weights * rotary(x, offset=7) * mx.jvp(lambda y: rotary(y, offset=7), [x], [tangent])[1][0]  # noqa: E731
+    # Σ w (R x)(R t) is half of ⟨g(t), x⟩.
+    assert mx.allclose(mx.grad(lambda x: along(x).sum())(x), gradient(tangent) / 2, rtol=0, atol=32 * EPS["float32"])
+
+
+def test_jvp_follows_given_cos_and_sin_of_interleaved_pairs(backend):
+    """y1 = x1 · cos − x2 · sin, y2 = x1 · sin + x2 · cos are linear in (cos, sin)."""
+    cos, sin = mx.cos(q(1, 4, 4)), mx.sin(q(1, 4, 4))
+    turned = lambda cos, sin: backend.rotate(q(), cos=cos, sin=sin, layout="interleaved")  # noqa: E731
+    _, (got,) = mx.jvp(turned, [cos, sin], [3 * sin, 2 * cos])
+    assert mx.allclose(got, turned(3 * sin, 2 * cos), rtol=0, atol=32 * EPS["float32"])
 
 
 def test_float64_stays_float64(backend):

@@ -11,6 +11,7 @@ from typing import Final
 import mlx.core as mx
 
 from tightrope.backends.kernels.gpu.source import AngleKernel, KernelText, Tensor
+from tightrope.backends.mlx.exporting import is_exporting
 from tightrope.backends.mlx.kernels import cuda, metal
 from tightrope.rope.config.terms import Layout, Side
 
@@ -93,7 +94,7 @@ def launch_angles(names: tuple[str, ...], arrays: Sequence[mx.array]) -> list[mx
 
 def serves(*xs: mx.array | None) -> bool:
     """Say whether a kernel may rotate these arrays: here and now on a GPU, and of one dtype that it computes in."""
-    if mx.default_device().type != mx.gpu or os.environ.get(_VARIABLE) == "none":
+    if mx.default_device().type != mx.gpu or os.environ.get(_VARIABLE) == "none" or is_exporting():
         return False
     dtypes = {x.dtype for x in xs if x is not None}
     return len(dtypes) <= 1 and dtypes.issubset(_DTYPES)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from tightrope.backends.mlx.exporting import is_exporting
 from tightrope.backends.mlx.module import RotaryEmbedding
 from tightrope.rope.config.rope import RopeConfig
 
@@ -40,6 +41,8 @@ class StepAngles:
     def rotated(self, x: mx.array, offset: int) -> mx.array:
         """Return x, (batch, heads, seq, width), rotated from the position offset on."""
         seq = x.shape[2]
+        if is_exporting():  # a file takes nothing compiled, nor angles that were
+            return self._rotate(x, *self._angles(offset, seq))
         key = offset, seq, get_ident(), mx.default_device()
         last = self._last  # read once: another thread may replace it
         if last is None or last[0] != key:
