@@ -68,7 +68,8 @@ def source_folder() -> str:
 
 def reinstall_command() -> str:
     """Return the command that builds and installs Tightrope again, from where it was installed."""
-    again = f"{_INSTALL} --force-reinstall --no-deps"
+    # --no-cache-dir: pip can keep a wheel that it built without a compiler, and would take that one again.
+    again = f"{_INSTALL} --no-cache-dir --force-reinstall --no-deps"
     story = _direct_url()
     if not story:
         return f"in the checkout: {again} ."

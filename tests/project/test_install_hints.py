@@ -71,10 +71,10 @@ WHEEL = {"url": "file:///src/tightrope.whl", "archive_info": {}}
 @pytest.mark.parametrize(
     ("story", "folder", "command"),
     [
-        (FOLDER, "/home/a b/tightrope", "python -m pip install --force-reinstall --no-deps '/home/a b/tightrope'"),
-        (EDITABLE, "/src/tightrope", "python -m pip install --force-reinstall --no-deps -e /src/tightrope"),
-        (WHEEL, "the checkout", "in the checkout: python -m pip install --force-reinstall --no-deps ."),
-        (None, "the checkout", "in the checkout: python -m pip install --force-reinstall --no-deps ."),
+        (FOLDER, "/home/a b/tightrope", "python -m pip install --no-cache-dir --force-reinstall --no-deps '/home/a b/tightrope'"),
+        (EDITABLE, "/src/tightrope", "python -m pip install --no-cache-dir --force-reinstall --no-deps -e /src/tightrope"),
+        (WHEEL, "the checkout", "in the checkout: python -m pip install --no-cache-dir --force-reinstall --no-deps ."),
+        (None, "the checkout", "in the checkout: python -m pip install --no-cache-dir --force-reinstall --no-deps ."),
     ],
     ids=["folder", "editable", "wheel", "unknown"],
 )
