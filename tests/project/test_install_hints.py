@@ -63,6 +63,7 @@ def test_without_metadata_a_package_is_named_alone(monkeypatch):
     assert extras.install_command("plotly", upgrade=True) == 'python -m pip install --upgrade "plotly"'
 
 
+AGAIN = "python -m pip install --no-cache-dir --force-reinstall --no-deps"
 FOLDER = {"url": "file:///home/a%20b/tightrope", "dir_info": {}}
 EDITABLE = {"url": "file:///src/tightrope", "dir_info": {"editable": True}}
 WHEEL = {"url": "file:///src/tightrope.whl", "archive_info": {}}
@@ -71,10 +72,10 @@ WHEEL = {"url": "file:///src/tightrope.whl", "archive_info": {}}
 @pytest.mark.parametrize(
     ("story", "folder", "command"),
     [
-        (FOLDER, "/home/a b/tightrope", "python -m pip install --no-cache-dir --force-reinstall --no-deps '/home/a b/tightrope'"),
-        (EDITABLE, "/src/tightrope", "python -m pip install --no-cache-dir --force-reinstall --no-deps -e /src/tightrope"),
-        (WHEEL, "the checkout", "in the checkout: python -m pip install --no-cache-dir --force-reinstall --no-deps ."),
-        (None, "the checkout", "in the checkout: python -m pip install --no-cache-dir --force-reinstall --no-deps ."),
+        (FOLDER, "/home/a b/tightrope", f"{AGAIN} '/home/a b/tightrope'"),
+        (EDITABLE, "/src/tightrope", f"{AGAIN} -e /src/tightrope"),
+        (WHEEL, "the checkout", f"in the checkout: {AGAIN} ."),
+        (None, "the checkout", f"in the checkout: {AGAIN} ."),
     ],
     ids=["folder", "editable", "wheel", "unknown"],
 )
