@@ -13,16 +13,16 @@ from tightrope.commands.audit import audit
 from tightrope.commands.bench import bench
 from tightrope.commands.convert import convert
 from tightrope.commands.doctor import doctor
-from tightrope.commands.failures import exit_statuses
 from tightrope.commands.fingerprint import fingerprint
 from tightrope.commands.golden import golden
 from tightrope.commands.inspect import inspect
 from tightrope.commands.learn import learn
-from tightrope.commands.own_types import load_rope_types
 from tightrope.commands.parity import parity
 from tightrope.commands.precision import precision
 from tightrope.commands.report import report
 from tightrope.commands.selftest import selftest
+from tightrope.commands.shared.failures import exit_statuses
+from tightrope.commands.shared.own_types import load_rope_types
 from tightrope.commands.validate import validate
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from tightrope.commands.common import Source, examples, name_of, sources_argument
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.shared.common import Source, examples, name_of, sources_argument
+from tightrope.commands.shared.output import Output, output_options
 from tightrope.rope.errors import BackendUnavailable, shortened
 
 if TYPE_CHECKING:

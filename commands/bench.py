@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tightrope.commands.common import (
+from tightrope.commands.shared.common import (
     Source,
     backends_option,
     choose,
@@ -18,7 +18,7 @@ from tightrope.commands.common import (
     rope_option,
     source_argument,
 )
-from tightrope.commands.output import Output, output_options, plot_option
+from tightrope.commands.shared.output import Output, output_options, plot_option
 from tightrope.rope.reference import DTYPES
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import click
 
-from tightrope.commands.common import Source, examples, read_model, rope_options, source_argument
-from tightrope.commands.output import Output, as_json, file_option, output_options, write
+from tightrope.commands.shared.common import Source, examples, read_model, rope_options, source_argument
+from tightrope.commands.shared.output import Output, as_json, file_option, output_options, write
 
 
 @click.command(

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import Source, examples, read_model, sources_argument
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.shared.common import Source, examples, read_model, sources_argument
+from tightrope.commands.shared.output import Output, output_options
 
 
 @click.command(

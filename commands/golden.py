@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import (
+from tightrope.commands.shared.common import (
     Source,
     backends_option,
     choose,
@@ -15,7 +15,7 @@ from tightrope.commands.common import (
     rope_options,
     source_argument,
 )
-from tightrope.commands.output import Output, file_errors, file_option, output_options
+from tightrope.commands.shared.output import Output, file_errors, file_option, output_options
 
 
 @click.group(short_help="Compare this machine with another one.")

@@ -4,8 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tightrope.commands.common import Source, SourceType, examples, name_of, read_model, rope_options, source_argument
-from tightrope.commands.output import Output, output_options, plot_option
+from tightrope.commands.shared.common import (
+    Source,
+    SourceType,
+    examples,
+    name_of,
+    read_model,
+    rope_options,
+    source_argument,
+)
+from tightrope.commands.shared.output import Output, output_options, plot_option
 
 if TYPE_CHECKING:
     from tightrope.rope.config.model import ModelRope

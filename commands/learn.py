@@ -2,8 +2,8 @@
 
 import click
 
-from tightrope.commands.common import examples
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.shared.common import examples
+from tightrope.commands.shared.output import Output, output_options
 from tightrope.rope.errors import shortened
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import Source, SourceType, backends_option, choose, examples, rope_options
-from tightrope.commands.output import Output, output_options, write
+from tightrope.commands.shared.common import Source, SourceType, backends_option, choose, examples, rope_options
+from tightrope.commands.shared.output import Output, output_options, write
 from tightrope.rope.reference import DTYPES
 
 

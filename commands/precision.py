@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import (
+from tightrope.commands.shared.common import (
     Source,
     backends_option,
     choose,
@@ -14,7 +14,7 @@ from tightrope.commands.common import (
     rope_options,
     source_argument,
 )
-from tightrope.commands.output import Output, output_options, plot_option
+from tightrope.commands.shared.output import Output, output_options, plot_option
 
 
 @click.command(

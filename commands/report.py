@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from tightrope.commands.common import (
+from tightrope.commands.shared.common import (
     Source,
     backends_option,
     examples,
@@ -13,7 +13,7 @@ from tightrope.commands.common import (
     rope_options,
     source_argument,
 )
-from tightrope.commands.output import Output, file_option, output_options, write
+from tightrope.commands.shared.output import Output, file_option, output_options, write
 
 
 @click.command(

@@ -2,8 +2,8 @@
 
 import click
 
-from tightrope.commands.common import examples
-from tightrope.commands.output import Output, file_option, output_options, write
+from tightrope.commands.shared.common import examples
+from tightrope.commands.shared.output import Output, file_option, output_options, write
 
 
 @click.command(

@@ -2,8 +2,8 @@
 
 import click
 
-from tightrope.commands.common import Source, examples, sources_argument
-from tightrope.commands.output import Output, output_options
+from tightrope.commands.shared.common import Source, examples, sources_argument
+from tightrope.commands.shared.output import Output, output_options
 
 
 @click.command(

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from numpy_backend import NumpyBackend, install
 from paths import ROOT
 from tightrope.cli import main
-from tightrope.commands.output import JSON, QUIET, SCHEMA
+from tightrope.commands.shared.output import JSON, QUIET, SCHEMA
 from tightrope.verify import doctor, timing
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.verify.selftest import session as selftest

@@ -16,7 +16,7 @@ from tightrope.rope.reading.hub import is_hub_id
 from tightrope.rope.reading.source import Loaded, kept
 
 if TYPE_CHECKING:
-    from tightrope.commands.output import Output
+    from tightrope.commands.shared.output import Output
     from tightrope.rope.config.model import ModelRope
     from tightrope.rope.reading.huggingface.towers import Tower
     from tightrope.verify.parity import OnDevice

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from tightrope.commands.files import check_outputs
+from tightrope.commands.shared.files import check_outputs
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.support.files import write_atomically
 from tightrope.rope.support.json_values import json_values

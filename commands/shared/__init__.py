@@ -1,0 +1,1 @@
+"""What several commands share: options, sources, output, and how each way to fail ends."""
