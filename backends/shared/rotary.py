@@ -173,8 +173,10 @@ class RotaryBase(KeyCacheMixin):
         if k is not None:
             check_rotatable(self.ops, "k", k, rope.pairs, order)
         if order == "sbhd":
-            given = positions, offset, angles, seq_len, layer_type, "bshd", in_place
-            return through_views(q, k, lambda q, k: self._rotated_after_checks(q, k, *given), in_place)
+            given = positions, offset, angles, seq_len, layer_type
+            return through_views(
+                q, k, lambda q, k: self._rotated_after_checks(q, k, *given, "bshd", in_place), in_place
+            )
         if angles is None:
             source = rope_angles.source(*self._placed(rope_angles, q, positions, offset, seq_len, order), q)
         elif positions is None and offset is None and seq_len is None:

@@ -72,8 +72,7 @@ def multimodal_positions(
         seconds_per_grid: Seconds that a step in time of each video spans (Qwen2.5-VL; 1 where not given).
 
     Returns:
-        positions: int64 (3, batch, seq): time, height, width.
-        delta: int64 (batch,).
+        Positions, int64 (3, batch, seq), in time, height and width; and delta, int64 (batch,).
 
     Raises:
         RopeConfigError: Tokens and grids do not fit, or an argument is not allowed.

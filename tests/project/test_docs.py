@@ -9,6 +9,7 @@ from dataclasses import fields
 from types import ModuleType
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -27,8 +28,13 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "console", "sh", "text"}
 NEEDS = ("transformers", "mlx_lm")
 COMMANDS_NEED = {
-    "against mlx-lm": "mlx_lm", "--plot": "matplotlib", "tightrope report": "plotly", "tightrope golden": "safetensors",
-}  # fmt: skip
+    "model.gguf": "gguf",
+    "audit model.gguf": "xllamacpp",
+    "against mlx-lm": "mlx_lm",
+    "--plot": "matplotlib",
+    "tightrope report": "plotly",
+    "tightrope golden": "safetensors",
+}
 MARKS = {"torch": "mx.", "mlx": "torch"}  # what a reader with that framework alone has no use for
 
 FORM = json.loads((DOCS / "tightrope.schema.json").read_text())
@@ -54,6 +60,21 @@ def workplace(tmp_path, monkeypatch):
     """A folder as the pages take it for granted: it has Llama 3.1's config.json."""
     (tmp_path / "config.json").write_text(json.dumps(GALLERY["llama-3.1-8b"]))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def gguf_file(tmp_path):
+    """The header that llama.cpp's converter writes for that model, without its tensors of weights."""
+    import gguf_files
+
+    llama = tightrope.read(GALLERY["llama-3.1-8b"]).rope()
+    plain = llama.replace(scaling={"rope_type": "default"})
+    divisors = tightrope.frequencies(plain).inv_freq / tightrope.frequencies(llama).inv_freq
+    keys = {
+        "block_count": 32, "embedding_length": 4096, "attention.head_count": 32, "attention.head_count_kv": 8,
+        "context_length": 131072, "rope.freq_base": 5e5, "rope.dimension_count": 128,
+    }  # fmt: skip
+    gguf_files.write(tmp_path / "model.gguf", "llama", keys, {"rope_freqs": divisors.astype(np.float32)})
 
 
 @EVERY_PAGE
@@ -115,10 +136,12 @@ def execute(page, without=None):
 @pytest.mark.backend("torch", "mlx")
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("page", of("console"))
-def test_commands_of_a_page_run(page):
+def test_commands_of_a_page_run(page, request):
     for words, name in COMMANDS_NEED.items():
         if words in page.read_text():
             pytest.importorskip(name)
+    if "model.gguf" in page.read_text():
+        request.getfixturevalue("gguf_file")
     for language, text, _ in blocks(page):
         for line in re.findall(r"^\$ tightrope (.*)$", text, re.MULTILINE) if language == "console" else ():
             ran = CliRunner().invoke(main, shlex.split(line))
