@@ -166,7 +166,8 @@ def _phase(rope_angles: RopeAngles, q: torch.Tensor, positions: Any, offset: Any
 def _refuse_repeated(cos: torch.Tensor, sin: torch.Tensor) -> None:
     """Raise where tables on the CPU hold each angle twice: they would rotate twice the channels, by wrong angles.
 
-    One token alone is let through: a patch whose row is its column has equal halves, too.
+    One token alone is let through, since a patch whose row is its column has equal halves, too; and one angle for all
+    pairs, such as that of position 0.
     """
     global _last_seen
     if type(cos) is not torch.Tensor or cos.ndim != 3 or cos.shape != sin.shape or TorchOps().place(cos) is None:
@@ -174,7 +175,7 @@ def _refuse_repeated(cos: torch.Tensor, sin: torch.Tensor) -> None:
     half, rest = divmod(cos.shape[-1], 2)
     if cos.is_cpu and half and not rest and cos.shape[-2] > 1:
         repeated = all(torch.equal(part[..., :half], part[..., half:]) for part in (cos, sin))
-        if repeated and bool(sin.any()):
+        if repeated and any(bool((part != part[..., :1]).any()) for part in (cos, sin)):
             raise RopeConfigError(f"cos and sin must hold each angle once, got every one of {half} twice; {REPEATED}")
     _last_seen = weakref.ref(cos)
 
