@@ -8,7 +8,7 @@ import sys
 import zipfile
 
 # At the top only these belong to the package; in these folders everything but the linter's settings.
-TOP = {"__init__.py", "__main__.py", "cli.py", "py.typed"}
+TOP = {"__init__.py", "__main__.py", "cli.py", "keys.py", "py.typed"}
 FOLDERS = ("backends/", "commands/", "rope/", "verify/", "viewing/")
 # What the build makes of the C kernel; absent where there is no compiler.
 BUILT = re.compile(r"tightrope/backends/kernels/_cpu\.(abi3\.so|cpython-\w+-[\w-]+\.so|pyd)")
