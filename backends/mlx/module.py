@@ -160,7 +160,8 @@ def rotate(
         q: A float array, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
         k: As q; heads and width may differ.
         cos: (batch or 1, seq, pairs), attention factor in.
-        sin: As cos.
+        sin: As cos. Tables that hold each angle twice, as transformers' do, are refused where they are too wide for q;
+            otherwise only their values would tell, which MLX has not computed yet.
         layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
         side: Which end of the width is rotated: `"head"` or `"tail"`.
         order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
