@@ -78,7 +78,7 @@ def test_mlx_stays_within_the_grids_of_cuda_and_metal(monkeypatch):
     arrays = {"positions": mx.broadcast_to(mx.zeros((1, 1, 1), mx.int64), (1, 1, TOKENS)),
               "turns": mx.zeros((1, PAIRS), mx.int64), "attention_factors": mx.ones(1)}  # fmt: skip
     heads = [mx.broadcast_to(mx.zeros((1, 1, 1, 1)), (1, TOKENS, n, WIDTH)) for n in (HEADS, KEY_HEADS)]
-    kernel.launch(kernel.Call(heads=2, angles=tuple(arrays), seq_axis=1, **HOW), [*heads, *arrays.values()])
+    kernel.launch(kernel.Launch(heads=2, angles=tuple(arrays), seq_axis=1, **HOW), [*heads, *arrays.values()])
     kernel.launch_angles(tuple(arrays), list(arrays.values()))
     assert [grid[0] for grid in grids] == [TOKENS * PAIRS] * 2
     assert all(grid[0] < THREADS and grid[0] / group <= BLOCKS["x"] and max(grid[1:]) <= BLOCKS["y"] for grid in grids)

@@ -25,8 +25,8 @@ def problem(rotate):
     memory = torch.empty((rows - 1) * _STEP + seq * heads * width, dtype=torch.bfloat16)
     q = memory.as_strided(given.q.shape, (_STEP, heads * width, width, 1))
     q.copy_(torch.from_numpy(given.q))
-    names = ("positions", "turns", "gains")
-    angles = Phase(**{name: torch.from_numpy(getattr(given, name)) for name in names})
+    positions, turns, factors = map(torch.from_numpy, (given.positions, given.turns, given.gains))
+    angles = Phase(positions=positions, turns=turns, attention_factors=factors)
     rotate(q, None, q, None, angles, layout=CASE.layout, side=CASE.side, transpose=CASE.transpose)
     wrong = int((q.float() != torch.from_numpy(expected(CASE, given)[0])).sum())
     return f"{wrong} of {q.numel()} elements differ" if wrong else None
