@@ -206,7 +206,7 @@ class TestCommand:
 
     def test_json_has_names_and_differences(self, run, tmp_path):
         run(LLAMA, OTHER["one layer more"][0], options=["--json", str(tmp_path / "out")])
-        first, second = json.loads((tmp_path / "out").read_text())
+        first, second = json.loads((tmp_path / "out").read_text())["results"]
         assert (first["fingerprint"], first["differences"]) == (tightrope.fingerprint(LLAMA), [])
         assert second["differences"] == ["layers: 2 and 3"]
 

@@ -59,13 +59,6 @@ def test_drawn_floats_fill_the_unit_interval_and_are_values_of_their_dtype():
     np.testing.assert_array_equal(drawn, reference.round_to(drawn, "bfloat16"))
 
 
-def test_a_context_that_no_model_has_is_not_recorded(golden_subject, tmp_path):
-    endless = model().replace(max_position_embeddings=1 << 41)
-    with pytest.raises(tightrope.RopeConfigError, match="the context of rope 'default' must be <= 1099511627776"):
-        golden.write(tmp_path / "a.safetensors", endless, golden_subject)
-    assert not (tmp_path / "a.safetensors").exists()
-
-
 def test_a_model_without_rope_is_not_recorded(golden_subject, tmp_path):
     with pytest.raises(tightrope.RopeConfigError, match="has no rotary positions"):
         golden.write(tmp_path / "a.safetensors", tightrope.ModelRope(ropes={}, layers=[None]), golden_subject)
