@@ -1,5 +1,6 @@
 """Whole models, patched beside unpatched: what a decode step and a prefill cost, on the host and in all."""
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,14 +94,17 @@ def _transformers(patch: Callable[..., object] | None = None) -> Callable[[str],
     if patch:
         patch(model)
 
+    # transformers 5.24 calls `cache` what was past_key_values before.
+    word = "cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values"
+
     def steps(phase: str) -> Step:
         prompt, token = torch.arange(_PROMPT)[None] % 256, torch.tensor([[3]])
         with torch.inference_mode():
-            cache = model(prompt, use_cache=True).past_key_values
+            cache = {word: model(prompt, use_cache=True).past_key_values}
 
         def step() -> tuple[float, float]:
             with torch.inference_mode():
-                call = (lambda: model(prompt)) if phase == "prefill" else lambda: model(token, past_key_values=cache)
+                call = (lambda: model(prompt)) if phase == "prefill" else lambda: model(token, **cache)
                 return _timed(call, lambda result: None)
 
         return step
