@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from paths import ROOT
+from tightrope.backends import patching
 
-_WATCHED = str(ROOT / "backends" / "patching")
+_WATCHED = str(Path(patching.__file__).parent)  # of the installed copy, wherever that is
 
 
 class Injected(BaseException):
