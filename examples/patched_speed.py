@@ -7,6 +7,7 @@ behind them, in rounds in which the two take turns at going first. Lower quartil
 only ever adds time. Times themselves say little beyond the machine that they were taken on.
 """
 
+import inspect
 import statistics
 import sys
 import time
@@ -68,7 +69,7 @@ class Rotation:
 def share(llama: Any, call: Callable[[], object], device: str) -> float:
     """Return the part of a call's time that its rotation takes; a GPU is waited for before and after each rotation."""
     rotation = Rotation(device)
-    scope = llama.model.layers[0].self_attn.forward.__globals__
+    scope = inspect.unwrap(llama.model.layers[0].self_attn.forward).__globals__
     apply, rotary = scope["apply_rotary_pos_emb"], llama.model.rotary_emb
     own_forward = rotary.forward
     scope["apply_rotary_pos_emb"], rotary.forward = rotation.of(apply), rotation.of(own_forward)
