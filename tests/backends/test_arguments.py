@@ -156,8 +156,7 @@ def test_fractions_are_refused_where_the_rope_has_none(rotate, values):
 
 
 def test_what_another_library_holds_is_refused_with_its_conversion(rotate):
-    import mlx.core as mx
-    import torch
+    mx, torch = pytest.importorskip("mlx.core"), pytest.importorskip("torch")
 
     values = np.ones((1, 2, 3, 16), np.float32)
     foreign = mx.array(values) if rotate.backend.name == "torch" else torch.from_numpy(values)
