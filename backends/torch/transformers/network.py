@@ -13,7 +13,7 @@ def build_network(text: Any) -> torch.nn.Module | None:
 
     try:
         with torch.device("meta"):
-            network = AutoModel.from_config(text)  # type: ignore[no-untyped-call]
+            network = AutoModel.from_config(text)  # type: ignore[no-untyped-call]  # untyped there
     except Exception:  # of parts that models are built of, some are in no register, some compute with their values
         return None
     return cast(torch.nn.Module, network)
