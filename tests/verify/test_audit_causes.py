@@ -250,3 +250,11 @@ def test_a_spelling_that_alone_is_wrong_is_put_right_without_code(tmp_path, caus
 
 def peers_audit(causes):
     return PeerAudit("mlx-lm 1.0", "wrong", "it rotates otherwise", causes=causes)
+
+
+def test_several_problems_of_a_file_stand_in_one_line():
+    block = {"rope_type": "linear", "facter": 2.0}
+    found = audit.audit({"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "rope_scaling": block}, [])
+    assert "factor is required" in found.remark
+    assert "did you mean 'factor'" in found.remark
+    assert "\n" not in found.remark

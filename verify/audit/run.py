@@ -65,7 +65,7 @@ def audit(
         model = read(config)
         config = convert(config, spelling) if spelling else config
     except RopeConfigError as error:
-        return Audit(name or str(source), remark=str(error), unreadable=True)
+        return Audit(name or str(source), remark="; ".join(error.problems), unreadable=True)
     found = name or found or model.model_type
     if not model.ropes:
         return Audit(found, remark="it has no rotary position embedding")
@@ -89,7 +89,7 @@ def _of_file(
     try:
         file, model = contents(path)
     except RopeConfigError as error:
-        return Audit(name or str(path), remark=str(error), unreadable=True)
+        return Audit(name or str(path), remark="; ".join(error.problems), unreadable=True)
     if not _used(model):
         return Audit(name or str(path), remark="it has no rotary position embedding")
     audits = [
