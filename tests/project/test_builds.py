@@ -9,9 +9,7 @@ import zipfile
 
 import pytest
 
-from paths import ROOT
-
-pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout of git: its list of files is needed")
+from paths import ROOT, source_files
 
 pytest.importorskip("setuptools", minversion="77", reason="builds need setuptools 77 or newer")
 
@@ -31,18 +29,14 @@ print(getattr(backend, sys.argv[1])(sys.argv[2]))
 NOT_FOR_BUILDS = (".github/", ".gitignore", ".pre-commit-config.yaml")
 
 
-def tracked():
-    ran = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [name for name in ran.stdout.splitlines() if (ROOT / name).is_file()]
-
-
 @pytest.fixture
 def build(tmp_path):
     """Return a function that builds from a copy of the tracked files, and returns the path of what it built."""
     source, stub = tmp_path / "source", tmp_path / "stub-cc"
-    for name in tracked():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, source / name)
+    for path in source_files():
+        copy = source / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     stub.write_text(STUB)
     stub.chmod(0o755)
 
@@ -83,4 +77,5 @@ def test_a_free_threaded_python_gets_a_wheel_of_its_own(build):
 def test_the_sdist_holds_everything_that_is_tracked(build):
     with tarfile.open(build("sdist")) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert [name for name in tracked() if name not in names and not name.startswith(NOT_FOR_BUILDS)] == []
+    wanted = [path.relative_to(ROOT).as_posix() for path in source_files()]
+    assert [name for name in wanted if name not in names and not name.startswith(NOT_FOR_BUILDS)] == []

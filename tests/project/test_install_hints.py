@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
 from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
 
-from paths import ROOT
+from paths import ROOT, source_files
 from tightrope.rope.support import extras
 
 DECLARED = [
@@ -90,8 +89,7 @@ OWN = re.compile(r"pip install [^|`]*[\"' ]tightrope([\"' \[`=]|$)", re.MULTILIN
 
 def test_nothing_tells_to_install_tightrope_from_a_package_index():
     """A folder is "." or a path; the wheel of a release is a file."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    told = [ROOT / name for name in listed.splitlines() if name.endswith((".py", ".md", ".ipynb", ".toml"))]
-    shown = [path for path in told if ROOT / "tests" not in path.parents]
+    shown = [path for path in source_files() if path.suffix in {".py", ".md", ".ipynb", ".toml"}]
+    shown = [path for path in shown if ROOT / "tests" not in path.parents]
     assert ROOT / "verify" / "doctor.py" in shown
-    assert [str(path) for path in shown if path.exists() and OWN.search(path.read_text())] == []
+    assert [str(path) for path in shown if OWN.search(path.read_text())] == []
