@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from tightrope import backends
+from tightrope.backends.kernels import STALE, is_stale
 from tightrope.rope.errors import BackendUnavailable
 from tightrope.rope.support.extras import install_command, reinstall_command
 
@@ -180,7 +181,7 @@ def kernel_check(
     """
     subject, again = "C kernel", reinstall_command()
     try:
-        variants: tuple[str, ...] = load(_KERNEL).variants
+        extension = load(_KERNEL)
     except ModuleNotFoundError:
         compiler = next(filter(find, ("cc", "gcc", "clang")), None)
         why = f"there is a compiler now ({compiler})" if compiler else "there is no C compiler (cc, gcc, clang)"
@@ -188,6 +189,9 @@ def kernel_check(
         return Finding("kernel", subject, "missing", words, again if compiler else f"install one, then {again}")
     except ImportError as error:
         return Finding("kernel", subject, "problem", f"built, but does not load: {error}", again)
+    if is_stale(extension):
+        return Finding("kernel", subject, "problem", f"not used: {STALE}; framework operations rotate", again)
+    variants: tuple[str, ...] = extension.variants
     if not variants:
         words = "built, but this processor has no fused multiply-add (AVX2 or NEON); framework operations rotate"
         return Finding("kernel", subject, "missing", words)

@@ -10,7 +10,7 @@ import pytest
 from kernels import native_build, native_cases, tools
 from kernels.cases import CASES, Case
 from kernels.native_cases import MORE
-from tightrope.backends.kernels import load_cpu
+from tightrope.backends.kernels import INTERFACE, load_cpu
 from tightrope.rope import reference
 
 pytestmark = pytest.mark.backend("torch")
@@ -241,6 +241,54 @@ x = torch.arange(64.0).reshape(1, 2, 4, 8)
 half = torch.full((1, 4, 4), 0.5)
 print(path("cpu"), *rotate(x, cos=half, sin=half, layout="half")[0, 0, 0].tolist(), sep=";")
 """
+
+
+STALE = """
+import sys, types, warnings
+def rotate(*arguments): raise SystemExit("a stale kernel was called")
+stale = types.SimpleNamespace(variants=("avx2",), rotate=rotate, cos_sin=rotate, **{number})
+sys.modules["tightrope.backends.kernels._cpu"] = stale
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    from tightrope.backends.kernels import INTERFACE, load_cpu
+    import tightrope.backends.torch
+    load_cpu()
+print(len(found), found[0].message, sep=";")
+"""
+
+
+@pytest.mark.parametrize("number", [{}, {"interface": INTERFACE + 1}], ids=["before there was a number", "another"])
+def test_an_extension_of_another_version_is_not_called_and_one_warning_says_how_to_build(number):
+    code = STALE.replace("{number}", repr(number)) + ROTATE
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    warned, rotated = ran.stdout.splitlines()
+    assert warned.startswith("1;the C kernel is not used: it was built for another version of Tightrope")
+    assert "pip install" in warned
+    assert rotated.startswith("framework operations;-2.0;")
+
+
+# What each number stands for. A change of a line below needs a new number, in kernels/__init__.py and in module.c.
+CALLS = {
+    1: (
+        "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, cos, sin)",
+        "rotate(variant, pairs, layout, tail, order, transpose, threads, xs, outs, positions, turns, gains, rows, "
+        "axes)",
+        "cos_sin(variant, threads, positions, turns, gains, rows, axes, cos, sin)",
+        "typedef enum { FLOAT32, BFLOAT16, FLOAT16, INT32, INT64, OTHER } Dtype;",
+        "typedef enum { HALF, INTERLEAVED } Layout;",
+        "typedef enum { BHSD, BSHD, THD } Order;",
+    )
+}
+
+
+@pytest.mark.skipif(EXTENSION is None, reason="the C kernel was not built")
+def test_the_number_of_the_interface_grows_with_it():
+    texts = "".join((native_build.TEXTS / name).read_text() for name in ("module.c", "job.h"))
+    said = [*EXTENSION.rotate.__doc__.splitlines()[:2], EXTENSION.cos_sin.__doc__.splitlines()[0]]
+    said += [line for line in texts.splitlines() if line.startswith("typedef enum {")][::-1]
+    assert EXTENSION.interface == INTERFACE == max(CALLS)
+    assert sorted(said) == sorted(CALLS[INTERFACE])
 
 
 def test_without_the_extension_framework_operations_rotate():

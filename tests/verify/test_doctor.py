@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import tightrope
+from tightrope.backends import kernels
 from tightrope.cli import main
 from tightrope.verify import doctor
 
@@ -97,8 +98,8 @@ def test_remedy_of_an_old_package_upgrades_it():
     assert check.remedy == 'python -m pip install --upgrade "plotly>=6.0"'
 
 
-def kernel(variants):
-    return lambda name: SimpleNamespace(variants=variants)
+def kernel(variants, interface=kernels.INTERFACE):
+    return lambda name: SimpleNamespace(variants=variants, interface=interface)
 
 
 def raising(error):
@@ -113,10 +114,16 @@ def raising(error):
     [
         (kernel(("avx512", "avx2")), "ok", "built; runs here as avx512, avx2"),
         (kernel(()), "missing", "this processor has no fused multiply-add"),
+        (
+            kernel(("avx2",), kernels.INTERFACE - 1),
+            "problem",
+            "built for another version of Tightrope, and must be built again",
+        ),
+        (kernel(("avx2",), None), "problem", "built for another version"),
         (raising(ImportError("wrong ELF class")), "problem", "built, but does not load: wrong ELF class"),
         (raising(ModuleNotFoundError("none")), "missing", "not built at installation"),
     ],
-    ids=["built", "old processor", "broken", "not built"],
+    ids=["built", "old processor", "stale", "older than the number", "broken", "not built"],
 )
 def test_kernel_says_why_it_does_not_serve(load, state, says):
     check = doctor.kernel_check(load)

@@ -1,6 +1,7 @@
 /* The Python module: unpacks tensors, and runs the job without the interpreter's lock. It knows no framework. */
 #include "view.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +13,13 @@ enum {
     FAR_BYTES = 16 << 20         /* more than the caches keep */
 };
 
+/* How Python and this text understand each other; see INTERFACE in backends/kernels/__init__.py. */
+enum { INTERFACE = 1 };
+
 static const Variant *variants[3]; /* those that run here, the fastest first */
 static int variant_count;
 
 static void find_variants(void) {
-    variant_count = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (avx512bf16_variant.runs_here()) variants[variant_count++] = &avx512bf16_variant;
@@ -248,9 +251,14 @@ static PyObject *py_cos_sin(PyObject *self, PyObject *const *arguments, Py_ssize
     Py_RETURN_NONE;
 }
 
-static int add_variants(PyObject *module) {
+static void find_all(void) {
     find_variants();
     find_threads();
+}
+
+static int add_constants(PyObject *module) {
+    static pthread_once_t found = PTHREAD_ONCE_INIT; /* every interpreter of the process makes a module of its own */
+    pthread_once(&found, find_all);
     PyObject *names = PyTuple_New(variant_count);
     for (int i = 0; names && i < variant_count; i++) {
         PyObject *name = PyUnicode_FromString(variants[i]->name);
@@ -258,14 +266,14 @@ static int add_variants(PyObject *module) {
     }
     const int failed = names ? PyModule_AddObjectRef(module, "variants", names) : -1;
     Py_XDECREF(names);
-    return failed;
+    return failed ? failed : PyModule_AddIntConstant(module, "interface", INTERFACE);
 }
 
 static PyMethodDef methods[] = {{"rotate", (PyCFunction)(void (*)(void))py_rotate, METH_FASTCALL, rotate_doc},
                                 {"cos_sin", (PyCFunction)(void (*)(void))py_cos_sin, METH_FASTCALL, cos_sin_doc},
                                 {NULL, NULL, 0, NULL}};
 
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_variants},
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_constants},
 #ifdef Py_GIL_DISABLED
                                    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
