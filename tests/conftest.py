@@ -13,10 +13,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-import golden_files
-import report_files
 import tightrope
 from paths import ROOT
+from samples import golden_files, report_files
 
 BACKENDS = ("torch", "mlx")
 SHARED = Path(os.environ.get("TIGHTROPE_SHARED", ROOT.parent / "shared"))
@@ -95,7 +94,7 @@ def native():
 @pytest.fixture
 def llama():
     """A tiny transformers model of one's own, to be patched."""
-    import hf_models
+    from models import hf_models
 
     return hf_models.fresh("llama")
 

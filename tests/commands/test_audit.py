@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from test_audit_causes import LLAMA31, MadeUp, without_scaling
 
-from cli_files import results
+from audits.peers import LLAMA31, MadeUp, without_scaling
+from samples.cli_files import results
 from tightrope.cli import main
 from tightrope.verify.audit.peers import PEERS, PeerEntry
 from tightrope.verify.audit.remedies import remedies

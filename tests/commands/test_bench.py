@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from cli_files import results
+from samples.cli_files import results
 from tightrope.cli import main
 from tightrope.verify import timing
 from tightrope.verify.selftest import session as selftest

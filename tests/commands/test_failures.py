@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli_files import LLAMA, write
-from terminal import in_terminal
+from harness.terminal import in_terminal
+from samples.cli_files import LLAMA, write
 from tightrope.cli import main
 
 PROGRAM = [sys.executable, "-m", "tightrope"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cli_files import results
-from golden_files import CONFIGURATIONS, rewritten
+from samples.cli_files import results
+from samples.golden_files import CONFIGURATIONS, rewritten
 from tightrope.cli import main
 
 pytest.importorskip("safetensors.numpy")

@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from cli_files import LLAMA, results, write
+from samples.cli_files import LLAMA, results, write
 from tightrope.cli import main
 from tightrope.viewing.facts import layers_line
 

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from cli_files import LLAMA, results, write
 from numpy_backend import NumpyBackend, install
+from samples.cli_files import LLAMA, results, write
 from tightrope.cli import main
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import tightrope
-from cli_files import LLAMA, write
+from samples.cli_files import LLAMA, write
 from tightrope.cli import main
 from tightrope.rope.reading import source as reading
 

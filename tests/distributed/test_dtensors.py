@@ -2,7 +2,7 @@
 
 import pytest
 
-import processes
+from harness import processes
 
 pytestmark = pytest.mark.backend("torch")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import processes
 import tightrope
+from harness import processes
 from tightrope import RopeConfigError
 
 DYNAMIC = {

@@ -47,7 +47,7 @@ def _command_seeds() -> list[bytes]:
 def _gguf_seeds() -> list[bytes]:
     import numpy as np
 
-    import gguf_files
+    from samples import gguf_files
 
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def _gguf_seeds() -> list[bytes]:
 
 
 def _golden_seeds() -> list[bytes]:
-    import golden_files
+    from samples import golden_files
 
     with tempfile.TemporaryDirectory() as folder:
         return [golden_files.recorded(Path(folder)).read_bytes()]

@@ -9,11 +9,11 @@ Errors are parts of the largest logit; the exact logits are the patched model's 
 from collections.abc import Iterator
 
 import numpy as np
-from test_end_to_end_agreement import FAR, SHORT
 
-import pairs
 import tightrope
-from tiny_models import ARCHITECTURES
+from models import pairs
+from models.pairs import FAR, SHORT
+from models.tiny_models import ARCHITECTURES
 
 
 def errors(name: str, offset: int) -> Iterator[str]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tightrope
-from kernels import msl
-from kernels.one_rope import CONFIG, HEADS, POSITIONS, K, Q, expected
+from proofs import msl
+from proofs.one_rope import CONFIG, HEADS, POSITIONS, K, Q, expected
 from tightrope.rope.reference import cos_sin_bits, rotate_bits
 
 
@@ -20,7 +20,7 @@ def torch_gpu(monkeypatch):
     if not msl.COMPILERS:
         pytest.skip(msl.NO_COMPILER)
     torch = pytest.importorskip("torch")
-    from kernels.metal_hosts import Shaders
+    from proofs.gpu.metal_hosts import Shaders
     from tightrope.backends.torch.kernels import cpu as native
     from tightrope.backends.torch.kernels import gpu, mps
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kernels import msl, tools
+from proofs import msl, tools
 from tightrope.backends.shared.angles import Phase
 
 TOKENS, HEADS, KEY_HEADS, WIDTH = 1 << 20, 32, 8, 128
@@ -98,5 +98,5 @@ def test_rows_may_lie_further_apart_than_32_bits_count(host, tmp_path):
 
     if host == "native" and native.kernel is None:
         pytest.skip("the C kernel was not built, or none of its instruction sets runs here")
-    lines, error = tools.run_python("kernels.far", host, folder=tmp_path)
+    lines, error = tools.run_python("proofs.far", host, folder=tmp_path)
     assert (lines, error) == ([[None]], "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tightrope
-from kernels.one_rope import CONFIG, HEADS, POSITIONS, K, Q, expected
+from proofs.one_rope import CONFIG, HEADS, POSITIONS, K, Q, expected
 from tightrope.rope.reference import cos_sin_bits, pair_slices
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels import ptx
-from kernels.cases import CASES
+from proofs import ptx
+from proofs.cases import CASES
 
 THREADS = 64
 
@@ -152,7 +152,7 @@ def test_what_the_machine_does_not_know_it_refuses(instruction):
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize("name", CASES)
 def test_a_kernel_that_does_nothing_would_be_seen(name):
-    from kernels.tensors import Call
+    from proofs.tensors import Call
 
     problem = Call(CASES[name]).run(lambda *arguments, **options: None)
     assert problem.startswith("q")
@@ -160,7 +160,7 @@ def test_a_kernel_that_does_nothing_would_be_seen(name):
 
 @pytest.mark.backend("torch")
 def test_a_write_beside_the_tensor_would_be_seen():
-    from kernels.tensors import Call
+    from proofs.tensors import Call
 
     call = Call(CASES["in_place table pairs=12 mixed"])
     assert call.k.difference(call.given.k) is None

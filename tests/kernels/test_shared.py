@@ -9,10 +9,10 @@ from functools import cache
 
 import pytest
 
-from kernels import msl, tools
-from kernels.cases import CASES
-from kernels.mutants import shared
-from kernels.run_shared import CUDA_CASES
+from proofs import msl, tools
+from proofs.cases import CASES
+from proofs.gpu.run_shared import CUDA_CASES
+from proofs.mutants import shared
 
 CXX = next(iter(msl.COMPILERS), None)
 NVCC = shutil.which("nvcc")
@@ -26,12 +26,12 @@ cuda = [pytest.mark.backend("torch", "mlx"), pytest.mark.skipif(NVCC is None, re
 
 @pytest.fixture(scope="module")
 def shared_runs(tmp_path_factory):
-    """Run `kernels.run_shared` once for each task and host; return its lines as a dictionary."""
+    """Run `proofs.gpu.run_shared` once for each task and host; return its lines as a dictionary."""
 
     @cache
     def run(task, host):
         folder = tmp_path_factory.mktemp("shared")
-        lines, error = tools.run_python("kernels.run_shared", task, host, COMPILERS[host], folder=folder)
+        lines, error = tools.run_python("proofs.gpu.run_shared", task, host, COMPILERS[host], folder=folder)
         return dict(lines) | ({"error": error} if error else {})
 
     return run

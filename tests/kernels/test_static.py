@@ -1,14 +1,14 @@
 """What the Triton kernel's machine code promises on each kind of GPU, and that the checked-in table still says so.
 
-TIGHTROPE_TARGETS=all compiles for every target, see `kernels.tools.targets`.
+TIGHTROPE_TARGETS=all compiles for every target, see `proofs.tools.targets`.
 """
 
 import json
 
 import pytest
 
-from kernels import tools
-from kernels.static_facts import CONFIGURATIONS, TABLE, issue_to_memory
+from proofs import tools
+from proofs.gpu.static_facts import CONFIGURATIONS, TABLE, issue_to_memory
 
 pytestmark = [pytest.mark.backend("torch"), tools.module("triton")]
 
@@ -21,7 +21,7 @@ each_configuration = pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The facts of what Triton compiles here and now."""
-    lines, error = tools.run_python("kernels.static_facts", *HERE, folder=tmp_path_factory.mktemp("triton"))
+    lines, error = tools.run_python("proofs.gpu.static_facts", *HERE, folder=tmp_path_factory.mktemp("triton"))
     assert not error
     return dict(lines)
 

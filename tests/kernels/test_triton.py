@@ -9,23 +9,23 @@ from importlib.metadata import version
 import pytest
 from packaging.version import Version
 
-from kernels import tools
-from kernels.cases import CASES
-from kernels.mutants import TRITON
+from proofs import tools
+from proofs.cases import CASES
+from proofs.mutants import TRITON
 
 pytestmark = [pytest.mark.backend("torch"), tools.module("triton")]
 
 
 @pytest.fixture(scope="module")
 def triton_runs(tmp_path_factory):
-    """Run `kernels.run_triton` once for each set of arguments; return its lines as a dictionary."""
+    """Run `proofs.gpu.run_triton` once for each set of arguments; return its lines as a dictionary."""
 
     @cache
     def run(*arguments):
         folder = tmp_path_factory.mktemp("triton")
         if arguments[0] == "mutants":
             arguments += (folder,)
-        lines, error = tools.run_python("kernels.run_triton", *arguments, folder=folder)
+        lines, error = tools.run_python("proofs.gpu.run_triton", *arguments, folder=folder)
         return dict(lines) | ({"error": error} if error else {})
 
     return run

@@ -9,9 +9,8 @@ import pytest
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-import hf_models
 import tightrope
-import tiny_models
+from models import hf_models, tiny_models
 from tightrope.backends.patching.changes import Changes, Swap
 from tightrope.backends.patching.report import PatchReport
 from tightrope.backends.torch.transformers import forward as hf_forward

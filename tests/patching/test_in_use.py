@@ -11,9 +11,8 @@ torch = pytest.importorskip("torch")
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
-import hf_models
 import tightrope
-import tiny_models
+from models import hf_models, tiny_models
 
 pytestmark = pytest.mark.backend("torch")
 
@@ -34,7 +33,7 @@ def test_gradients_are_those_of_the_unpatched_model(llama, checkpointing):
     own, exact = gradient(llama), gradient(copy.deepcopy(llama).double())
     with tightrope.patched(llama):
         patched = gradient(llama)
-    # The factor of test_end_to_end_agreement: a second draw of the same rounding.
+    # The factor of tests/whole/end_to_end/test_agreement.py: a second draw of the same rounding.
     assert (patched - exact).abs().max() <= 4 * (own - exact).abs().max()
 
 

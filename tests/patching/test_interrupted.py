@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-import interruptions
 import tightrope
-from tiny_models import SIZES
+from harness import interruptions
+from models.tiny_models import SIZES
 
 WORK = {"patch": tightrope.patch, "unpatch": tightrope.unpatch, "patched": lambda model: enter_and_leave(model)}
 
@@ -24,7 +24,7 @@ class TorchModel:
     """A tiny Llama of transformers and what its parts are."""
 
     def __init__(self):
-        import hf_models
+        from models import hf_models
 
         self._model = hf_models.fresh("llama")
 

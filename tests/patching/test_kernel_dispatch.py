@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from transformers.models.llama import modeling_llama
 
-import hf_models
 import tightrope
+from models import hf_models
 from tightrope.backends.torch.transformers import register_kernels
 from tightrope.backends.torch.transformers.kernels import _rotation_of
 

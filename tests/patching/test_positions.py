@@ -10,9 +10,8 @@ torch = pytest.importorskip("torch")
 
 from transformers import AutoConfig, AutoModelForCausalLM
 
-import hf_models
 import tightrope
-import tiny_models
+from models import hf_models, tiny_models
 from tightrope.backends.torch.transformers.positions import document_lengths
 from tightrope.backends.torch.transformers.rotary import HFRotary
 from tightrope.rope import reference

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
 import tightrope
-from tiny_models import SIZES
+from models.tiny_models import SIZES
 
 pytestmark = [
     pytest.mark.backend("torch"),

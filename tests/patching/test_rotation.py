@@ -13,9 +13,8 @@ torch = pytest.importorskip("torch")
 
 from transformers import AutoConfig, AutoModelForCausalLM
 
-import hf_models
 import tightrope
-import tiny_models
+from models import hf_models, tiny_models
 from tightrope.backends.torch.transformers.rotary import FORMS, HFRotary, table_of
 from tightrope.rope import reference
 

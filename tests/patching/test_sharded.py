@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-import hf_models
 import tightrope
+from models import hf_models
 
 pytestmark = pytest.mark.backend("torch")
 

@@ -12,9 +12,8 @@ torch = pytest.importorskip("torch")
 
 from transformers.models.llama import modeling_llama
 
-import hf_models
 import tightrope
-import tiny_models
+from models import hf_models, tiny_models
 from tightrope.backends.torch.dispatch import rotate_pair
 from tightrope.backends.torch.transformers import apply as hf_apply
 from tightrope.backends.torch.transformers.rotary import HFRotary

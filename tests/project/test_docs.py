@@ -65,7 +65,7 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def gguf_file(tmp_path):
     """The header that llama.cpp's converter writes for that model, without its tensors of weights."""
-    import gguf_files
+    from samples import gguf_files
 
     llama = tightrope.read(GALLERY["llama-3.1-8b"]).rope()
     plain = llama.replace(scaling={"rope_type": "default"})

@@ -43,7 +43,7 @@ def workplace(tmp_path, monkeypatch):
     """A folder as the README takes it for granted: Llama 3.1's config.json, and a broken one."""
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    import pairs
+    from models import pairs
 
     (tmp_path / "config.json").write_text(json.dumps(GALLERY["llama-3.1-8b"]))
     broken = {**GALLERY["llama-3.1-8b"], "num_hidden_layers": "two", "rope_scaling": {"rope_type": "yran"}}

@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 
 import tightrope
+from samples.timing_examples import ROWS, jobs, rope
 from tightrope import backends
 from tightrope.commands.bench import bench
 from tightrope.verify import timing
-from timing_examples import ROWS, jobs, rope
 
 
 class Clock:

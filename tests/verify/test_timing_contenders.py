@@ -9,10 +9,10 @@ from statistics import median
 import pytest
 
 from paths import ROOT
+from samples.timing_examples import jobs, model
 from tightrope import backends
 from tightrope.verify import timing
 from tightrope.verify.timing.measure import find_contenders
-from timing_examples import jobs, model
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.backend(name)) for name in ("torch", "mlx")])
@@ -137,7 +137,7 @@ PEAKS = """
 import json
 from tightrope.verify import timing
 from tightrope.verify.timing.measure import find_contenders
-from timing_examples import jobs
+from samples.timing_examples import jobs
 
 library = find_contenders("torch")
 found = []

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import tightrope
+from samples.timing_examples import OURS, ROW, ROWS
 from tightrope import viewing
 from tightrope.rope import reference
 from tightrope.verify.accuracy import curves as accuracy
 from tightrope.verify.accuracy.curves import ERROR_POSITIONS
 from tightrope.verify.parity.subjects import OnDevice
-from timing_examples import OURS, ROW, ROWS
 
 pytest.importorskip("matplotlib")
 

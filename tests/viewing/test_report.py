@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import tightrope
-from report_files import DYNAMIC, SHAPE, data_of, written
+from samples.report_files import DYNAMIC, SHAPE, data_of, written
 from tightrope.verify.parity.differences import Figure
 from tightrope.verify.parity.report import Comparison
 from tightrope.viewing import report

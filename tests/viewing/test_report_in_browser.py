@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import browser
 import tightrope
-from report_files import DYNAMIC, SHAPE, data_of, written
+from harness import browser
+from samples.report_files import DYNAMIC, SHAPE, data_of, written
 from tightrope.viewing import report
 from tightrope.viewing.report.data import slider_lengths
 

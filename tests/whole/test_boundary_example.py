@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from example_files import load
+from samples.example_files import load
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_it_prints_a_line_for_each_way(backend, example, capsys, monkeypatch):
 def test_a_forward_call_of_transformers_leaves_cached_keys_as_they_were(example):
     torch = pytest.importorskip("torch")
     phi3 = pytest.importorskip("transformers.models.phi3.modeling_phi3")
-    import hf_models
+    from models import hf_models
 
     scaling = example.ROPE.scaling
     config = phi3.Phi3Config(

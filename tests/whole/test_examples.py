@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from example_files import EXAMPLES, load
 from paths import ROOT
+from samples.example_files import EXAMPLES, load
 
 TESTS = "\n".join(path.read_text() for path in sorted((ROOT / "tests").glob("*/test_*.py")))
 # Two matrix products of 256 terms and a softmax lie between a rounding of the rotation and the result: 256 · 2⁻²⁴ · 4.

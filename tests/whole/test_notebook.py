@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from example_files import EXAMPLES
+from samples.example_files import EXAMPLES
 
 CELLS = json.loads((EXAMPLES / "quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
 CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]

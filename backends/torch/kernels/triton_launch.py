@@ -10,7 +10,7 @@ from tightrope.backends.torch.kernels import triton_kernel
 from tightrope.rope.config.terms import Layout, Side
 
 # A program's share, in pairs of channels, and a warp's, in bytes of half of them: two 16-byte accesses a thread.
-# On paper, moving these bytes then takes longer than issuing the instructions: tests/kernels/static_facts.json.
+# On paper, moving these bytes then takes longer than issuing the instructions (see static_facts.json of the tests).
 _TILE: Final = 1024
 _BYTES_PER_WARP: Final = 2 * 16 * 32
 _MAX_WARPS: Final = 8

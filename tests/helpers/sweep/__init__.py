@@ -1,6 +1,6 @@
 """The sweep: every rotary family of the installed transformers, as its own attention rotates, against Tightrope.
 
-Who is tried, and with what:
+Who is tried, and with what (subjects/):
 
 discovery   which families have rotary code: read from the package's source, not from a list
 settings    the few facts that the source does not show: configurations, ways of calling
@@ -10,7 +10,7 @@ refusing    configurations of families that rotate nothing by token
 cases       a rope of a configuration, and positions
 collecting  all of them
 
-What transformers does:
+What transformers does (theirs/):
 
 driving     a family's own rotary module and its own apply function, as one function of q, k and positions
 special     families whose attention wraps these in a way of its own

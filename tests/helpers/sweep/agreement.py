@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 import tightrope
-from sweep.cases import Case, heads
+from sweep.subjects.cases import Case, heads
 from tightrope.rope import reference
 
 ULPS = 2

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import tightrope
 from known_differences import known_difference
 from sweep.agreement import Disagreement, Rotate, compare, rope_of
-from sweep.cases import Case
 from sweep.spelling import spellings
+from sweep.subjects.cases import Case
 
 STATUSES = ("agree", "known difference", "unsupported", "differs")
 

@@ -6,12 +6,12 @@ from functools import cache
 import torch
 
 from sweep.agreement import by_backend
-from sweep.cases import Case
-from sweep.collecting import sweep
-from sweep.discovery import rotary_families
 from sweep.judging import Judge, Verdict
-from sweep.settings import NOT_ROTATED
-from sweep.tracing import NotRunnableError, Trace, trace
+from sweep.subjects.cases import Case
+from sweep.subjects.collecting import sweep
+from sweep.subjects.discovery import rotary_families
+from sweep.subjects.settings import NOT_ROTATED
+from sweep.theirs.tracing import NotRunnableError, Trace, trace
 
 BACKENDS = ("torch", "mlx")
 DRIVEN = [family for family in rotary_families() if family not in NOT_ROTATED]

@@ -11,8 +11,8 @@ import inspect
 import re
 from functools import cache
 
-from sweep.cases import Case
-from sweep.driving import attribute, nested_keys
+from sweep.subjects.cases import Case
+from sweep.theirs.driving import attribute, nested_keys
 
 POPPED = re.compile(r"""kwargs\.(?:pop|get)\(\s*["'](\w+)["']""")
 LAYERS = "num_hidden_layers"

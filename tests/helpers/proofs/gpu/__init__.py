@@ -1,0 +1,1 @@
+"""The Triton, CUDA and Metal texts, compiled and run on the CPU."""

@@ -1,0 +1,1 @@
+"""Small files and configurations that tests read, and what writes them."""

@@ -1,0 +1,1 @@
+"""Which configurations of which families are tried."""

@@ -1,0 +1,1 @@
+"""What transformers does with them."""
