@@ -61,7 +61,7 @@ def test_both_spellings_of_every_scaling_are_equal(block, spelling):
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "smollm3", "glm4"])
 def test_a_gguf_file_is_the_model_of_its_config_json(architecture, tmp_path):
     """llama.cpp's converter permutes q and k of some architectures: still the same rotation."""
-    files = pytest.importorskip("gguf_files")
+    files = pytest.importorskip("samples.gguf_files")
     keys = {**files.SHAPE, "attention.key_length": 64, "rope.freq_base": 5e5}
     path = files.write(tmp_path / "model.gguf", architecture, keys)
     config = {**LLAMA, "model_type": architecture, "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4}

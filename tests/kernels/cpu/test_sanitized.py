@@ -14,7 +14,7 @@ pytestmark = [native_build.needs_compiler, pytest.mark.skipif(sys.platform != "l
 
 
 def run(sanitizer, calls):
-    script = ROOT / "tests" / "helpers" / "kernels" / "sanitized.py"
+    script = ROOT / "tests" / "helpers" / "proofs" / "cpu" / "sanitized.py"
     return subprocess.run([sys.executable, script, sanitizer, str(calls)], capture_output=True, text=True)
 
 
