@@ -20,13 +20,17 @@ class RopeConfigError(RopeError, ValueError):
         super().__init__(self.problems, source)
 
     def __str__(self) -> str:
-        prefix = f"{self.source}: " if self.source else ""
+        prefix = f"{_clipped(self.source)}: " if self.source else ""
         if len(self.problems) == 1:
             return prefix + self.problems[0]
         return f"{prefix}{len(self.problems)} problems" + "".join(f"\n  - {problem}" for problem in self.problems)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (self.problems, self.source)
+
+
+def _clipped(path: str, limit: int = 300) -> str:
+    return path if len(path) <= limit else path[: limit - 1] + "…"
 
 
 class RopeKeyError(RopeConfigError, KeyError):

@@ -24,7 +24,8 @@ class MlxOps:
     framework: Final = "mlx"
     in_place: Final = False
     conversions: Final[Mapping[str, str]] = {
-        "integers": "{x}.astype(mx.int64)", "numpy": "mx.array({x})", "torch": "mx.array({x}.numpy())",
+        "integers": "{x}.astype(mx.int64)", "sequence": "mx.array({x})", "numpy": "mx.array({x})",
+        "torch": "mx.array({x}.numpy())",
     }  # fmt: skip
 
     def is_array(self, value: object) -> bool:

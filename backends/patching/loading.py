@@ -17,6 +17,7 @@ from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id, not_fetched
 from tightrope.rope.reading.write import rope_keys
 from tightrope.rope.support.extras import install_command
+from tightrope.rope.support.files import why
 
 # What mlx-lm's own download takes of a repository.
 _FILES = [
@@ -24,6 +25,7 @@ _FILES = [
     "*.jinja",
 ]  # fmt: skip
 _OWN = ("precision", "policy", "switch", "tensor_group", "pipeline_group")
+_LONGEST = 400  # mlx-lm names every weight that is missing
 _TEXT_KEYS = ("text_config", "llm_config", "language_config")
 
 
@@ -81,8 +83,14 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     """Return the folder of a model: a path on this machine, or what the hub's client fetches or kept of that name."""
     if not isinstance(path, str | os.PathLike):
         raise RopeConfigError(f"path must be a folder or the name of a repository, got {shortened(path)}")
-    if Path(path).is_dir():
-        return Path(path)
+    try:
+        if Path(path).is_dir():
+            return Path(path)
+        file = Path(path).is_file()
+    except (OSError, ValueError) as error:  # a name too long, a NUL character
+        raise RopeConfigError(why(error), source=str(path)) from error
+    if file:
+        raise RopeConfigError("is a file; give the folder of the model", source=str(path))
     if not (isinstance(path, str) and is_hub_id(path)):
         raise RopeConfigError("no such folder", source=str(path))
     from huggingface_hub import snapshot_download  # comes with mlx-lm
@@ -125,7 +133,8 @@ def _by_the_model(error: Exception) -> bool:
 
 
 def _in_a_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
 
 
 def spellings(rope: ModelRope) -> Iterator[dict[str, object]]:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from os import PathLike
 from typing import Any, Final, Protocol, cast
 
 from tightrope.backends.patching.changes import PATCHED, Changes, Swap
 from tightrope.backends.patching.report import PatchReport
 from tightrope.rope.config.model import ModelRope
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.schedule import Policy, Switch
 
@@ -24,6 +25,8 @@ HANDLERS: Final[Mapping[str, str]] = {
     "mlx_vlm": "tightrope.backends.mlx.mlx_vlm",
     "mlx": "tightrope.backends.mlx.mlx_lm",
 }
+# What no part of a model is without, in PyTorch and in MLX.
+_METHODS: Final = ("named_modules", "parameters")
 
 
 @dataclass(frozen=True)
@@ -156,16 +159,21 @@ def _plan(model: Any, config: object, options: Options) -> PatchPlan:
 
 
 def _require_loaded(model: Any) -> None:
-    """Raise where a caller gave a class in place of what it makes."""
+    """Raise where a caller gave a class, or a path, in place of a model that is loaded."""
     if isinstance(model, type):
         made = f"{model.__name__}.from_pretrained(…)" if hasattr(model, "from_pretrained") else f"{model.__name__}(…)"
         raise RopeConfigError(f"model must be a loaded model, got the class {model.__name__}: give {made}")
+    if isinstance(model, str | PathLike):
+        raise RopeConfigError(
+            f"model must be a loaded model, got {shortened(model)}: load it first, with "
+            "transformers.AutoModelForCausalLM.from_pretrained(…), or with tightrope.load_mlx(…), which patches it too"
+        )
 
 
 def _handler(model: Any) -> Handler:
     for cls in type(model).__mro__:
         module = HANDLERS.get(cls.__module__.partition(".")[0])
-        if module is not None:
+        if module is not None and all(callable(getattr(model, name, None)) for name in _METHODS):
             return cast(Handler, import_module(module))
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
     raise RopeConfigError(f"model must be a transformers, mlx-lm or mlx-vlm model, got {kind}")

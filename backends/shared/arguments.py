@@ -1,6 +1,6 @@
 """What a caller gives, checked: words, tensors, and that they fit one another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, get_args
 
 import numpy as np
@@ -25,11 +25,13 @@ def check_precision(precision: str) -> None:
     _check_choice("precision", precision, PRECISIONS)
 
 
-def check_form(layout: str, side: str, order: str) -> None:
-    """Raise where a word is not one of those allowed."""
+def check_form(layout: str, side: str, order: str, transpose: bool) -> None:
+    """Raise where a word is not one of those allowed, or transpose is not a bool."""
     _check_choice("layout", layout, ALL_LAYOUTS)
     _check_choice("side", side, SIDES)
     check_order(order)
+    if not isinstance(transpose, bool):
+        raise RopeConfigError(f"transpose must be True or False, got {shortened(transpose)}")
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -45,15 +47,26 @@ REPEATED: Final = (
 
 def conversion(ops: Ops, name: str, given: object) -> str:
     """Return how to convert what another library holds, as the end of a message; nothing where that is not known."""
-    how = ops.conversions.get(type(given).__module__.partition(".")[0])
+    if isinstance(given, float | np.floating):
+        how: str | None = "int({x})"
+    elif isinstance(given, list | tuple | range):
+        how = ops.conversions["sequence"].format(x="list({x})" if isinstance(given, range) else "{x}")
+    else:
+        how = None if isinstance(given, np.generic) else ops.conversions.get(type(given).__module__.partition(".")[0])
     return "" if how is None else f"; convert it: {how.format(x=name)}"
+
+
+def kind_of(value: object) -> str:
+    """Return the type of a value as messages name it: `numpy.ndarray`, `list`."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
 def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:
     """Raise where x cannot be the q or k of a rotation of that many pairs."""
     if not ops.is_array(x):
-        kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
-        raise RopeConfigError(f"{name} must be a float {ops.framework} array, got {kind}{conversion(ops, name, x)}")
+        raise RopeConfigError(
+            f"{name} must be a float {ops.framework} array, got {kind_of(x)}{conversion(ops, name, x)}"
+        )
     if not ops.is_float(x):
         raise RopeConfigError(f"{name} must be of a float dtype, got {x.dtype}; convert it before the rotation")
     shape = x.shape
@@ -72,6 +85,8 @@ def batch_and_seq(x: Array, order: Order) -> tuple[int, int]:
     shape = x.shape
     if order == "thd":
         return 1, shape[0]
+    if order == "sbhd":
+        return shape[1], shape[0]
     return shape[0], shape[2] if order == "bhsd" else shape[1]
 
 
@@ -85,25 +100,29 @@ def check_fit(name: str, x: Array, angles: tuple[int, int], order: Order) -> Non
     if not fits:
         raise RopeConfigError(
             f"{name} has (batch, seq) = ({batch}, {seq}) in order {order!r}, "
-            f"but the positions or angles have ({angles[0]}, {angles[1]}){_other_order(x, angles, order)}"
+            f"but the positions or angles have ({angles[0]}, {angles[1]}){order_for(x, angles, order)}"
         )
 
 
-OTHER_ORDER: Final[dict[Order, Order]] = {"bhsd": "bshd", "bshd": "bhsd"}
+def order_for(x: Array, angles: tuple[int, int], order: Order) -> str:
+    """Return a hint where positions or angles for (batch, seq) would fit if the axes of x stood in another order."""
+    return _hint(order, lambda other: angles in (batch_and_seq(x, other), (1, batch_and_seq(x, other)[1])))
 
 
-def _other_order(x: Array, angles: tuple[int, int], order: Order) -> str:
-    """Return a hint where angles would fit if the axes of x stood in the other order."""
-    other = OTHER_ORDER.get(order)
-    fits = other is not None and batch_and_seq(x, other)[1] == angles[1]
-    return f"; did you mean order={other!r}?" if fits else ""
+def _hint(order: Order, fits: Callable[[Order], bool]) -> str:
+    others = [other for other in ORDERS if other not in (order, "thd") and order != "thd" and fits(other)]
+    return f"; did you mean order={others[0]!r}?" if others else ""
 
 
-def check_batch(q: Array, k: Array, order: Order) -> None:
-    """Raise where q and k have different batches: nothing says which row of q belongs to which of k."""
-    if order != "thd" and q.shape[0] != k.shape[0]:
+def check_alike(q: Array, k: Array, order: Order) -> None:
+    """Raise where q and k differ in batch or length: nothing says which row or token of q belongs to which of k."""
+    wanted, given = batch_and_seq(q, order), batch_and_seq(k, order)
+    if wanted != given:
+        what, index = ("batch", 0) if wanted[0] != given[0] else ("length", 1)
+        hint = _hint(order, lambda other: batch_and_seq(q, other) == batch_and_seq(k, other))
         raise RopeConfigError(
-            f"q and k must have one batch, got {q.shape[0]} and {k.shape[0]}; rotate each in a call of its own"
+            f"q and k must have one {what}, got {wanted[index]} and {given[index]} in order {order!r}"
+            f"{hint or '; rotate each in a call of its own'}"
         )
 
 
@@ -111,7 +130,7 @@ def check_table(ops: Ops, cos: Array, sin: Array, pairs: int | None = None) -> N
     """Raise where cos and sin cannot be angles, of that many pairs where it is known."""
     for name, part in (("cos", cos), ("sin", sin)):
         if not (ops.is_array(part) and ops.is_float(part)):
-            got = shortened(getattr(part, "dtype", part))
+            got = part.dtype if ops.is_array(part) else kind_of(part)
             raise RopeConfigError(
                 f"{name} must be a float {ops.framework} array, got {got}{conversion(ops, name, part)}"
             )

@@ -42,7 +42,7 @@ class KeyCacheMixin:
         """
         rope_angles = self._checked_rope("k", k, layer_type, order)
         check_frequencies(rope_angles.config, old, new)
-        found = find_positions(self.ops, rope_angles.config, positions, None, batch_and_seq(k, order)[1], k)
+        found = find_positions(self.ops, rope_angles.config, positions, None, batch_and_seq(k, order)[1], k, order)
         return self._moved(k, rope_angles, rope_angles.moved(found, old, new, k), order)
 
     def shift(

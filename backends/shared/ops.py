@@ -52,7 +52,7 @@ class Ops(Protocol):
 
     @property
     def conversions(self) -> Mapping[str, str]:
-        """How to convert `{x}`, for messages: to integers ("integers"), from numpy, and from each other framework."""
+        """How to convert `{x}`, for messages: to integers, from a list ("sequence"), from another library."""
 
     @property
     def in_place(self) -> bool:

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.backends.shared.arguments import check_integers, conversion
-from tightrope.backends.shared.ops import Array, Ops
+from tightrope.backends.shared.arguments import check_integers, conversion, order_for
+from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.support.validation import is_whole
@@ -35,7 +35,7 @@ class Positions:
 
 def find_positions(
     ops: Ops, config: RopeConfig, positions: Array | None, offset: int | Array | None,
-    seq: int | None, like: Array | None, other: int | None = None,
+    seq: int | None, like: Array | None, order: Order | None = None,
 ) -> Positions:  # fmt: skip
     """Return the positions that the caller means.
 
@@ -46,8 +46,8 @@ def find_positions(
             a float dtype, and fractions where the rope has fractional positions.
         offset: The first position, for all rows or one per row; 0 where neither is given.
         seq: The number of positions, where it is known.
-        other: What it would be if the axes of q stood in the other order, for the message.
         like: An array on whose device positions are made.
+        order: The order of the axes of `like`, where it is the q or k whose tokens these are; for the message.
     """
     if positions is None:
         if seq is None:
@@ -55,14 +55,18 @@ def find_positions(
         return positions_from(ops, "offset", 0 if offset is None else offset, seq, like)
     if offset is not None:
         raise RopeConfigError("give positions or offset, not both")
+
+    def shaped(values: Array) -> Array:
+        return _shaped(config, values, seq, like if order else None, order or "bhsd")
+
     if _are_floats(ops, positions):
         if not _are_whole(ops, positions, wait=not config.fractional):
             if not config.fractional:
                 raise _fractions_refused(ops, positions)
-            return Positions(_shaped(config, _fractions(ops, positions, like), seq, other))
+            return Positions(shaped(_fractions(ops, positions, like)))
         positions = positions.astype(np.int64) if isinstance(positions, np.ndarray) else ops.int64(positions)
     values, known = _taken(ops, "positions", positions, like, "an integer")
-    return Positions(_shaped(config, values, seq, other), None if known is None else _ends(known))
+    return Positions(shaped(values), None if known is None else _ends(known))
 
 
 def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Array | None) -> Positions:
@@ -128,13 +132,14 @@ def _fractions(ops: Ops, given: Any, like: Array | None) -> Array:
     return ops.from_numpy(given.astype(np.float32), like) if isinstance(given, np.ndarray) else given
 
 
-def _shaped(config: RopeConfig, positions: Array, seq: int | None, other: int | None) -> Array:
+def _shaped(config: RopeConfig, positions: Array, seq: int | None, x: Array | None, order: Order) -> Array:
     shape = tuple(positions.shape)
     if len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] not in (1, config.axes)):
         axes = f" or ({config.axes}, batch, seq)" if config.axes > 1 else ""
         raise RopeConfigError(f"positions must be (seq,) or (batch, seq){axes}, got shape {shape}")
     if seq is not None and shape[-1] != seq:
-        hint = "" if shape[-1] != other else "; did you mean the other order, 'bshd' for 'bhsd' or the reverse?"
+        batch = shape[-2] if len(shape) > 1 else 1
+        hint = "" if x is None else order_for(x, (batch, shape[-1]), order)
         raise RopeConfigError(f"positions must have one entry per token ({seq}), got shape {shape}{hint}")
     return positions.reshape((1,) * (3 - len(shape)) + shape)
 

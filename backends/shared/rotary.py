@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tightrope.backends.shared.angles import Table
 from tightrope.backends.shared.arguments import (
-    OTHER_ORDER,
     Lengths,
     RowLengths,
     batch_and_seq,
@@ -28,7 +27,7 @@ from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.backends.shared.positions import Positions, find_positions
 from tightrope.backends.shared.query_scale import query_scale_at
 from tightrope.backends.shared.rope_angles import RopeAngles
-from tightrope.backends.shared.rotation import Angles, given_table, rotate_by, through_views
+from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
 from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
@@ -172,11 +171,6 @@ class RotaryBase(KeyCacheMixin):
         rope = rope_angles.config
         if k is not None:
             check_rotatable(self.ops, "k", k, rope.pairs, order)
-        if order == "sbhd":
-            given = positions, offset, angles, seq_len, layer_type
-            return through_views(
-                q, k, lambda q, k: self._rotated_after_checks(q, k, *given, "bshd", in_place), in_place
-            )
         if angles is None:
             source = rope_angles.source(*self._placed(rope_angles, q, positions, offset, seq_len, order), q)
         elif positions is None and offset is None and seq_len is None:
@@ -203,8 +197,7 @@ class RotaryBase(KeyCacheMixin):
     ) -> tuple[Positions, RowLengths | None]:  # fmt: skip
         """Return the positions of the tokens of x, and their lengths."""
         batch, seq = batch_and_seq(x, order)
-        other = batch_and_seq(x, OTHER_ORDER.get(order, order))[1]
-        found = find_positions(self.ops, rope_angles.config, positions, offset, seq, x, other)
+        found = find_positions(self.ops, rope_angles.config, positions, offset, seq, x, order)
         lengths = find_lengths(self.ops, seq_len)
         if lengths is not None and several(lengths):
             check_lengths(lengths, seq if order == "thd" else batch, None)

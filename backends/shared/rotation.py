@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Required, TypedDict, TypeVar
 
 from tightrope.backends.shared.angles import Phase, Table
-from tightrope.backends.shared.arguments import check_batch, check_fit, check_form, check_rotatable, check_table
+from tightrope.backends.shared.arguments import check_alike, check_fit, check_form, check_rotatable, check_table
 from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
@@ -65,17 +65,19 @@ def rotate_by(
     *, transpose: bool = False, in_place: bool = False,
 ) -> Any:  # fmt: skip
     """Return q, or (q, k), rotated, after a check that the angles fit; in place where the framework can."""
-    shape = _shape(source)
-    check_fit("q", q, shape, order)
     if k is not None:
-        check_fit("k", k, shape, order)
-        check_batch(q, k, order)
+        check_alike(q, k, order)
+    check_fit("q", q, _shape(source), order)
     how = {"transpose": transpose} | ({"in_place": True} if in_place else {})
-    if layout == "halves":
-        rotated = _rotate_halves(ops, q, k, source, order, **how)
-    else:
-        rotated = ops.rotate(q, k, source, layout=layout, side=side, order=order, **how)
-    return rotated[0] if k is None else rotated
+
+    def rotate(q: Array, k: Array | None, order: Order) -> Any:
+        if layout == "halves":
+            rotated = _rotate_halves(ops, q, k, source, order, **how)
+        else:
+            rotated = ops.rotate(q, k, source, layout=layout, side=side, order=order, **how)
+        return rotated[0] if k is None else rotated
+
+    return _through_views(q, k, rotate, in_place) if order == "sbhd" else rotate(q, k, order)
 
 
 def _rotate_halves(
@@ -122,22 +124,19 @@ def rotate_given(
     Raises:
         RopeConfigError: A dtype or a shape does not fit.
     """
-    check_form(layout, side, order)
+    check_form(layout, side, order, transpose)
     check_table(ops, cos, sin)
     for name, x in (("q", q), ("k", k)):
         if x is not None:
             check_rotatable(ops, name, x, cos.shape[-1], order)
-    table = Table(cos=cos, sin=sin)
-    if order == "sbhd":
-        return through_views(q, k, lambda q, k: rotate_by(ops, q, k, table, layout, side, "bshd", transpose=transpose))
-    return rotate_by(ops, q, k, table, layout, side, order, transpose=transpose)
+    return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout, side, order, transpose=transpose)
 
 
-def through_views(
-    q: Array, k: Array | None, rotate: Callable[[Array, Array | None], Any], in_place: bool = False
+def _through_views(
+    q: Array, k: Array | None, rotate: Callable[[Array, Array | None, Order], Any], in_place: bool
 ) -> Any:
     """Return q, or (q, k), of order "sbhd" rotated as order "bshd": the same memory, its first two axes exchanged."""
-    rotated = rotate(q.swapaxes(0, 1), None if k is None else k.swapaxes(0, 1))
+    rotated = rotate(q.swapaxes(0, 1), None if k is None else k.swapaxes(0, 1), "bshd")
     if in_place:
         return q if k is None else (q, k)
     return rotated.swapaxes(0, 1) if k is None else tuple(x.swapaxes(0, 1) for x in rotated)

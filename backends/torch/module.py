@@ -216,7 +216,7 @@ def rotate(
         _refuse_repeated(cos, sin)
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     xs = (q,) if k is None else (q, k)
-    kernel = serving_tensors(xs, (cos, sin))
+    kernel = serving_tensors(xs, (cos, sin)) if type(transpose) is bool else None
     done = None if kernel is None else rotate_at_once(kernel, xs, (cos, sin), pairs=-1, **how)
     if done is None:
         return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)

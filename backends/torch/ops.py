@@ -32,7 +32,8 @@ class TorchOps:
     framework: Final = "torch"
     in_place: Final = True
     conversions: Final[Mapping[str, str]] = {
-        "integers": "{x}.long()", "numpy": "torch.from_numpy({x})", "mlx": "torch.from_dlpack({x})",
+        "integers": "{x}.long()", "sequence": "torch.tensor({x})", "numpy": "torch.from_numpy({x})",
+        "mlx": "torch.from_dlpack({x})",
     }  # fmt: skip
 
     def is_array(self, value: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from tightrope.rope.errors import RopeError
+from tightrope.rope.support.files import why
 from tightrope.rope.support.printable import printable
 
 # As shells count: 128 and the number of the signal.
@@ -41,7 +42,7 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
             raise
         _discard_output()
         where = error.filename or "standard output"
-        raise click.ClickException(_escaped(f"{where}: {error.strerror or error}")) from error
+        raise click.ClickException(_escaped(f"{where}: {why(error)}")) from error
 
 
 def _escaped(message: str) -> str:

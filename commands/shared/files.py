@@ -9,6 +9,7 @@ import click
 
 from tightrope.rope.reading.source import Loaded
 from tightrope.rope.reading.validate import files_of
+from tightrope.rope.support.files import why
 
 
 def check_outputs(ctx: click.Context) -> bool:
@@ -80,6 +81,6 @@ def _require_writable(path: Path) -> None:
         if not problem and not os.access(target if there and not target.is_file() else folder, os.W_OK):
             problem = errno.EACCES
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a circle of links
-        raise click.FileError(str(path), getattr(error, "strerror", None) or str(error)) from error
+        raise click.FileError(str(path), why(error)) from error
     if problem:
         raise click.FileError(str(path), os.strerror(problem))

@@ -12,7 +12,7 @@ import click
 
 from tightrope.commands.shared.files import check_outputs
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.support.files import write_atomically
+from tightrope.rope.support.files import why, write_atomically
 from tightrope.rope.support.json_values import json_values
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def file_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise click.FileError(path, error.strerror or str(error)) from error
+        raise click.FileError(path, why(error)) from error
 
 
 def as_json(value: Any) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.terms import ALL_LAYOUTS, SIDES, Layout, Side
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
-from tightrope.rope.scaling import Scaling, scaling_from
+from tightrope.rope.scaling import Scaling, find_type, rope_types, scaling_from
 from tightrope.rope.scaling.base import LONGEST
 from tightrope.rope.scaling.default import Default
 from tightrope.rope.support.validation import (
@@ -41,6 +41,7 @@ _OTHER_NAMES = {
     "rope_parameters": "scaling",
     "rope_type": "scaling",
     "partial_rotary_factor": "rotary_dim",
+    "rotary_pct": "rotary_dim",
     "max_seq_len": "max_position_embeddings",
     "mrope_section": "mrope",
     "interleaved": "layout",
@@ -128,15 +129,21 @@ class RopeConfig:
         `scaling` may be a rope block as a configuration writes it: `scaling={"rope_type": "yarn", "factor": 4.0}`.
         """
         names = [item.name for item in fields(self)]
-        require(f"unknown field {name!r}{_named(name, names)}" for name in changes if name not in names)
+        require(f"unknown field {shortened(name)}{_named(name, names)}" for name in changes if name not in names)
         if isinstance(changes.get("scaling"), Mapping):
             changes["scaling"] = scaling_from(changes["scaling"])
         return replace(self, **changes)
 
 
 def _named(name: str, names: Iterable[str]) -> str:
-    other = _OTHER_NAMES.get(name)
-    return suggestion(name, names) if other is None else f"; it is called {other!r} here"
+    """Return, as the end of a message, what a field of another name is called here, or where it belongs."""
+    if name in _OTHER_NAMES:
+        return f"; it is called {_OTHER_NAMES[name]!r} here"
+    having = [kind for kind in rope_types() if name in (item.name for item in fields(find_type(kind)))]
+    if having:
+        kind = "yarn" if "yarn" in having else having[0]
+        return f"; it belongs to the rope block: scaling={{'rope_type': {kind!r}, {name!r}: …}}"
+    return suggestion(name, names) or f"; the fields are {', '.join(names)}"
 
 
 AXIAL_TYPES = ("default", "linear")

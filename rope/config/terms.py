@@ -1,9 +1,6 @@
 """The words in which a rotation is described."""
 
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    pass
+from typing import Literal
 
 Layout = Literal["half", "interleaved", "halves"]
 Side = Literal["head", "tail"]

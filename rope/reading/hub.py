@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from tightrope.rope.errors import ExtraMissing, RopeConfigError
+from tightrope.rope.errors import ExtraMissing, RopeConfigError, shortened
 from tightrope.rope.support.extras import import_extra
 
 # The hub's own rule for "organisation/name"; no file of a checkout ends like that by accident.
@@ -45,7 +45,7 @@ def not_fetched(name: str, error: Exception, *, here: str, path: str) -> RopeCon
         here: What is missing on this machine and wanted of the hub, the start of a sentence.
         path: What the path that helps must lead to.
     """
-    reason = (str(error).strip().splitlines() or [""])[0]
+    reason = shortened((str(error).strip().splitlines() or [""])[0], 200, plain=True)
     return RopeConfigError(
         f"{here} cannot be fetched from the Hugging Face hub ({type(error).__name__}: {reason}); go online, or give "
         f"the path of {path}",

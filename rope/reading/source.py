@@ -12,6 +12,7 @@ from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.gguf.header import MAGIC
 from tightrope.rope.reading.hub import fetch_config, is_hub_id
 from tightrope.rope.reading.plain import plain
+from tightrope.rope.support.files import why
 
 # The largest published config.json is some 100 kB; a weight file handed over by mistake is refused before it is read.
 MAX_BYTES = 16 * 2**20
@@ -146,7 +147,7 @@ def _file(path: Path) -> Path:
     except RopeConfigError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        raise RopeConfigError(f"cannot be opened: {error}", source=str(path)) from error
+        raise RopeConfigError(f"cannot be opened: {why(error)}", source=str(path)) from error
     if size > MAX_BYTES:
         raise _too_large(f"{size:,}", str(path))
     return path
@@ -169,7 +170,7 @@ def _parse(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return _parsed(file, str(path))
     except OSError as error:
-        raise RopeConfigError(f"cannot be read: {error}", source=str(path)) from error
+        raise RopeConfigError(f"cannot be read: {why(error)}", source=str(path)) from error
 
 
 def _parsed(file: IO[bytes], name: str) -> dict[str, Any]:

@@ -1,9 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files: written whole or not at all, and why one cannot be."""
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+
+def why(error: Exception) -> str:
+    """Return what an operating system's error says, without its number and the path, which a message names itself."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

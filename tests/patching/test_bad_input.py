@@ -3,6 +3,7 @@
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,38 @@ def parts(model):
     return [(name, id(module), sorted(vars(module))) for name, module in model.named_modules()]
 
 
-@pytest.mark.parametrize("model", [3, "gpt2", None, object()], ids=["number", "name", "None", "object"])
-def test_what_is_no_model(model):
+NO_MODELS = {
+    "number": 3,
+    "None": None,
+    "object": object(),
+    "list": [3] * 9999,
+    "tensor": torch.ones(3),
+    "weights": torch.nn.Linear(2, 2).state_dict(),
+    "configuration": transformers.LlamaConfig(),
+    "package": transformers,
+}
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+def test_what_is_no_model(name):
     with pytest.raises(tightrope.RopeConfigError, match="must be a transformers, mlx-lm or mlx-vlm model, got"):
-        tightrope.patch(model)
+        tightrope.patch(NO_MODELS[name])
+
+
+def test_an_array_of_mlx_is_no_model():
+    mx = pytest.importorskip("mlx.core")
+    with pytest.raises(tightrope.RopeConfigError, match=r"mlx-vlm model, got mlx\.core\.array$"):
+        tightrope.patch(mx.ones(3))
+
+
+@pytest.mark.parametrize("call", [tightrope.patch, tightrope.unpatch])
+@pytest.mark.parametrize("path", ["org/model", Path("model"), "x" * 9999], ids=["name", "path", "long"])
+def test_a_path_is_to_be_loaded_first(call, path):
+    with pytest.raises(
+        tightrope.RopeConfigError, match=r"model must be a loaded model, got .*: load it first"
+    ) as raised:
+        call(path)
+    assert len(str(raised.value)) < 300
 
 
 def test_a_torch_module_without_configuration():

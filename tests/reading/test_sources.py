@@ -125,6 +125,12 @@ class TestFiles:
         with pytest.raises(tightrope.RopeConfigError, match=r"cannot be opened|no such file"):
             tightrope.read("config\0.json")
 
+    @pytest.mark.parametrize("path", ["x" * 9999, "x/" * 3000], ids=["long", "deep"])
+    def test_with_a_path_that_is_too_long_once_and_cut(self, path):
+        with pytest.raises(tightrope.RopeConfigError, match=r"…: cannot be opened: File name too long$") as raised:
+            tightrope.read(path)
+        assert len(str(raised.value)) < 400
+
     def test_name_themselves_in_every_problem(self, tmp_path):
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config(rope_theta=0, head_dim=-1)), "utf-8")

@@ -167,6 +167,21 @@ def test_replace_names_the_field_that_is_meant(name, field):
         RopeConfig(head_dim=64, base=1e4).replace(**{name: 1})
 
 
+@pytest.mark.parametrize("name", ["factor", "attention_factor", "original_max_position_embeddings", "short_factor"])
+def test_replace_says_where_a_parameter_of_the_rope_type_belongs(name):
+    block = re.escape("; it belongs to the rope block: scaling={'rope_type': '") + rf"\w+', '{name}': …}}"
+    with pytest.raises(RopeConfigError, match=block):
+        RopeConfig(head_dim=64, base=1e4).replace(**{name: 4.0})
+
+
+def test_replace_names_the_fields_that_there_are():
+    with pytest.raises(RopeConfigError, match="unknown field 'hidden_size'; the fields are head_dim, rotary_dim, base"):
+        RopeConfig(head_dim=64, base=1e4).replace(hidden_size=64)
+    with pytest.raises(RopeConfigError) as raised:
+        RopeConfig(head_dim=64, base=1e4).replace(**{"x" * 9999: 64})
+    assert len(str(raised.value)) < 300
+
+
 def test_replace_shows_the_block_where_a_rope_type_is_only_named():
     with pytest.raises(RopeConfigError, match=re.escape("its block {'rope_type': 'yarn', 'factor': 4.0}, got 'yarn'")):
         RopeConfig(head_dim=64, base=1e4).replace(scaling="yarn")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.support.extras import import_extra, source_folder
-from tightrope.rope.support.files import write_atomically
+from tightrope.rope.support.files import why, write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -88,7 +88,7 @@ def load(path: Path) -> tuple[Provenance, Arrays]:
             raise _Refused("does not match its sha256: it was damaged or edited; write it again")
         return _story(told), arrays
     except OSError as error:
-        raise RopeConfigError(f"cannot be read: {error.strerror or error}", source=str(path)) from error
+        raise RopeConfigError(f"cannot be read: {why(error)}", source=str(path)) from error
     except _Refused as error:
         raise RopeConfigError(str(error), source=str(path)) from error
 

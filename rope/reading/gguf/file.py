@@ -13,6 +13,7 @@ import numpy as np
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.gguf.header import FETCH_AGAIN, MAGIC, Header, TensorLocation, read_header
 from tightrope.rope.reading.section import Findings, Section
+from tightrope.rope.support.files import why
 
 TENSORS = ("rope_freqs", "rope_factors_long", "rope_factors_short")
 _FLOAT32 = 0
@@ -73,7 +74,7 @@ def _mapped(path: Path) -> Iterator[mmap]:
             start = file.read(len(MAGIC))
             data = mmap(file.fileno(), 0, access=ACCESS_READ) if start == MAGIC else None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        raise RopeConfigError(f"{path.name} cannot be opened: {error}") from error
+        raise RopeConfigError(f"{path.name} cannot be opened: {why(error)}") from error
     if data is None:
         raise RopeConfigError(f"is not a GGUF file: it must begin with {MAGIC!r}, got {start!r}")
     with data:

@@ -134,6 +134,27 @@ def test_load_mlx_of_a_folder_without_weights(tmp_path):
         tightrope.load_mlx(tmp_path)
 
 
+def test_a_file_of_a_folder_is_no_folder(folder):
+    with pytest.raises(tightrope.RopeConfigError, match=r"config.json: is a file; give the folder of the model$"):
+        tightrope.load_mlx(folder / "config.json")
+
+
+@pytest.mark.parametrize("path", ["x" * 9999, "x/" * 3000, "a\0b"], ids=["long", "deep", "NUL"])
+def test_a_path_that_cannot_be_is_refused(path):
+    with pytest.raises(tightrope.RopeConfigError) as raised:
+        tightrope.load_mlx(path)
+    assert len(str(raised.value)) < 400
+
+
+def test_a_long_list_of_missing_weights_is_cut(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 99}))
+    with pytest.raises(tightrope.RopeConfigError, match=r"ValueError: Missing \d+ parameters: .*…$") as raised:
+        tightrope.load_mlx(tmp_path / "model")
+    assert len(str(raised.value)) < 600
+
+
 def test_load_mlx_says_what_mlx_lm_said(tmp_path):
     config = copy.deepcopy(OLDER)
     del config["rms_norm_eps"]
