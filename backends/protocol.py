@@ -25,7 +25,7 @@ class Backend(Protocol):
     RotaryEmbedding: type[RotaryBase]
     """The rotary module: `RotaryEmbedding(model_or_config, precision="exact", policy="row", switch="auto")`."""
     rotate: Callable[..., Any]
-    """`rotate(q, k=None, *, cos, sin, layout, side="head", order="bhsd", transpose=False)`."""
+    """`rotate(q, k=None, *, cos, sin, layout, side="head", order="bhsd", transpose=False, rotary_dim=None)`."""
 
     def devices(self) -> tuple[str, ...]:
         """Return the devices that can be used here, the default one first: `("cuda:0", "cpu")`."""

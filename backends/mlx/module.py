@@ -13,8 +13,9 @@ from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.mlx.replay import LARGEST, Replays
 from tightrope.backends.shared.arguments import ORDERS, Lengths
 from tightrope.backends.shared.ops import Ops, Order
+from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
-from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
+from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotary_pairs, rotate_given
 from tightrope.rope.config.terms import Layout, Side
 
 _Integers: TypeAlias = mx.array | NDArray[Any]
@@ -144,13 +145,16 @@ def _varying(positions: Any, offset: Any, angles: Any, key: str) -> tuple[str | 
     return None, ()
 
 
+_repeated: Final = RepeatedAngles(RotaryEmbedding.ops)
+
+
 @overload
 def rotate(q: mx.array, k: None = None, **keywords: Unpack[RotateKeywords[mx.array]]) -> mx.array: ...
 @overload
 def rotate(q: mx.array, k: mx.array, **keywords: Unpack[RotateKeywords[mx.array]]) -> tuple[mx.array, mx.array]: ...
 def rotate(
     q: mx.array, k: mx.array | None = None, *, cos: mx.array, sin: mx.array, layout: Layout,
-    side: Side = "head", order: Order = "bhsd", transpose: bool = False,
+    side: Side = "head", order: Order = "bhsd", transpose: bool = False, rotary_dim: int | None = None,
 ) -> Any:  # fmt: skip
     """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`.
 
@@ -160,15 +164,20 @@ def rotate(
         q: A float array, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
         k: As q; heads and width may differ.
         cos: (batch or 1, seq, pairs), attention factor in.
-        sin: As cos. Tables that hold each angle twice, as transformers' do, are refused where they are too wide for q;
-            otherwise only their values would tell, which MLX has not computed yet.
+        sin: As cos. Tables that hold each angle twice, as transformers' do, are refused. Where rotary_dim is not given
+            their values tell, which are computed for it: on the CPU of every table; on a GPU, which has to be waited
+            for, of the first of each width; of none inside `mx.compile`.
         layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
         side: Which end of the width is rotated: `"head"` or `"tail"`.
         order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
+        rotary_dim: How many channels rotate, where it is to be checked: 2 · pairs.
 
     Raises:
-        RopeConfigError: A dtype or a shape does not fit.
+        RopeConfigError: A dtype or a shape does not fit, or cos and sin hold each angle twice.
     """
+    pairs = rotary_pairs(rotary_dim)
+    if pairs is None:
+        _repeated.check(q, cos, sin)
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
-    return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)
+    return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, pairs=pairs, **how)

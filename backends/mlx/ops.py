@@ -45,6 +45,9 @@ class MlxOps:
         except ValueError:  # being traced
             return None
 
+    def waits(self, array: mx.array) -> bool | None:
+        return bool(mx.default_device() != mx.Device(mx.cpu))
+
     def where(self, condition: mx.array, a: mx.array, b: mx.array) -> mx.array:
         return mx.where(condition, a, b)
 

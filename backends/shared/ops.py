@@ -73,6 +73,9 @@ class Ops(Protocol):
         Nor does it where it would have to wait for a device, unless it may.
         """
 
+    def waits(self, array: Array) -> bool | None:
+        """Say whether the host waits for a device when it reads values; None where it cannot read them."""
+
     def where(self, condition: Array, a: Array, b: Array) -> Array:
         """Return a where the condition holds, else b; broadcast."""
 

@@ -7,7 +7,8 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import check_alike, check_fit, check_form, check_rotatable, check_table
 from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.rope.config.terms import Layout, Side
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.support.validation import is_whole
 
 _Array = TypeVar("_Array")
 
@@ -21,6 +22,7 @@ class RotateKeywords(TypedDict, Generic[_Array], total=False):
     side: Side
     order: Order
     transpose: bool
+    rotary_dim: int | None
 
 
 class Angles(Mapping[str, Table]):
@@ -104,7 +106,7 @@ def _shape(source: Phase | Table) -> tuple[int, int]:
 
 def rotate_given(
     ops: Ops, q: Array, k: Array | None, cos: Array, sin: Array,
-    *, layout: Layout, side: Side, order: Order, transpose: bool,
+    *, layout: Layout, side: Side, order: Order, transpose: bool, pairs: int | None = None,
 ) -> Any:  # fmt: skip
     """Return q, or (q, k), rotated by cos and sin that the caller gives; each backend's `rotate`.
 
@@ -120,16 +122,30 @@ def rotate_given(
         side: Which end of the width is rotated, see `RopeConfig`.
         order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
+        pairs: What `rotary_pairs` returned.
 
     Raises:
         RopeConfigError: A dtype or a shape does not fit.
     """
     check_form(layout, side, order, transpose)
-    check_table(ops, cos, sin)
+    check_table(ops, cos, sin, pairs)
     for name, x in (("q", q), ("k", k)):
         if x is not None:
             check_rotatable(ops, name, x, cos.shape[-1], order)
     return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout, side, order, transpose=transpose)
+
+
+def rotary_pairs(rotary_dim: int | None) -> int | None:
+    """Return how many pairs cos and sin must hold where the caller says how many channels rotate, else None.
+
+    Raises:
+        RopeConfigError: It is no even number >= 2.
+    """
+    if rotary_dim is None:
+        return None
+    if not is_whole(rotary_dim) or rotary_dim < 2 or rotary_dim % 2:
+        raise RopeConfigError(f"rotary_dim must be an even number >= 2, got {shortened(rotary_dim)}")
+    return int(rotary_dim) // 2
 
 
 def _through_views(

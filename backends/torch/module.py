@@ -1,22 +1,20 @@
 """`RotaryEmbedding` and `rotate` for PyTorch."""
 
-import weakref
-from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeAlias, Unpack, overload
 
 import torch
 from numpy.typing import NDArray
 
-from tightrope.backends.shared.arguments import ORDERS, REPEATED, Lengths, batch_and_seq
+from tightrope.backends.shared.arguments import ORDERS, Lengths, batch_and_seq
 from tightrope.backends.shared.ops import Ops, Order
+from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rope_angles import RopeAngles
 from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
-from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotate_given
+from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotary_pairs, rotate_given
 from tightrope.backends.torch.dispatch import rotate_at_once
 from tightrope.backends.torch.kernels.cpu import serving_tensors
 from tightrope.backends.torch.ops import TorchOps
 from tightrope.rope.config.terms import Layout, Side
-from tightrope.rope.errors import RopeConfigError
 
 _Integers: TypeAlias = torch.Tensor | NDArray[Any]
 _Angles: TypeAlias = Angles | tuple[torch.Tensor, torch.Tensor]
@@ -163,25 +161,7 @@ def _phase(rope_angles: RopeAngles, q: torch.Tensor, positions: Any, offset: Any
     return None if parts is None else (where, *parts, axes)
 
 
-def _refuse_repeated(cos: torch.Tensor, sin: torch.Tensor) -> None:
-    """Raise where tables on the CPU hold each angle twice: they would rotate twice the channels, by wrong angles.
-
-    One token alone is let through, since a patch whose row is its column has equal halves, too; and one angle for all
-    pairs, such as that of position 0.
-    """
-    global _last_seen
-    if type(cos) is not torch.Tensor or cos.ndim != 3 or cos.shape != sin.shape or TorchOps().place(cos) is None:
-        return
-    half, rest = divmod(cos.shape[-1], 2)
-    if cos.is_cpu and half and not rest and cos.shape[-2] > 1:
-        repeated = all(torch.equal(part[..., :half], part[..., half:]) for part in (cos, sin))
-        if repeated and any(bool((part != part[..., :1]).any()) for part in (cos, sin)):
-            raise RopeConfigError(f"cos and sin must hold each angle once, got every one of {half} twice; {REPEATED}")
-    _last_seen = weakref.ref(cos)
-
-
-# The table that was checked last: a step passes one to every layer.
-_last_seen: Callable[[], torch.Tensor | None] = lambda: None  # noqa: E731  # as a dead reference answers
+_repeated: Final = RepeatedAngles(RotaryEmbedding.ops)
 
 
 @overload
@@ -192,7 +172,7 @@ def rotate(
 ) -> tuple[torch.Tensor, torch.Tensor]: ...
 def rotate(
     q: torch.Tensor, k: torch.Tensor | None = None, *, cos: torch.Tensor, sin: torch.Tensor, layout: Layout,
-    side: Side = "head", order: Order = "bhsd", transpose: bool = False,
+    side: Side = "head", order: Order = "bhsd", transpose: bool = False, rotary_dim: int | None = None,
 ) -> Any:  # fmt: skip
     """Return q, or (q, k), rotated by given angles; see `tightrope.backends.shared.rotation.rotate_given`.
 
@@ -202,22 +182,25 @@ def rotate(
         q: A float tensor, at least 2 · pairs wide; computed in float32 (float64 as it is), rounded once.
         k: As q; heads and width may differ.
         cos: (batch or 1, seq, pairs), attention factor in.
-        sin: As cos. Tables that hold each angle twice, as transformers' do, are refused; on the CPU also where half of
-            the head's channels would fit them.
+        sin: As cos. Tables that hold each angle twice, as transformers' do, are refused. Where rotary_dim is not given
+            their values tell: on the CPU of every table; on a GPU, which has to be waited for, of the first of each
+            width; of none while a graph is being made.
         layout: Which channels form a pair: `"half"`, `"interleaved"`, see `RopeConfig`.
         side: Which end of the width is rotated: `"head"` or `"tail"`.
         order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
         transpose: Rotate back: the sign of sin flipped.
+        rotary_dim: How many channels rotate, where it is to be checked: 2 · pairs.
 
     Raises:
         RopeConfigError: A dtype or a shape does not fit, or cos and sin hold each angle twice.
     """
-    if cos is not _last_seen() and not torch.compiler.is_compiling():
-        _refuse_repeated(cos, sin)
+    pairs = rotary_pairs(rotary_dim)
+    if pairs is None:
+        _repeated.check(q, cos, sin)
     how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
     xs = (q,) if k is None else (q, k)
     kernel = serving_tensors(xs, (cos, sin)) if type(transpose) is bool else None
-    done = None if kernel is None else rotate_at_once(kernel, xs, (cos, sin), pairs=-1, **how)
+    done = None if kernel is None else rotate_at_once(kernel, xs, (cos, sin), pairs=pairs or -1, **how)
     if done is None:
-        return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, **how)
+        return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, pairs=pairs, **how)
     return done[0] if k is None else done

@@ -51,6 +51,13 @@ class TorchOps:
         whole: torch.Tensor = (array % 1 == 0) & (array.abs() < 2.0**62)
         return bool(whole.all())
 
+    def waits(self, array: torch.Tensor) -> bool | None:
+        if type(array) not in native.PLAIN or self.place(array) is None or array.is_meta:
+            return None
+        if array.is_cuda and torch.cuda.is_current_stream_capturing():
+            return None
+        return not array.is_cpu
+
     def where(self, condition: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.where(condition, a, b)
 

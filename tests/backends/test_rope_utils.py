@@ -224,6 +224,14 @@ class TestApply:
         with pytest.raises(RopeConfigError, match="position_ids must have the 6 positions of cos and sin, got 5"):
             names.apply_rotary_pos_emb(q, None, *map(place, tables), place(np.zeros((2, 5), np.int64)))
 
+    @pytest.mark.parametrize("function", ["apply_rotary_pos_emb", "apply_rotary_pos_emb_interleave"])
+    def test_tables_that_hold_each_angle_once_are_refused(self, names, place, tables, function):
+        """Half of their pairs would rotate half of the channels."""
+        q = place(normal(2, 4, 6, HEAD_DIM))
+        once = [place(np.ascontiguousarray(table[..., :PAIRS])) for table in tables]
+        with pytest.raises(RopeConfigError, match=r"must hold each angle twice, .*, got 64 angles; call rotate"):
+            getattr(names, function)(q, q, *once)
+
     def test_an_axis_that_is_none_of_heads_is_refused(self, names, place, tables):
         q = place(normal(2, 4, 6, HEAD_DIM))
         with pytest.raises(RopeConfigError, match=r"unsqueeze_dim must be 1 or -3 .* got 0"):

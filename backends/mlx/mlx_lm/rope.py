@@ -82,8 +82,9 @@ class MLXRope(nn.Module):
             gain = frequencies(self._config, self._config.original_length).attention_factor ** 2
             cos, sin = cos / gain, sin / gain
         rotated: mx.array = rotate(
-            x, cos=cos, sin=sin, layout=self._config.layout, side=self._config.side, transpose=inverse
-        )
+            x, cos=cos, sin=sin, layout=self._config.layout, side=self._config.side, transpose=inverse,
+            rotary_dim=self._config.rotary_dim,
+        )  # fmt: skip
         return rotated
 
     def _extra_repr(self) -> str:

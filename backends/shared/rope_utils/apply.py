@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tightrope.backends.shared.ops import Array, Order
+from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rope_utils.framework import Framework
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout
@@ -13,6 +14,9 @@ from tightrope.rope.errors import RopeConfigError, shortened
 
 class ApplyFunctions(Framework):
     """Each delegates to the backend's `rotate`: one kernel, its gradient, one rounding."""
+
+    def __init__(self) -> None:
+        self._check_twice = RepeatedAngles(self.ops, twice=True).check
 
     def rotate_half(self, x: Array, layout: Layout = "half") -> Array:
         """Return x with each pair (a, b) replaced by (−b, a): the last axis rotated by a quarter turn.
@@ -54,6 +58,7 @@ class ApplyFunctions(Framework):
         Raises:
             RopeConfigError: A shape or a dtype does not fit.
         """
+        self._check_twice(q, cos, sin)
         cos, sin = self._rows(cos, sin, position_ids)
         pairs, order = _pairs(cos), _order(cos, unsqueeze_dim)
         return self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="half", order=order)
@@ -67,6 +72,7 @@ class ApplyFunctions(Framework):
         Channels (2 i, 2 i + 1) form a pair of the input; in the result they stand at i and i + rotary_dim // 2. See
         `apply_rotary_pos_emb` for arguments.
         """
+        self._check_twice(q, cos, sin)
         cos, sin = self._rows(cos, sin, position_ids)
         pairs, order = _pairs(cos), _order(cos, unsqueeze_dim)
         rotated = self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="interleaved", order=order)
@@ -89,6 +95,7 @@ class ApplyFunctions(Framework):
         Raises:
             RopeConfigError: The sections do not add up, or a shape does not fit.
         """
+        self._check_twice(q, cos, sin)
         pairs = _pairs(cos)
         sections = [int(section) for section in mrope_section]
         if sum(sections) != pairs:
@@ -129,7 +136,8 @@ class ApplyFunctions(Framework):
         if len(cos.shape) == 2:
             cos, sin = cos[None], sin[None]
         cos, sin = self.ops.float32(cos), self.ops.float32(sin)
-        rotated = type(self).rotate(q, k, cos=cos, sin=sin, layout=layout, order=order)
+        how = {"layout": layout, "order": order, "rotary_dim": 2 * cos.shape[-1]}
+        rotated = type(self).rotate(q, k, cos=cos, sin=sin, **how)
         return (rotated, None) if k is None else rotated
 
     def _rows(self, cos: Array, sin: Array, position_ids: Array | None) -> tuple[Array, Array]:

@@ -125,32 +125,78 @@ class TestTablesThatHoldEachAngleTwice:
     """transformers' cos and sin are as wide as the channels they rotate; ours have one entry per pair."""
 
     HINT = "transformers repeats each angle"
+    ANGLES = np.arange(1.0, 6.0)[:, None] * 0.5 ** np.arange(4)
+
+    def tables(self, backend, angles):
+        tables = (part(angles)[None].astype(np.float32) for part in (np.cos, np.sin))
+        return dict(zip(("cos", "sin"), (backend.asarray(table, "float32", "cpu") for table in tables), strict=True))
 
     @pytest.fixture
     def doubled(self, backend):
-        angles = np.arange(1.0, 6.0)[:, None] * 0.5 ** np.arange(4)
-        tables = (np.tile(part(angles), 2)[None].astype(np.float32) for part in (np.cos, np.sin))
-        return [backend.asarray(table, "float32", "cpu") for table in tables]
+        return self.tables(backend, np.tile(self.ANGLES, 2))
 
-    def x(self, backend, width):
-        return backend.asarray(np.ones((1, 2, 5, width), np.float32), "float32", "cpu")
+    def x(self, backend, width, seq=5):
+        return backend.asarray(np.ones((1, 2, seq, width), np.float32), "float32", "cpu")
 
-    def test_they_are_refused_on_a_whole_head(self, backend, doubled):
-        with pytest.raises(RopeConfigError, match=f"got .*; {self.HINT}"):
-            backend.rotate(self.x(backend, 8), cos=doubled[0], sin=doubled[1], layout="half")
+    @pytest.mark.parametrize("width", [8, 16, 24])
+    def test_they_are_refused_whatever_the_width_of_q(self, backend, doubled, width):
+        with pytest.raises(RopeConfigError, match=f"got every one of 4 twice; {self.HINT}"):
+            backend.rotate(self.x(backend, width), **doubled, layout="half")
+
+    def test_they_are_refused_for_one_token(self, backend):
+        with pytest.raises(RopeConfigError, match=f"got every one of 4 twice; {self.HINT}"):
+            backend.rotate(self.x(backend, 16, 1), **self.tables(backend, np.tile(self.ANGLES[:1], 2)), layout="half")
 
     def test_they_are_refused_as_the_angles_of_a_partial_rope(self, backend, doubled):
         rope = RopeConfig(head_dim=16, rotary_dim=8, base=10_000.0, layout="half")
         with pytest.raises(RopeConfigError, match=f"one entry per rotated pair .* got 8; {self.HINT}"):
-            backend.RotaryEmbedding(rope)(self.x(backend, 16), angles=tuple(doubled))
+            backend.RotaryEmbedding(rope)(self.x(backend, 16), angles=tuple(doubled.values()))
 
-    @pytest.mark.parametrize("backend", ["torch"], indirect=True)
-    @pytest.mark.backend("torch")
-    def test_they_are_refused_where_the_width_alone_does_not_tell(self, backend, doubled):
-        with pytest.raises(RopeConfigError, match=f"got every one of 4 twice; {self.HINT}"):
-            backend.rotate(self.x(backend, 16), cos=doubled[0], sin=doubled[1], layout="half")
+    def test_angles_twice_side_by_side_are_refused_with_another_remedy(self, backend):
+        tables = self.tables(backend, np.repeat(self.ANGLES, 2, -1))
+        with pytest.raises(RopeConfigError, match=r"side by side, got every one of 4 so; .* with cos\[..., ::2\]"):
+            backend.rotate(self.x(backend, 16), **tables, layout="interleaved")
 
     def test_tables_of_position_0_hold_the_same_angle_everywhere_and_are_taken(self, backend):
         ones, zeros = (backend.asarray(np.full((1, 5, 8), n, np.float32), "float32", "cpu") for n in (1, 0))
         rotated = backend.rotate(self.x(backend, 16), cos=ones, sin=zeros, layout="half")
         np.testing.assert_array_equal(backend.to_numpy(rotated), 1)
+
+    def test_tables_that_are_padded_with_position_0_are_refused(self, backend):
+        with pytest.raises(RopeConfigError, match=self.HINT):
+            backend.rotate(self.x(backend, 16, 2), layout="half", **self.tables(
+                backend, np.tile([[1.0, 0.5, 0.2, 0.1], [0.0] * 4], 2)))  # fmt: skip
+
+    def test_a_picture_whose_last_patch_has_two_equal_axes_is_rotated(self, backend):
+        row, column = np.divmod(np.arange(4), 2)
+        angles = np.concatenate([axis[:, None] * [1.0, 0.1] for axis in (row, column)], -1)
+        backend.rotate(self.x(backend, 8, 4), **self.tables(backend, angles), layout="half")
+
+    def test_two_axes_that_are_alike_are_taken_where_rotary_dim_says_so(self, backend, doubled):
+        x = self.x(backend, 16)
+        with pytest.raises(RopeConfigError, match="two axes that are alike, give rotary_dim=16"):
+            backend.rotate(x, **doubled, layout="half")
+        rotated = backend.to_numpy(backend.rotate(x, **doubled, layout="half", rotary_dim=16))
+        angles = np.tile(self.ANGLES, 2)
+        np.testing.assert_allclose(rotated[0, 0, :, :8], np.cos(angles) - np.sin(angles), rtol=0, atol=4 * 2.0**-24)
+
+    def test_rotary_dim_refuses_them_by_their_width(self, backend, doubled):
+        with pytest.raises(RopeConfigError, match=rf"one entry per rotated pair \(4\), got 8; {self.HINT}"):
+            backend.rotate(self.x(backend, 16), **doubled, layout="half", rotary_dim=8)
+
+    @pytest.mark.parametrize("rotary_dim", [0, -2, 7, 8.0, "8", True])
+    def test_rotary_dim_is_an_even_number(self, backend, doubled, rotary_dim):
+        with pytest.raises(RopeConfigError, match="rotary_dim must be an even number >= 2, got "):
+            backend.rotate(self.x(backend, 16), **doubled, layout="half", rotary_dim=rotary_dim)
+
+    def test_a_device_is_waited_for_once_a_width(self, backend, monkeypatch):
+        """As on a GPU; here by a stand-in that says of the CPU that it has to be waited for."""
+        ops, read = backend.RotaryEmbedding.ops, []
+        monkeypatch.setattr(type(ops), "waits", lambda self, array: True)
+        numbers = type(ops).numbers
+        monkeypatch.setattr(type(ops), "numbers", lambda self, array: read.append(array) or numbers(self, array))
+        for _ in range(3):
+            backend.rotate(self.x(backend, 22), **self.tables(backend, self.ANGLES[:, [0, 1, 2, 3]]), layout="half")
+        assert len(read) == 1
+        with pytest.raises(RopeConfigError, match=self.HINT):
+            backend.rotate(self.x(backend, 34), **self.tables(backend, np.tile(self.ANGLES, 2)), layout="half")
