@@ -10,8 +10,8 @@ from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.errors import BackendUnavailable, ExtraMissing, RopeConfigError, RopeError, RopeWarning
-from tightrope.rope.fingerprint import fingerprint
 from tightrope.rope.frequencies import Frequencies, frequencies
+from tightrope.rope.identity.fingerprints import fingerprint
 from tightrope.rope.reading import read
 from tightrope.rope.reading.convert import convert
 from tightrope.rope.reading.families.learned import register_learner as _register_learner

@@ -11,7 +11,7 @@ from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Frequencies
-from tightrope.rope.keys import KeyRecord
+from tightrope.rope.identity.key_record import KeyRecord
 from tightrope.rope.support.validation import require
 
 # What no operation on keys can change.

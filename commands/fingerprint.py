@@ -25,8 +25,8 @@ def fingerprint(sources: tuple[Source, ...], seq_len: int | None, out: Output) -
     hub, or - for standard input. Of several, each is compared with the first: what differs is said in words, and the
     exit status is 1 if anything does.
     """
-    from tightrope.rope import fingerprint as library
-    from tightrope.rope.differences import differences
+    from tightrope.rope.identity import fingerprints as library
+    from tightrope.rope.identity.compare import differences
 
     models = [read_model(source, None, None) for source in sources]
     found: list[dict[str, Any]] = []

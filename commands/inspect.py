@@ -83,7 +83,7 @@ def inspect(
 
 def _print_differences(out: Output, sources: tuple[Source, Source], models: "tuple[ModelRope, ModelRope]") -> None:
     """Print what tells two rotations apart, and end with status 1 where anything does."""
-    from tightrope.rope.differences import differences, other_differences
+    from tightrope.rope.identity.compare import differences, other_differences
 
     rotation, others = differences(*models), other_differences(*models)
     first, second = map(str, sources)

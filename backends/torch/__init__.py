@@ -2,7 +2,7 @@
 
 import sys
 
-from tightrope.backends.torch.dtensor import register_shardings
+from tightrope.backends.torch.distributed.dtensor import register_shardings
 from tightrope.backends.torch.interop import (
     asarray,
     compiled,

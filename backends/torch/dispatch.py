@@ -10,7 +10,7 @@ from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import Ops, Order
 from tightrope.backends.torch import custom_ops as operators
 from tightrope.backends.torch import operations as eager
-from tightrope.backends.torch.dtensor import is_dtensor, rotate_shards
+from tightrope.backends.torch.distributed.dtensor import is_dtensor, rotate_shards
 from tightrope.backends.torch.kernels import cpu as native
 from tightrope.backends.torch.kernels import gpu
 from tightrope.rope.config.terms import Layout, Side

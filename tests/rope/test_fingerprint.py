@@ -7,8 +7,8 @@ import pytest
 
 import tightrope
 from tightrope import MRope, RopeConfigError
-from tightrope.rope.differences import differences
-from tightrope.rope.fingerprint import layer_fingerprints
+from tightrope.rope.identity.compare import differences
+from tightrope.rope.identity.fingerprints import layer_fingerprints
 
 LLAMA = {"model_type": "llama", "head_dim": 64, "num_hidden_layers": 2, "rope_theta": 5e5}
 LLAMA3 = {

@@ -9,8 +9,8 @@ import numpy as np
 
 from tightrope.rope.config.terms import LAYOUTS, Layout
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
-from tightrope.rope.fingerprint import as_model, layer_fingerprints, statement
 from tightrope.rope.frequencies import Frequencies, Precision, frequencies
+from tightrope.rope.identity.fingerprints import as_model, layer_fingerprints, statement
 from tightrope.rope.support.validation import is_list, is_whole, number, one_of, positive_integer, require
 
 VERSION: Final = 1

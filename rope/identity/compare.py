@@ -10,8 +10,8 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import shortened
-from tightrope.rope.fingerprint import as_model, rope_fingerprint, statement
 from tightrope.rope.frequencies import frequencies
+from tightrope.rope.identity.fingerprints import as_model, rope_fingerprint, statement
 
 
 def differences(first: object, second: object, seq_len: int | None = None) -> tuple[str, ...]:

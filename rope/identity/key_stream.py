@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.rope.errors import RopeConfigError, shortened
-from tightrope.rope.keys import DTYPE_BYTES, KeyRecord
+from tightrope.rope.identity.key_record import DTYPE_BYTES, KeyRecord
 from tightrope.rope.support.validation import is_whole
 
 MAGIC: Final = b"TRKEYS1\n"

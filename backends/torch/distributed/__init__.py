@@ -1,0 +1,1 @@
+"""Tensors and positions that are spread over processes of torch.distributed."""

@@ -1,0 +1,1 @@
+"""When two rotations are the same, and what of that travels with cached keys."""
