@@ -143,6 +143,19 @@ def pair_slices(width: int, pairs: int, layout: Layout, side: Side) -> tuple[Cha
     return slice(start, stop, 2), slice(start + 1, stop, 2)
 
 
+def arrangements(y: NDArray[Any], *, pairs: int, layout: Layout, side: Side = "head") -> tuple[NDArray[Any], ...]:
+    """Return a rotated y in every order of channels that leaves q · k as it is: its own, and de-interleaved.
+
+    (y0, y1, y2, …) becomes (y0, y2, …, y1, y3, …), as DeepSeek's code leaves it; channels outside the rotation stay.
+    """
+    if layout != "interleaved":
+        return (y,)
+    gathered = y.copy()
+    for halved, paired in zip(*(pair_slices(y.shape[-1], pairs, each, side) for each in ("half", layout)), strict=True):
+        gathered[..., halved] = y[..., paired]
+    return y, gathered
+
+
 def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Float32:
     """Return a · b + c in float32 with one rounding.
 

@@ -15,6 +15,7 @@ from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
 from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id, not_fetched
+from tightrope.rope.reading.huggingface.model import text_key
 from tightrope.rope.reading.write import rope_keys
 from tightrope.rope.support.extras import install_command
 from tightrope.rope.support.files import why
@@ -26,7 +27,6 @@ _FILES = [
 ]  # fmt: skip
 _OWN = ("precision", "policy", "switch", "tensor_group", "pipeline_group")
 _LONGEST = 400  # mlx-lm names every weight that is missing
-_TEXT_KEYS = ("text_config", "llm_config", "language_config")
 
 
 def load_mlx(
@@ -158,7 +158,5 @@ def spellings(rope: ModelRope) -> Iterator[dict[str, object]]:
 
 def within_text_part(config: Mapping[str, Any], keys: Mapping[str, object]) -> dict[str, object]:
     """Return the keys where mlx-lm looks for them: in the text part of a model that has several."""
-    for part in _TEXT_KEYS:
-        if isinstance(config.get(part), Mapping):
-            return {part: {**config[part], **keys}}
-    return dict(keys)
+    part = text_key(config)
+    return dict(keys) if part is None else {part: {**config[part], **keys}}

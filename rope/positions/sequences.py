@@ -11,23 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.positions.multimodal import multimodal_positions
-from tightrope.rope.positions.patches import centre_positions, grid_positions
-from tightrope.rope.positions.sharding import Int64, counts, restore_order, sequence_starts, shards
+from tightrope.rope.positions.sharding import Int64, counts, sequence_starts
 from tightrope.rope.support.validation import one_of, require, whole_number
-
-__all__ = [
-    "Packed",
-    "centre_positions",
-    "chunks",
-    "grid_positions",
-    "multimodal_positions",
-    "packed",
-    "padded",
-    "restore_order",
-    "shards",
-    "window",
-]
 
 Padding = Literal["left", "right"]
 

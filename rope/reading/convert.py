@@ -9,7 +9,7 @@ from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.families.lookup import find_family
 from tightrope.rope.reading.families.unknown import family_like
-from tightrope.rope.reading.huggingface.model import TEXT_KEYS
+from tightrope.rope.reading.huggingface.model import TEXT_KEYS, text_key
 from tightrope.rope.reading.reader import read
 from tightrope.rope.reading.source import load
 from tightrope.rope.reading.write import require_spelling, rope_keys
@@ -64,7 +64,7 @@ def _read(source: object) -> ModelRope:
 
 def _replaced(config: Mapping[str, Any], model: ModelRope, spelling: Spelling) -> dict[str, Any]:
     """Write the rope keys anew, in the language model, where the first of the old ones stood."""
-    inner = next((key for key in TEXT_KEYS if isinstance(config.get(key), Mapping)), None)
+    inner = text_key(config)
     if inner is not None:
         return {**config, inner: _replaced(config[inner], model, spelling)}
     family = _family(model)

@@ -2,15 +2,14 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tightrope.rope import reference
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.frequencies import frequencies
-from tightrope.verify.audit.peers import Built, Float32, PeerEnds
+from tightrope.verify.audit.peers import Built, Float32, Float64, PeerEnds
 
 # First positions of the blocks of 8 tokens that are compared.
 OFFSETS: Final = (0, 4_000, 32_768, 131_000)
@@ -38,9 +37,7 @@ def vectors(rope: RopeConfig) -> Float32:
     return np.random.default_rng(0).standard_normal((1, _HEADS, _TOKENS, width)).astype(np.float32)
 
 
-def truth(
-    rope: RopeConfig, x: Float32, offset: int, *, multiplies: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def truth(rope: RopeConfig, x: Float32, offset: int, *, multiplies: bool = False) -> tuple[Float64, Float64]:
     """Return x rotated in float64, and for each channel how far float32 rounding may move it."""
     positions = np.arange(offset, offset + _TOKENS)[None]
     length = offset + _TOKENS
@@ -77,24 +74,16 @@ def compare(rotated: dict[int, Float32], rope: RopeConfig, *, multiplies: bool =
         if result.shape != x.shape:
             return Comparison(dict.fromkeys(rotated, float("inf")), explained=False)
         exact, allowed = truth(rope, x, offset, multiplies=multiplies)
-        difference = min(
-            (np.abs(arranged - exact) for arranged in _arrangements(result, rope)),
-            key=lambda d: float((d / allowed).max()),
-        )
+        arranged = zip(_arrangements(exact, rope), _arrangements(allowed, rope), strict=True)
+        found = [(np.abs(result - y), rounding) for y, rounding in arranged]
+        difference, rounding = min(found, key=lambda pair: float((pair[0] / pair[1]).max()))
         errors[offset] = float(difference.max())
-        explained = explained and bool((difference <= allowed).all())
+        explained = explained and bool((difference <= rounding).all())
     return Comparison(errors, explained)
 
 
-def _arrangements(result: Float32, rope: RopeConfig) -> list[NDArray[Any]]:
-    """Return a peer's result as it is, and with de-interleaved pairs put back in place: q · k is the same."""
-    if rope.layout == "half":
-        return [result]
-    first, second = reference.pair_slices(result.shape[-1], rope.pairs, "half", rope.side)
-    back = result.copy()
-    in_place = reference.pair_slices(result.shape[-1], rope.pairs, "interleaved", rope.side)
-    back[..., in_place[0]], back[..., in_place[1]] = result[..., first], result[..., second]
-    return [result, back]
+def _arrangements(y: Float64, rope: RopeConfig) -> tuple[Float64, ...]:
+    return reference.arrangements(y, pairs=rope.pairs, layout=rope.layout, side=rope.side)
 
 
 def rotate_by(built: Built, layer: int, rope: RopeConfig) -> dict[int, Float32]:

@@ -19,6 +19,7 @@ from tightrope.backends.mlx.mlx_lm.places import rope_modules
 from tightrope.backends.patching.models import Options, PatchPlan
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.reading.huggingface.model import TEXT_KEYS
 from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
 
 # What a model class of mlx-lm raises where a configuration lacks something or says something that it does not know.
@@ -31,7 +32,7 @@ _ROTARY: Final = re.compile(r"rope|rotary|theta|^head_dim$")
 # Of what model classes check beyond its presence.
 _ACCEPTABLE: Final = {"intermediate_size": 64, "topk_method": "noaux_tc"}
 # The parts of a configuration that model classes build arguments from.
-_PARTS: Final = ("text_config", "llm_config", "language_config", "vision_config", "audio_config")
+_PARTS: Final = (*TEXT_KEYS, "vision_config", "audio_config")
 
 
 B = TypeVar("B")

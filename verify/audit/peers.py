@@ -13,6 +13,7 @@ from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 from tightrope.rope.support.extras import install_command
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 class PeerRefuses(Exception):  # noqa: N818  # a refusal, which an audit reports

@@ -4,7 +4,7 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from tightrope.backends.torch.dispatch import rotate_pair
 from tightrope.backends.torch.module import RotaryEmbedding
 from tightrope.backends.torch.transformers.rotary import FORMS, Form, table_of
 from tightrope.rope.config.terms import LAYOUTS, SIDES, Layout, Side
+from tightrope.rope.reference import arrangements
 from tightrope.rope.reference import rotate as exact_rotate
 
 # Not those of images, of time, or of two axes at once.
@@ -102,7 +103,8 @@ def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int)
     beside = (np.expand_dims(part.astype(np.float64), 1 if meaning.order == "bhsd" else 2) for part in (cos, sin))
     expected = exact_rotate(x, *beside, layout=meaning.layout, side=meaning.side, transpose=meaning.transpose)
     bound = _ROUNDING * float(np.abs(x).max())
-    return all(any(_close(y, e, bound) for e in _arrangements(expected, meaning, 2 * pairs)) for y in rotated)
+    equal = arrangements(expected, pairs=pairs, layout=meaning.layout, side=meaning.side)
+    return all(any(_close(y, e, bound) for e in equal) for y in rotated)
 
 
 def _called(apply: Callable[..., Any], form: Form, x: torch.Tensor, output: Any) -> tuple[Any, ...] | None:
@@ -115,15 +117,6 @@ def _called(apply: Callable[..., Any], form: Form, x: torch.Tensor, output: Any)
     except (RuntimeError, IndexError, TypeError, ValueError):
         return None
     return rotated if isinstance(rotated, tuple) else (rotated,)
-
-
-def _arrangements(expected: NDArray[Any], meaning: Meaning, width: int) -> Iterator[NDArray[Any]]:
-    """Yield the rotated x with its pairs in place, and de-interleaved."""
-    yield expected
-    if meaning.layout == "interleaved":
-        start = 0 if meaning.side == "head" else expected.shape[-1] - width
-        before, pairs, after = np.split(expected, (start, start + width), axis=-1)
-        yield np.concatenate((before, pairs[..., ::2], pairs[..., 1::2], after), axis=-1)
 
 
 def _close(result: Any, expected: NDArray[Any], bound: float) -> bool:

@@ -81,6 +81,7 @@ class Architecture:
         full_fraction: The part of rope.dimension_count that layers rotate which do not slide.
         permuted: Neighbours only because the converter permutes q and k: the published weights pair halves.
         rope_pattern: attention.rope_pattern says which layers have a position.
+        yarn_note: What a person should know where the file has YaRN.
     """
 
     layout: Layout
@@ -99,6 +100,7 @@ class Architecture:
     full_fraction: float = 1.0
     rope_pattern: bool = False
     permuted: bool = False
+    yarn_note: str = ""
 
 
 _NEIGHBOURS: Final = """
@@ -148,6 +150,10 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "full_fraction": {"step35": 0.5},
     "permuted": dict.fromkeys(_PERMUTED.split(), True),
     "rope_pattern": {"granite_swa": True},
+    "yarn_note": {
+        "gpt-oss": "llama.cpp rounds YaRN's correction range, which gpt-oss's config.json (truncate false) does not: "
+        "some frequencies differ by up to 76 % from the model's",
+    },
     "temperature": {
         "llama4": Temperature(beta=0.1, length=8192, stated=False, unrotated=True, shift=1),
         "mistral3": Temperature(),

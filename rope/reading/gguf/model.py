@@ -8,6 +8,7 @@ from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, suggestion
+from tightrope.rope.reading.families.rules.attention_scale import softmax_scale
 from tightrope.rope.reading.gguf import ollama
 from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, REFUSED, WITHOUT, Architecture, Pattern
 from tightrope.rope.reading.gguf.axes import fourth_axis
@@ -181,15 +182,12 @@ def _finished(
     ropes: dict[str, RopeConfig],
     layers: tuple[str | None, ...],
 ) -> ModelRope | None:
-    softmax = max((_softmax_scale(row, rope) for rope in ropes.values()), default=1.0)
+    softmax = softmax_scale(ropes.values()) if row is not None and row.softmax else 1.0
     for rope in list(ropes.values())[:1]:
         pairs = "neighbouring channels" if rope.layout == "interleaved" else "channels half a rotation apart"
         section.findings.note(f"GGUF, architecture {file.architecture!r}: the weights as stored pair {pairs}")
-    if file.architecture == "gpt-oss" and any(isinstance(rope.scaling, Yarn) for rope in ropes.values()):
-        section.findings.note(
-            "llama.cpp rounds YaRN's correction range, which gpt-oss's config.json (truncate false) does not: "
-            "some frequencies differ by up to 76 % from the model's"
-        )
+    if row is not None and row.yarn_note and any(isinstance(rope.scaling, Yarn) for rope in ropes.values()):
+        section.findings.note(row.yarn_note)
     _note_fourth_axis(ropes, section)
     queries = _query_scales(row, section, layers) if ropes and row is not None else {}
     if section.findings.problems:
@@ -208,12 +206,6 @@ def _note_fourth_axis(ropes: dict[str, RopeConfig], section: Section) -> None:
                 f"llama.cpp gives pairs {', '.join(map(str, left))} to a fourth position axis, which is 0 in text, and "
                 "so does not rotate them; the model's own code gives them to the first axis, and so does Tightrope"
             )
-
-
-def _softmax_scale(row: Architecture | None, rope: RopeConfig) -> float:
-    if row is None or not row.softmax or not isinstance(rope.scaling, Yarn):
-        return 1.0
-    return rope.scaling.softmax_scale(rope)
 
 
 def _query_scales(row: Architecture, section: Section, layers: tuple[str | None, ...]) -> dict[str | None, QueryScale]:

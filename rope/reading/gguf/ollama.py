@@ -33,15 +33,20 @@ def in_usual_names(architecture: str, section: Section) -> Section:
     section.consume(*names)
     section.findings.note(f"keys as Ollama writes them are read as llama.cpp's: {', '.join(sorted(names))}")
     values = {**{new: section.values[old] for old, new in names.items()}, **section.values}
-    if architecture == "gemma3":
-        values = _completed(values, section)
+    complete = _COMPLETIONS.get(architecture)
+    if complete is not None:
+        values = complete(values, section)
     return Section(values, section.findings, section.path)
 
 
-def _completed(values: dict[str, Any], section: Section) -> dict[str, Any]:
+def _gemma3(values: dict[str, Any], section: Section) -> dict[str, Any]:
     """Return Gemma 3's keys with what Ollama's converter left out."""
     context = values.get("context_length")
     extended = isinstance(context, int) and context >= _EXTENDED_CONTEXT and "rope.scaling.factor" not in values
     if extended:
         section.findings.note("Ollama's converter leaves out Gemma 3's scaling: linear, factor 8")
     return {"rope.freq_base": 1_000_000.0, **values, **(_EXTENSION if extended else {})}
+
+
+# What the converter leaves out, by architecture.
+_COMPLETIONS: Final = {"gemma3": _gemma3}

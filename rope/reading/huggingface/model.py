@@ -1,18 +1,18 @@
 """Any configuration of Hugging Face's kind, in any spelling, to one `ModelRope`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.reading.families.family import Family
+from tightrope.rope.reading.families.rules.attention_scale import softmax_scale
 from tightrope.rope.reading.huggingface.blocks import Block, filled, note_unused, read_blocks
 from tightrope.rope.reading.huggingface.code import read_family
 from tightrope.rope.reading.huggingface.layers import assign, layer_types, sheet_of
 from tightrope.rope.reading.huggingface.rope import read_rope
 from tightrope.rope.reading.section import Section, shortened
-from tightrope.rope.scaling.yarn import Yarn
 
 # Where a model of several parts keeps its language model.
 TEXT_KEYS = (
@@ -27,16 +27,20 @@ TEXT_KEYS = (
 )
 
 
+def text_key(config: Mapping[str, object]) -> str | None:
+    """Return the key that holds the language model of a model of several parts, None where there is none."""
+    return next((key for key in TEXT_KEYS if isinstance(config.get(key), Mapping)), None)
+
+
 def text_parts(section: Section) -> list[Section]:
     """Return the configurations that lead to the language model: the whole file first, the innermost part last."""
-    for key in TEXT_KEYS:
-        inner = section.inner(key) if isinstance(section.values.get(key), Mapping) else None
-        if inner is not None:
-            if inner.get("model_type") is None:
-                values = {**inner.values, "model_type": section.get("model_type")}
-                inner = Section(values, inner.findings, inner.path)
-            return [section, *text_parts(inner)]
-    return [section]
+    key = text_key(section.values)
+    inner = None if key is None else section.inner(key)
+    if inner is None:
+        return [section]
+    if inner.get("model_type") is None:
+        inner = Section({**inner.values, "model_type": section.get("model_type")}, inner.findings, inner.path)
+    return [section, *text_parts(inner)]
 
 
 def read_section(section: Section, strict: bool) -> ModelRope | None:
@@ -92,12 +96,6 @@ def _model(section: Section, family: Family, types: Sequence[str], model_type: s
         query_scales=queries,
         published_layout=family.published_layout,
     )
-
-
-def softmax_scale(ropes: Iterable[RopeConfig]) -> float:
-    """Return the factor on the attention logits that YaRN's mscale_all_dim asks for, 1 where no rope has it."""
-    yarns = ((rope, rope.scaling) for rope in ropes)
-    return max((scaling.softmax_scale(rope) for rope, scaling in yarns if isinstance(scaling, Yarn)), default=1.0)
 
 
 def _query_scales(

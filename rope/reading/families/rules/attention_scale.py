@@ -1,8 +1,18 @@
-"""What position does outside the rotation: the temperature of the query."""
+"""What position does outside the rotation: the temperature of the query, the factor on the attention logits."""
+
+from collections.abc import Iterable
 
 from tightrope.rope.config.query_scale import QueryScale
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.reading.section import Section
 from tightrope.rope.scaling import Scaling
+from tightrope.rope.scaling.yarn import Yarn
+
+
+def softmax_scale(ropes: Iterable[RopeConfig]) -> float:
+    """Return the factor on the attention logits that YaRN's mscale_all_dim asks for, 1 where no rope has it."""
+    yarns = ((rope, rope.scaling) for rope in ropes)
+    return max((scaling.softmax_scale(rope) for rope, scaling in yarns if isinstance(scaling, Yarn)), default=1.0)
 
 
 def llama4(section: Section, block: Section, scaling: Scaling) -> QueryScale | None:
