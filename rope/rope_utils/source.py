@@ -1,8 +1,8 @@
 """Whatever code of transformers passes as `config`, to a rope."""
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any, Final
 
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
@@ -10,6 +10,9 @@ from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.reader import read
 from tightrope.rope.rope_utils.blocks import BLOCK_KEYS, flat_blocks, require_keys
 from tightrope.rope.scaling.default import Default
+
+# By name: ours and transformers', whose class attributes are no keys of a configuration.
+_MIXIN: Final = "RotaryEmbeddingConfigMixin"
 
 
 def model_of(config: Any) -> ModelRope:
@@ -42,18 +45,42 @@ def values_of(config: Any) -> dict[str, Any] | None:
     """Return the keys of a configuration that is a mapping or an object; None for a path."""
     if isinstance(config, Mapping):
         return dict(config)
-    if callable(to_dict := getattr(config, "to_dict", None)) and not isinstance(config, type):
+    if isinstance(config, type) or type(config).__module__ == "builtins" or hasattr(config, "__fspath__"):
+        return None
+    if callable(to_dict := getattr(config, "to_dict", None)):
         return {"model_type": getattr(config, "model_type", ""), **to_dict()}
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return _stated({item.name: getattr(config, item.name) for item in dataclasses.fields(config)})
-    if hasattr(config, "__dict__") and not isinstance(config, type) and not hasattr(config, "__fspath__"):
-        return _stated(vars(config))
-    return None
-
-
-def _stated(attributes: Mapping[str, Any]) -> dict[str, Any]:
     # An attribute of None is a default that nobody set, unlike a null that somebody wrote into a file.
-    return {key: value for key, value in attributes.items() if not key.startswith("_") and value is not None}
+    stated = {key: value for key, value in _attributes(config) if value is not None}
+    return {key: _block(value) if key in BLOCK_KEYS else value for key, value in stated.items()}
+
+
+def _attributes(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object says of itself: fields, attributes of the instance and of its class, properties."""
+    if callable(dump := getattr(config, "model_dump", None)):  # pydantic's, whose other attributes are its own
+        yield from dump().items()
+        return
+    own = getattr(config, "__dict__", {})
+    of_mixin = {name for base in type(config).__mro__ if base.__name__ == _MIXIN for name in vars(base)}
+    for name in dir(config):
+        if not name.startswith("_") and (name in own or name not in of_mixin):
+            value = getattr(config, name, None)
+            if not callable(value):
+                yield name, value
+
+
+def _block(value: Any) -> Any:
+    """Return a rope block, by itself or by layer type, as dicts; it may be made of objects and enums."""
+    values = values_of(value)
+    if values is None:
+        return value
+    return {
+        key: _block(one) if _is_block(one) else one.value if isinstance(one, Enum) else one
+        for key, one in values.items()
+    }
+
+
+def _is_block(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "rope_type") or hasattr(value, "rope_theta")
 
 
 def rope_of(rope_type: str, config: Any, layer_type: str | None = None) -> RopeConfig:

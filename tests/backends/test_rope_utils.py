@@ -33,7 +33,7 @@ BLOCKS = {
     },
     "proportional": {"partial_rotary_factor": 0.25},
 }
-# Ours is rounded once; theirs computes in float32: exponent, power, reciprocal, and then the type's own operations.
+# Theirs computes in float32: exponent, power, reciprocal, and then the type's own operations.
 ROUNDINGS = {"linear": 5, "dynamic": 4, "yarn": 8, "longrope": 5, "llama3": 9, "proportional": 4}
 EACH = 2.0**-24
 
@@ -62,15 +62,24 @@ def normal(*shape):
 class TestFrequencies:
     @pytest.mark.parametrize("seq_len", [None, 2048, 131_072])
     @pytest.mark.parametrize("rope_type", [name for name in BLOCKS if name != "default"])
-    def test_they_are_those_of_transformers(self, names, backend, rope_type, seq_len):
+    def test_they_are_what_the_formulas_of_transformers_give_in_float64_rounded_once(
+        self, names, backend, rope_type, seq_len, monkeypatch
+    ):
         torch = pytest.importorskip("torch")
-        theirs = pytest.importorskip("transformers.modeling_rope_utils")
+        theirs = pytest.importorskip("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS[rope_type]
         llama = pytest.importorskip("transformers").LlamaConfig(**vars(config(rope_type)))
-        expected, factor = theirs.ROPE_INIT_FUNCTIONS[rope_type](llama, torch.device("cpu"), seq_len=seq_len)
         inv_freq, attention_factor = names.ROPE_INIT_FUNCTIONS[rope_type](llama, seq_len=seq_len)
         found = backend.to_numpy(inv_freq)
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected.numpy(), rtol=ROUNDINGS[rope_type] * EACH, atol=0)
+        stepwise = theirs(llama, torch.device("cpu"), seq_len=seq_len)[0].numpy()
+        for name in ("float", "float32"):
+            monkeypatch.setattr(torch, name, torch.float64)
+        monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        formula, factor = theirs(llama, torch.device("cpu"), seq_len=seq_len)
+        assert formula.dtype == torch.float64
+        np.testing.assert_allclose(found, formula.numpy(), rtol=EACH, atol=0)
+        # Which their own float32 arithmetic, rounded at every step, need not be.
+        np.testing.assert_allclose(found, stepwise, rtol=ROUNDINGS[rope_type] * EACH, atol=0)
         assert attention_factor == pytest.approx(factor, rel=1e-12)
 
     def test_a_length_may_be_an_array(self, names, backend, place):

@@ -1,7 +1,10 @@
 """The part of `rope_utils` that needs no framework: configuration classes of one's own, and any form of `config`."""
 
+import copy
 import dataclasses
+import enum
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
@@ -59,7 +62,7 @@ class TestConversion:
         class Theirs(theirs):
             __init__ = Own.__init__
 
-        assert Theirs(**keys).rope_parameters == expected
+        assert Theirs(**copy.deepcopy(keys)).rope_parameters == expected  # theirs writes into what it is given
 
     def test_other_keywords_are_given_back(self, keys, expected):
         assert Own(**keys).unused == {"other": 1}
@@ -117,18 +120,90 @@ class Slotted:
     head_dim: int | None = None
 
 
+class Attributes:
+    """A configuration in attributes of the class, properties, and an object for the block."""
+
+    hidden_size, rope_theta = 64, 5e5
+    rope_scaling = SimpleNamespace(rope_type=enum.Enum("Type", {"LINEAR": "linear"}).LINEAR, factor=4.0, low=None)
+
+    @property
+    def head_dim(self):
+        return 16
+
+    @property
+    def not_set_yet(self):
+        raise AttributeError
+
+
+class Tuple(NamedTuple):
+    hidden_size: int = 64
+    num_attention_heads: int = 4
+    rope_theta: float = 5e5
+
+
+def pydantic_model(block=None, **keys):
+    pydantic = pytest.importorskip("pydantic")
+
+    class Block(pydantic.BaseModel):
+        rope_type: str = "linear"
+        factor: float = 4.0
+        rope_theta: float | None = 5e5
+        beta_fast: float | None = None
+
+    class Config(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(frozen=True, extra="allow")
+        model_type: str = "llama"
+        hidden_size: int = 64
+        num_attention_heads: int = 4
+        head_dim: int | None = None
+        rope_parameters: Block | dict = Block()
+        _private: int = pydantic.PrivateAttr(3)
+
+    return Config(**keys) if block is None else Config(rope_parameters=block, **keys)
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
 class TestForms:
+    @pytest.mark.parametrize(
+        "make",
+        [Attributes, pydantic_model, lambda: pydantic_model(of_my_own=1),
+         lambda: pydantic_model({**LINEAR, "rope_theta": 5e5}),
+         lambda: SimpleNamespace(**SHAPE, rope_parameters=SimpleNamespace(**LINEAR, rope_theta=5e5))],
+        ids=["class", "pydantic", "pydantic with extras", "pydantic with a dict", "namespaces"],
+    )  # fmt: skip
+    def test_a_block_may_be_an_object_too(self, make):
+        rope = model_of(make()).rope()
+        assert (rope.base, rope.head_dim, rope.scaling.rope_type, rope.scaling.factor) == (5e5, 16, "linear", 4.0)
+
+    def test_blocks_by_layer_type_may_be_objects(self):
+        block = SimpleNamespace(
+            full=SimpleNamespace(rope_theta=5e5), sliding=SimpleNamespace(**LINEAR | {"rope_theta": 1e4})
+        )
+        model = model_of(SimpleNamespace(**SHAPE, layer_types=["full", "sliding"], rope_parameters=block))
+        assert (model.rope("full").base, model.rope("sliding").scaling.factor) == (5e5, 4.0)
+
+    def test_the_mixin_of_transformers_brings_no_keys_of_its_own(self):
+        mixin = pytest.importorskip("transformers.modeling_rope_utils").RotaryEmbeddingConfigMixin
+
+        class Theirs(mixin):
+            def __init__(self):
+                vars(self).update(SHAPE, model_type="llama", rope_parameters={**LINEAR, "rope_theta": 5e5})
+
+        model = model_of(Theirs())
+        assert (model.rope().base, model.notes) == (5e5, ())
+
     @pytest.mark.parametrize(
         "config",
         [
             {**SHAPE, "rope_theta": 5e5},
             SimpleNamespace(**SHAPE, rope_theta=5e5, head_dim=None),
             Slotted(),
+            Tuple(),
             Own(rope_theta=5e5),
             tightrope.read({**SHAPE, "model_type": "llama", "rope_theta": 5e5}),
             tightrope.read({**SHAPE, "model_type": "llama", "rope_theta": 5e5}).rope(),
         ],
-        ids=["dict", "namespace", "slots", "mixin", "model", "rope"],
+        ids=["dict", "namespace", "slots", "tuple", "mixin", "model", "rope"],
     )
     def test_any_object_with_attributes_is_a_configuration(self, config):
         rope = model_of(config).rope()
