@@ -8,8 +8,8 @@ from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.terms import ALL_LAYOUTS, SIDES, Layout, Side
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.scaling import Scaling, find_type, rope_types, scaling_from
-from tightrope.rope.scaling.base import LONGEST
 from tightrope.rope.scaling.default import Default
+from tightrope.rope.scaling.parameters import LONGEST
 from tightrope.rope.support.validation import (
     instance,
     is_one_of,

@@ -14,82 +14,14 @@ The field declarations say how a parameter is read, checked and written; `check`
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, ClassVar, Protocol, Self
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.errors import RopeConfigError, shortened, suggestion
-from tightrope.rope.support.validation import instance, is_number, require
-
-Kind = Literal["number", "integer", "flag", "numbers"]
-
-_KIND_NAMES: dict[Kind, str] = {
-    "number": "a finite number",
-    "integer": "a whole number",
-    "flag": "true or false",
-    "numbers": "a list of finite numbers",
-}
-
-
-# Tokens of the longest sequence: 1e12, from where twice a length still fits in 64 bits.
-LONGEST = 2**40
-
-
-@dataclass(frozen=True)
-class Rule:
-    """The type and range of one parameter."""
-
-    kind: Kind
-    at_least: float | None = None
-    above: float | None = None
-    optional: bool = False
-
-    def problem(self, name: str, value: Any) -> str | None:
-        """Return what is wrong with value, or None."""
-        if value is None and self.optional:
-            return None
-        if not self._has_kind(value):
-            return f"{name} must be {_KIND_NAMES[self.kind]}, got {shortened(value)}"
-        for item in value if isinstance(value, tuple) else (value,):
-            if self.at_least is not None and item < self.at_least:
-                return f"{name} must be >= {self.at_least:g}, got {shortened(item)}"
-            if self.above is not None and item <= self.above:
-                return f"{name} must be > {self.above:g}, got {shortened(item)}"
-            if self.kind == "integer" and item > LONGEST:
-                return f"{name} must be <= {LONGEST}, got {shortened(item)}"
-        return None
-
-    def _has_kind(self, value: object) -> bool:
-        if self.kind == "numbers":
-            return isinstance(value, tuple) and all(is_number(item) for item in value)
-        if self.kind == "flag":
-            return isinstance(value, bool)
-        return is_number(value) and (self.kind == "number" or float(value).is_integer())
-
-
-def number(default: Any = MISSING, *, at_least: float | None = None, above: float | None = None) -> Any:
-    """Declare a real parameter; a default of None makes it optional."""
-    return _parameter(Rule("number", at_least, above, default is None), default)
-
-
-def integer(default: Any = MISSING, *, at_least: float | None = None) -> Any:
-    """Declare a whole-number parameter."""
-    return _parameter(Rule("integer", at_least, None, default is None), default)
-
-
-def flag(default: Any = MISSING) -> Any:
-    """Declare a true-or-false parameter."""
-    return _parameter(Rule("flag", optional=default is None), default)
-
-
-def numbers(default: Any = MISSING, *, above: float | None = None) -> Any:
-    """Declare a list of real parameters, held as a tuple."""
-    return _parameter(Rule("numbers", None, above, default is None), default)
-
-
-def _parameter(rule: Rule, default: Any) -> Any:
-    return field(default=default, metadata={"rule": rule})
+from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.scaling.parameters import is_given, rule_of, tidy
+from tightrope.rope.support.validation import instance, require
 
 
 class Rope(Protocol):
@@ -134,7 +66,7 @@ class Scaling(ABC):
         for item in self.parameters():
             if isinstance(getattr(self, item.name), list):
                 object.__setattr__(self, item.name, tuple(getattr(self, item.name)))
-        problems = [self._rule(item).problem(item.name, getattr(self, item.name)) for item in self.parameters()]
+        problems = [rule_of(item).problem(item.name, getattr(self, item.name)) for item in self.parameters()]
         found = [problem for problem in problems if problem]
         if found:
             raise RopeConfigError(found)
@@ -171,11 +103,6 @@ class Scaling(ABC):
         """Return the declared parameters."""
         return tuple(item for item in fields(cls) if "rule" in item.metadata)
 
-    @staticmethod
-    def _rule(item: Field[Any]) -> Rule:
-        rule: Rule = item.metadata["rule"]
-        return rule
-
     @classmethod
     def from_block(cls, block: Mapping[str, object]) -> Self:
         """Build from the keys of a configuration's rope block; keys of other owners are ignored.
@@ -190,9 +117,9 @@ class Scaling(ABC):
             for name, item in known.items()
             if item.default is MISSING and block.get(name) is None
         ]
-        given = {name: _tidy(cls._rule(item), block[name]) for name, item in known.items() if _is_given(item, block)}
+        given = {name: tidy(rule_of(item), block[name]) for name, item in known.items() if is_given(item, block)}
         for name, value in given.items():
-            problem = cls._rule(known[name]).problem(name, value)
+            problem = rule_of(known[name]).problem(name, value)
             if problem:
                 problems.append(problem)
         if problems:
@@ -208,73 +135,3 @@ class Scaling(ABC):
             for name, value in values.items()
             if defaults[name] is MISSING or value != defaults[name]
         }
-
-
-def _is_given(item: Field[Any], block: Mapping[str, object]) -> bool:
-    # null means "absent" in every published file.
-    return block.get(item.name) is not None
-
-
-def _tidy(rule: Rule, value: object) -> object:
-    if rule.kind == "numbers" and isinstance(value, list):
-        return tuple(value)
-    if rule.kind == "integer" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-_REGISTRY: dict[str, type[Scaling]] = {}
-_SomeScaling = TypeVar("_SomeScaling", bound=Scaling)
-
-
-def rope_type(name: str) -> Callable[[type[_SomeScaling]], type[_SomeScaling]]:
-    """Register a `Scaling` under its name, so that configurations may ask for it.
-
-    Raises:
-        RopeConfigError: The name is taken by another class, or what is registered is no `Scaling`.
-    """
-    require(instance("rope_type", name, str, "a string: the name that configurations give it"))
-
-    def register(cls: type[_SomeScaling]) -> type[_SomeScaling]:
-        if not (isinstance(cls, type) and issubclass(cls, Scaling)):
-            raise RopeConfigError(f"rope_type {name!r} must be a subclass of tightrope.Scaling, got {shortened(cls)}")
-        holder = _REGISTRY.get(name)
-        # A class defined again by the same code (a notebook cell run twice) replaces itself.
-        if holder is not None and (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise RopeConfigError(f"rope_type {name!r} is taken by {holder.__qualname__}; choose another name")
-        cls.rope_type = name
-        _REGISTRY[name] = cls
-        return cls
-
-    return register
-
-
-def rope_types() -> tuple[str, ...]:
-    """Return the names of all registered rope types."""
-    return tuple(sorted(_REGISTRY))
-
-
-def find_type(name: str) -> type[Scaling]:
-    """Return the rope type of that name.
-
-    Raises:
-        RopeConfigError: There is none; the message suggests the nearest name.
-    """
-    if name in _REGISTRY:
-        return _REGISTRY[name]
-    hint = suggestion(name, _REGISTRY) or f"; known: {', '.join(rope_types())}"
-    raise RopeConfigError(f"unknown rope_type {name!r}{hint}")
-
-
-def scaling_from(block: Mapping[str, object]) -> Scaling:
-    """Return the rope type that a rope block of a configuration asks for.
-
-    Raises:
-        RopeConfigError: There is no such type, or it has no parameter of that name, or another rule is broken.
-    """
-    name = block.get("rope_type", block.get("type", "default"))
-    cls = find_type(str(name))
-    known = {"rope_type", "type", *(item.name for item in cls.parameters())}
-    unknown = sorted(str(key) for key in block if key not in known)
-    require(f"unknown key {key!r} for rope_type {name!r}{suggestion(key, known)}" for key in unknown)
-    return cls.from_block(block)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Rope, Scaling, rope_type
+from tightrope.rope.scaling import Rope, Scaling, rope_type
 
 
 @rope_type("default")

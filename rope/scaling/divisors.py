@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Rope, Scaling, numbers, rope_type
+from tightrope.rope.scaling import Rope, Scaling, numbers, rope_type
 
 
 @rope_type("divisors")

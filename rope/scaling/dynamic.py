@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Rope, Scaling, integer, number, rope_type
+from tightrope.rope.scaling import Rope, Scaling, integer, number, rope_type
 from tightrope.rope.scaling.ntk import check_dim, grown_base
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
-from tightrope.rope.scaling.base import Rope, Scaling, integer, number, rope_type
+from tightrope.rope.scaling import Rope, Scaling, integer, number, rope_type
 
 
 @rope_type("llama3")

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
-from tightrope.rope.scaling.base import Rope, Scaling, integer, number, numbers, rope_type
+from tightrope.rope.scaling import Rope, Scaling, integer, number, numbers, rope_type
 
 
 @rope_type("longrope")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray
-from tightrope.rope.scaling.base import Rope, Scaling, number, rope_type
+from tightrope.rope.scaling import Rope, Scaling, number, rope_type
 
 
 def grown_base(rope: Rope, arithmetic: Arithmetic, growth: float) -> float:

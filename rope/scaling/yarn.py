@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.rope.arithmetic import Arithmetic, FloatArray, ln
-from tightrope.rope.scaling.base import Rope, Scaling, flag, integer, number, rope_type
+from tightrope.rope.scaling import Rope, Scaling, flag, integer, number, rope_type
 
 # transformers and DeepSeek widen an empty ramp by this much, so that it divides by something.
 _RAMP_EPSILON = 0.001

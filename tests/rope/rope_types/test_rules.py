@@ -9,8 +9,7 @@ import pytest
 from samples.rope_blocks import DECLARED, LLAMA3, LONG, LONGROPE, PAIRS, SHORT, YARN, rope
 from tightrope import RopeConfigError, Scaling, frequencies, rope_type
 from tightrope.rope import scaling
-from tightrope.rope.scaling import base as registry
-from tightrope.rope.scaling import find_type, number, rope_types
+from tightrope.rope.scaling import find_type, number, registry, rope_types
 from tightrope.rope.scaling.llama3 import Llama3
 from tightrope.rope.scaling.yarn import Yarn
 
