@@ -36,11 +36,11 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--traceback", is_flag=True, help="Show where an error comes from.")
-@click.option("--import", "modules", multiple=True, metavar="MODULE", help="Import it first: a rope type of your own.")
+@click.option("--traceback", is_flag=True, help="Show the traceback of an error.")
+@click.option("--import", "modules", multiple=True, metavar="MODULE", help="Import it first: rope types of your own.")
 @click.version_option(tightrope.__version__, prog_name="tightrope")
 def main(traceback: bool, modules: tuple[str, ...]) -> None:
-    """Rotary position embeddings: the same on PyTorch and MLX, and the proof of it."""
+    """Rotary position embeddings, the same on PyTorch and MLX, and the proof."""
     _ = traceback, modules  # read by _Commands
     # The log of a library that is compared would stand among what we print.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

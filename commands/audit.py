@@ -31,13 +31,18 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
     )
 )
 @sources_argument(metavar="MODEL_OR_CONFIG...")
-@click.option("--against", callback=_peer_names, metavar="NAMES", help="Such as transformers,mlx-lm.")
-@click.option("--spelling", type=click.Choice(["v4", "v5"]), help="Write the configuration so first.")
+@click.option(
+    "--against",
+    callback=_peer_names,
+    metavar="NAMES",
+    help="Such as transformers,mlx-lm; default: all installed.",
+)
+@click.option("--spelling", type=click.Choice(["v4", "v5"]), help="Convert to this spelling first.")
 @click.option(
     "--context",
     type=click.IntRange(min=1),
     metavar="TOKENS",
-    help="Context that llama.cpp is set up for; else the model's.",
+    help="Context that llama.cpp is set up for; default: the model's.",
 )
 @click.option("--matrix", is_flag=True, help="Print models down and libraries across, as a Markdown table.")
 @output_options
@@ -45,13 +50,15 @@ def audit(
     sources: tuple[Source, ...], against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None,
     matrix: bool, out: Output,
 ) -> None:  # fmt: skip
-    """Tell whether other libraries rotate a model right.
+    """Check whether other libraries rotate a model as its configuration says.
 
-    The rope objects of transformers, mlx-lm and mlx-vlm and the graph of llama.cpp, those that are installed, are
-    built without weights or downloads and compared with exact arithmetic on what the configuration says.
-    MODEL_OR_CONFIG is a config.json, a folder that has one, a folder of *.json, a .gguf file (it is compared with
-    llama.cpp and with the config.json beside it), or - for standard input. v5 is how transformers 5 saves a model. Exit
-    status 1 if one of them is wrong beyond rounding, a configuration cannot be right, or its audit failed.
+    The rope objects of transformers, mlx-lm and mlx-vlm and the graph of llama.cpp are built, where they are installed,
+    without weights or downloads, and compared with exact arithmetic on the configuration.
+
+    MODEL_OR_CONFIG is a config.json, a folder that has one, a folder of *.json, a GGUF file (compared with llama.cpp
+    and with the config.json beside it), the name of a model on the Hugging Face hub, or - for standard input. Spelling
+    v5 is how transformers 5 saves a model. Exit status 1 if a library is wrong beyond rounding, a configuration is
+    invalid, or its audit fails.
     """
     from tightrope.rope.reading.validate import find_sources
     from tightrope.viewing.terminal import audit as shown
@@ -66,8 +73,8 @@ def audit(
         shown.print_list(out.console, audits)
     out.write_json([one.to_dict() for one in audits])
     wrong, unreadable = [one.name for one in audits if one.wrong], [one.name for one in audits if one.unreadable]
-    failures = [f"a library rotates these otherwise than they say: {', '.join(wrong)}"] if wrong else []
-    failures += [f"cannot be right: {', '.join(unreadable)}"] if unreadable else []
+    failures = [f"rotated differently from the configuration: {', '.join(wrong)}"] if wrong else []
+    failures += [f"invalid: {', '.join(unreadable)}"] if unreadable else []
     failed = [one.name for one in audits if one.failed]
     failures += [f"could not be audited: {', '.join(failed)}"] if failed else []
     out.finish(passed=not failures, failure="; ".join(failures))

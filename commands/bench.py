@@ -44,35 +44,43 @@ _POSITIVE = click.IntRange(min=1)
 
 
 @click.command(
-    short_help="Time the rotation beside a copy and other libraries.",
+    short_help="Time the rotation next to a copy and other libraries.",
     epilog=examples(
         "tightrope bench --quick",
-        "tightrope bench --backends torch:cpu --seq 512 --task 'in place' --json bench.json",
-        "tightrope bench --layout half --layout interleaved --rotary-dim 128 --rotary-dim 64 --order bhsd --order bshd",
+        "tightrope bench --backends torch:cpu --task 'in place' --json bench.json",
+        "tightrope bench --layout half --layout interleaved --order bhsd --order bshd",
         "tightrope bench path/to/config.json --plot bench.png",
     ),
 )
 @source_argument(required=False)
 @backends_option
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Of q and k; may be repeated.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Dtype of q and k; may be repeated.")
 @click.option("--seq", "lengths", multiple=True, type=_POSITIVE, help="Tokens; may be repeated.")
 @click.option("--task", "tasks", multiple=True, type=click.Choice(_TASKS), help="What to time; may be repeated.")
 @click.option(
-    "--order", "orders", multiple=True, type=click.Choice(["bhsd", "bshd"]), help="Of the axes; may be repeated."
+    "--order",
+    "orders",
+    multiple=True,
+    type=click.Choice(["bhsd", "bshd"]),
+    help="Order of axes; may be repeated.",
 )
 @click.option(
-    "--layout", "layouts", multiple=True, type=click.Choice(["half", "interleaved"]), help="Of pairs; may be repeated."
+    "--layout",
+    "layouts",
+    multiple=True,
+    type=click.Choice(["half", "interleaved"]),
+    help="Layout of pairs; may be repeated.",
 )
-@click.option("--rotary-dim", "rotary_dims", multiple=True, type=_POSITIVE, help="Channels that turn; may be repeated.")
-@click.option("--heads", type=_POSITIVE, default=32, show_default=True, help="Of q.")
-@click.option("--kv-heads", type=_POSITIVE, default=8, show_default=True, help="Of k.")
-@click.option("--rounds", type=_POSITIVE, help="How often all take turns.  [default: 15; with --quick 3]")
+@click.option("--rotary-dim", "rotary_dims", multiple=True, type=_POSITIVE, help="Channels to rotate; may be repeated.")
+@click.option("--heads", type=_POSITIVE, default=32, show_default=True, help="Heads of q.")
+@click.option("--kv-heads", type=_POSITIVE, default=8, show_default=True, help="Heads of k.")
+@click.option("--rounds", type=_POSITIVE, help="Rounds of measurement.  [default: 15; with --quick 3]")
 @click.option("--quick", is_flag=True, help="A first look: bfloat16, 512 tokens and 1, two tasks, 3 rounds.")
-@click.option("--compiled", is_flag=True, help="Time libraries after their framework's compiler, too.")
-@click.option("--whole-model", is_flag=True, help="Time a small patched Llama beside an unpatched one instead.")
+@click.option("--compiled", is_flag=True, help="Also time libraries under their framework's compiler.")
+@click.option("--whole-model", is_flag=True, help="Time a small patched Llama against an unpatched one instead.")
 @rope_option
-@click.option("--layer-type", metavar="NAME", help="Which rope to time, and --rope replaces, if several.")
-@plot_option("Draw bars: .png, .svg, .pdf.")
+@click.option("--layer-type", metavar="NAME", help="Which rope to time, and --rope to replace, if there are several.")
+@plot_option("Draw bars into a .png, .svg or .pdf file.")
 @output_options
 def bench(
     source: Source | None, wanted: list[str], dtypes: tuple[str, ...], lengths: tuple[int, ...], tasks: tuple[Any, ...],
@@ -80,25 +88,24 @@ def bench(
     rounds: int | None, quick: bool, compiled: bool, whole_model: bool, block: dict[str, Any] | None,
     layer_type: str | None, picture: str | None, out: Output,
 ) -> None:  # fmt: skip
-    """Time the rotation beside a plain copy and the libraries that are installed.
+    """Time the rotation next to a plain copy and the libraries that are installed.
 
-    Tasks: "in place", where q and k lie, and "new tensors", both by angles that are given; "with gradient", the same
-    forward and backward; "by position", angles and rotation in one; "angles" alone. A call is timed whole, from Python.
+    Tasks: "in place" and "new tensors" rotate q and k by given angles; "with gradient" adds the backward pass; "by
+    position" computes the angles, too; "angles" computes angles alone. Calls are timed from Python, overhead included.
 
-    All take turns, round by round; the figures are medians. "× copy" is the time over that of a copy of the same
-    tensors, "bandwidth / copy" the bytes that must move over time, as a share of the copy's, and "memory" what a call
-    holds at its peak beyond its arguments. What was measured before Ctrl-C is printed, and written with --json.
+    Each round times every contender once; the figures are medians. "× copy" is the time relative to copying the same
+    tensors; "bandwidth / copy" is the bytes that must move over the time, relative to the copy's; "memory" is the peak
+    beyond the arguments. What was measured before Ctrl-C is printed, and written with --json.
+
     SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
-    standard input; none: Llama 3.
+    standard input; default: Llama 3.
     """
     from tightrope import viewing
     from tightrope.verify import parity, timing
 
     usual = _QUICK if quick else _FULL
     if whole_model:
-        whole = timing.whole_models(rounds or usual.rounds)
-        out.console.say_all(*(map(str, whole) if whole else ["neither transformers nor mlx-lm is installed"]))
-        out.write_json([asdict(row) for row in whole])
+        _whole_models(out, rounds or usual.rounds)
         return
     subjects, _ = choose(out, wanted)
     jobs = timing.plan(
@@ -114,6 +121,19 @@ def bench(
         out.write_json(timing.as_dicts(rows))
     if picture:
         out.draw(lambda: viewing.draw_speed(rows, name_of(source) if source else "Llama 3"), picture)
+
+
+def _whole_models(out: Output, rounds: int) -> None:
+    """Time whole models, patched beside unpatched, and print a table."""
+    from tightrope.verify import timing
+    from tightrope.viewing.terminal.bench import print_whole_models
+
+    with out.busy("timing whole models"):
+        rows = timing.whole_models(rounds)
+    if not rows:
+        raise click.ClickException("neither transformers nor mlx-lm is installed")
+    print_whole_models(out.console, rows)
+    out.write_json([asdict(row) for row in rows])
 
 
 def _measure(out: Output, jobs: "Sequence[Job]", rounds: int, rows: "list[Row]") -> None:

@@ -12,15 +12,15 @@ from tightrope.commands.shared.output import Output, as_json, file_option, outpu
 @click.command(
     epilog=examples(
         "tightrope convert path/to/model --to v4 -o config.json",
-        'tightrope convert config.json --to v5 --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
+        'tightrope convert . --to v5 --rope \'{"rope_type": "yarn", "factor": 4}\'',
         "tightrope convert config.json --to gguf-metadata --check model.gguf",
     )
 )
 @source_argument()
 @click.option(
-    "--to", "spelling", type=click.Choice(["v4", "v5", "gguf-metadata"]), required=True, help="How to write it."
+    "--to", "spelling", type=click.Choice(["v4", "v5", "gguf-metadata"]), required=True, help="Spelling to write."
 )
-@click.option("--check", "checked", metavar="GGUF", help="Say which keys of this file differ (gguf-metadata).")
+@click.option("--check", "checked", metavar="GGUF", help="Print the keys in which this file differs (gguf-metadata).")
 @file_option(default="-", help="[default: print it]")
 @rope_options
 @output_options
@@ -30,10 +30,12 @@ def convert(
 ) -> None:  # fmt: skip
     """Write a config.json in the other spelling.
 
-    A reader may know only one: v4 has rope_theta and rope_scaling, v5 has rope_parameters. Every other key stays as it
-    is. SOURCE is a config.json, a folder that has one, or - for standard input. FILE is written whole or not at all,
-    and may be SOURCE itself. --json has the keys that changed. gguf-metadata: the keys about rotation that llama.cpp's
-    converter should write of it; with --check, those in which a file differs (exit status 1).
+    A library may read only one: v4 has rope_theta and rope_scaling, v5 has rope_parameters. All other keys stay as they
+    are. SOURCE is a config.json, a folder that has one, the name of a model on the Hugging Face hub, or - for standard
+    input. FILE is written completely or not at all, and may be SOURCE itself. --json has the keys that changed.
+
+    --to gguf-metadata prints the metadata about rotation that llama.cpp's converter should write for this model; with
+    --check, the keys in which a GGUF file differs (exit status 1).
     """
     from tightrope.rope.reading import convert as converting
     from tightrope.rope.reading.source import load

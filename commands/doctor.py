@@ -14,7 +14,7 @@ from tightrope.commands.shared.output import Output, output_options
 def doctor(out: Output) -> None:
     """Say what works on this machine, what does not, and what to do about it.
 
-    Python, packages, backends with their devices and the code that rotates there, the C kernel. Exit status 1 where
+    Python, packages, backends with their devices and the code that rotates there, and the C kernel. Exit status 1 if
     something is wrong or no backend works.
     """
     from tightrope.verify import doctor as library

@@ -22,8 +22,8 @@ def fingerprint(sources: tuple[Source, ...], seq_len: int | None, out: Output) -
     """Name the rotation of a model: equal names, equal rotations.
 
     SOURCE is a config.json, a folder that has one, a GGUF file, a params.json, the name of a model on the Hugging Face
-    hub, or - for standard input. Of several, each is compared with the first: what differs is said in words, and the
-    exit status is 1 if anything does.
+    hub, or - for standard input. Each further SOURCE is compared with the first: the differences are printed in words,
+    and the exit status is 1 if there are any.
     """
     from tightrope.rope.identity import fingerprints as library
     from tightrope.rope.identity.compare import differences
@@ -39,4 +39,4 @@ def fingerprint(sources: tuple[Source, ...], seq_len: int | None, out: Output) -
             out.console.say(f"  {line}")
     out.write_json(found)
     different = [one["source"] for one in found if one["differences"]]
-    out.finish(passed=not different, failure=f"another rotation than {sources[0]}: {', '.join(different)}")
+    out.finish(passed=not different, failure=f"rotated differently from {sources[0]}: {', '.join(different)}")

@@ -27,11 +27,11 @@ def golden() -> None:
     "write",
     epilog=examples(
         "tightrope golden write path/to/config.json -o llama.safetensors",
-        "tightrope golden write path/to/model -o llama.safetensors --backends torch:cuda:0",
+        "tightrope golden write model -o llama.safetensors --backends torch:cuda:0",
     ),
 )
 @source_argument()
-@file_option(required=True, help="What to write.")
+@file_option(required=True, help="File to write.")
 @backends_option
 @rope_options
 @output_options
@@ -47,7 +47,7 @@ def write_file(
     from tightrope.verify import golden as library
 
     if path == "-":
-        raise click.UsageError("-o must name a file: what is recorded is no text")
+        raise click.UsageError("-o must name a file: the recording is binary")
     if len(wanted) > 1:
         raise click.UsageError("a file holds one backend: name one with --backends")
     model = read_model(source, block, layer_type)
@@ -62,7 +62,7 @@ def write_file(
     "check",
     epilog=examples(
         "tightrope golden check llama.safetensors",
-        "tightrope golden check llama.safetensors --backends mlx:gpu --json result.json",
+        "tightrope golden check llama.safetensors --backends mlx:gpu --json r.json",
     ),
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())

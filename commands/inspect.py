@@ -31,16 +31,18 @@ if TYPE_CHECKING:
 )
 @source_argument()
 @click.argument("second", required=False, type=SourceType())
-@click.option("--diff", is_flag=True, help="Say what tells the rotations of two SOURCEs apart.")
+@click.option("--diff", is_flag=True, help="Print how the rotations of two SOURCEs differ.")
 @rope_options
-@click.option("--tower", type=click.Choice(["vision", "audio"]), help="Of a model of several parts, not the text.")
-@plot_option("Draw it: .png, .svg or .pdf.")
+@click.option(
+    "--tower", type=click.Choice(["vision", "audio"]), help="Read a tower of a multimodal model, not its text part."
+)
+@plot_option("Draw it into a .png, .svg or .pdf file.")
 @click.option(
     "--compare",
     "compared",
     type=SourceType(),
     metavar="SOURCE",
-    help="Draw a second configuration over it; needs --plot.",
+    help="Overlay a second configuration; needs --plot.",
 )
 @output_options
 def inspect(

@@ -14,16 +14,16 @@ from tightrope.rope.reference import DTYPES
     epilog=examples(
         "tightrope parity",
         "tightrope parity path/to/config.json --backends torch:cpu,mlx:cpu",
-        'tightrope parity path/to/config.json --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
+        'tightrope parity config.json --rope \'{"rope_type": "yarn", "factor": 4}\'',
     )
 )
 @click.argument("configs", nargs=-1, metavar="[CONFIG]...", type=SourceType())
 @backends_option
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Of q and k; may be repeated.")
-@click.option("--max-position", type=click.IntRange(min=16), metavar="TOKENS", help="Longest context to compare at.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Dtype of q and k; may be repeated.")
+@click.option("--max-position", type=click.IntRange(min=16), metavar="TOKENS", help="Longest context to compare.")
 @rope_options
 @click.option(
-    "--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write a JUnit report there."
+    "--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write a JUnit report to FILE."
 )
 @output_options
 def parity(
@@ -34,7 +34,7 @@ def parity(
 
     Every backend is compared with exact arithmetic and with the others: frequencies, angles, rotation and gradient.
     CONFIG is a config.json, a folder that has one, a folder of *.json, a GGUF file, the name of a model on the Hugging
-    Face hub, or - for standard input; none: a built-in gallery of models.
+    Face hub, or - for standard input; default: a built-in gallery of models.
     """
     from tightrope.rope.reading.validate import find_sources
     from tightrope.verify import parity as library

@@ -27,7 +27,7 @@ from tightrope.commands.shared.output import Output, output_options, plot_option
 @source_argument(required=False)
 @backends_option
 @rope_options
-@plot_option("Draw it, with the libraries that are installed: .png, .svg or .pdf.")
+@plot_option("Draw it, with the installed libraries, into a .png, .svg or .pdf file.")
 @output_options
 def precision(
     source: Source | None, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, picture: str | None,
@@ -35,9 +35,9 @@ def precision(
 ) -> None:  # fmt: skip
     """Print how far cos and sin are off, by position and precision.
 
-    "exact" has phases without rounding; "float32" is transformers' arithmetic, which loses the phase as positions grow.
+    "exact" has no rounding in the phase; "float32" is transformers' arithmetic, which loses the phase at far positions.
     SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
-    standard input; none: Llama 3's base, 500,000, on 128 channels.
+    standard input; default: Llama 3's base, 500,000, on 128 channels.
     """
     from tightrope import viewing
     from tightrope.rope.errors import RopeConfigError

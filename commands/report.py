@@ -20,20 +20,20 @@ from tightrope.commands.shared.output import Output, file_option, output_options
     short_help="Write an interactive page about a configuration.",
     epilog=examples(
         "tightrope report path/to/config.json -o report.html",
-        'tightrope report path/to/model -o extended.html --rope \'{"rope_type": "yarn", "factor": 4.0}\'',
+        'tightrope report . -o x.html --rope \'{"rope_type": "yarn", "factor": 4}\'',
     ),
 )
 @source_argument()
-@file_option(required=True, help="What to write.")
+@file_option(required=True, help="File to write.")
 @backends_option
 @rope_options
 @output_options
 def report(
     source: Source, path: str, wanted: list[str], block: dict[str, Any] | None, layer_type: str | None, out: Output
 ) -> None:
-    """Write a page about a configuration: one HTML file that needs no network.
+    """Write an interactive page about a configuration: one HTML file that needs no network.
 
-    Frequencies and wavelengths to hover over, a slider for the sequence length, what parity and audit find here, and
+    Frequencies and wavelengths, a slider for the sequence length, the results of parity and audit on this machine, and
     the notes of the reader. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a
     model on the Hugging Face hub, or - for standard input.
     """

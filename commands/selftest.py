@@ -10,13 +10,13 @@ from tightrope.commands.shared.output import Output, file_option, output_options
     short_help="Test the kernels on this machine's own devices.",
     epilog=examples("tightrope selftest", "tightrope selftest -o selftest.md --json selftest.json"),
 )
-@file_option(help="Write the report there, too.")
+@file_option(help="Also write the report to FILE.")
 @output_options
 def selftest(path: str | None, out: Output) -> None:
-    """Hold every device of this machine to the definition of the rotation.
+    """Test every device of this machine against the definition of the rotation.
 
-    Kernels must give its bits; framework operations may be off by rounding. The report is Markdown, to send to
-    somebody; it says what was not run. Exit status 1 where a check fails or nothing could be run.
+    Kernels must give its exact bits; framework operations may differ by rounding. The report is Markdown, ready to be
+    pasted into an issue, and names what was not run. Exit status 1 if a check fails or nothing could be run.
     """
     from tightrope.verify.selftest import session as library
 

@@ -13,13 +13,13 @@ from tightrope.commands.shared.output import Output, output_options
     )
 )
 @sources_argument()
-@click.option("--strict", is_flag=True, help="Unknown keys and an unknown model_type are problems too.")
+@click.option("--strict", is_flag=True, help="Treat unknown keys and an unknown model_type as problems.")
 @output_options
 def validate(sources: tuple[Source, ...], strict: bool, out: Output) -> None:
     """Print what is wrong with configurations, a problem a line.
 
     SOURCE is a config.json, a folder that has one, a folder of *.json, a GGUF file, the name of a model on the Hugging
-    Face hub, or - for standard input. Exit status 1 if there is any problem.
+    Face hub, or - for standard input. Exit status 1 if there is a problem.
     """
     from tightrope.rope.reading.validate import find_sources, problems
 
@@ -30,4 +30,4 @@ def validate(sources: tuple[Source, ...], strict: bool, out: Output) -> None:
             out.console.say(line)
     out.write_json([{"source": source, "problems": lines} for source, lines in found.items()])
     wrong = [source for source, lines in found.items() if lines]
-    out.finish(passed=not wrong, failure=f"these have problems: {', '.join(wrong)}")
+    out.finish(passed=not wrong, failure=f"problems in {', '.join(wrong)}")

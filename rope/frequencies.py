@@ -148,5 +148,5 @@ def _checked(inv_freq: FloatArray, config: RopeConfig) -> NDArray[np.floating[An
 def _not_finite(config: RopeConfig) -> RopeConfigError:
     name, base = config.scaling.rope_type, config.base
     return RopeConfigError(
-        f"rope_type {name!r} gives a frequency that is not finite; check base ({base:g}) and factors"
+        f"rope_type {name!r} gives a frequency that is not finite; check base ({base:.15g}) and factors"
     )

@@ -141,4 +141,8 @@ def channels_of_pair(rope: RopeConfig, pair: int) -> tuple[int, int]:
     """
     if not 0 <= pair < rope.pairs:
         raise RopeConfigError(f"pair must be in [0, {rope.pairs}), got {pair}")
-    return (pair, pair + rope.pairs) if rope.layout == "half" else (2 * pair, 2 * pair + 1)
+    if rope.layout == "interleaved":
+        return 2 * pair, 2 * pair + 1
+    apart = rope.pairs if rope.layout == "half" else rope.pairs // 2  # "halves": each half is a head of its own
+    first = pair // apart * 2 * apart + pair % apart
+    return first, first + apart

@@ -43,14 +43,14 @@ def rope_option(command: _Command) -> _Command:
     """Add --rope: `block`, a rope block that replaces the configuration's own."""
     return click.option(
         "--rope", "block", metavar="JSON", callback=_json_object,
-        help="""Use this rope instead: '{"rope_type": "yarn", "factor": 4.0}'.""",
+        help="""Use this rope block instead: '{"rope_type": "yarn", "factor": 4.0}'.""",
     )(command)  # fmt: skip
 
 
 def rope_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --rope, see `rope_option`, and --layer-type, which says which rope it replaces."""
 
-    @click.option("--layer-type", metavar="NAME", help="Which rope --rope replaces, if several.")
+    @click.option("--layer-type", metavar="NAME", help="Which rope --rope replaces, if there are several.")
     @rope_option
     @wraps(command)
     def with_rope(*args: Any, block: dict[str, Any] | None, layer_type: str | None, **options: Any) -> Any:
@@ -72,7 +72,11 @@ def _backend_names(ctx: click.Context, option: click.Parameter, value: str | Non
 def backends_option(command: _Command) -> _Command:
     """Add --backends: `wanted`, a list of `"torch:cpu"` and the like; empty means all."""
     return click.option(
-        "--backends", "wanted", metavar="NAMES", callback=_backend_names, help="Such as torch:cpu,mlx:cpu."
+        "--backends",
+        "wanted",
+        metavar="NAMES",
+        callback=_backend_names,
+        help="Such as torch:cpu,mlx:cpu (default: all).",
     )(command)
 
 

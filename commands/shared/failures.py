@@ -1,6 +1,7 @@
 """What goes wrong in a command: one line and an exit status, whatever it is that a user can meet."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from tightrope.rope.support.printable import printable
 # As shells count: 128 and the number of the signal.
 INTERRUPTED: Final = 128 + 2
 READER_GONE: Final = 128 + 13
+
+_START: Final = "Error: "  # as click writes before a message
 
 
 @contextmanager
@@ -31,7 +34,8 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
         click.echo("Interrupted.", err=True)
         ctx.exit(INTERRUPTED)
     except click.ClickException as error:
-        vars(error)["message"] = _escaped(error.message)  # type checkers are told that it is final
+        words = _escaped(error.format_message())
+        vars(error)["format_message"] = lambda: words
         raise
     except RopeError as error:
         if traceback:
@@ -46,8 +50,15 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
 
 
 def _escaped(message: str) -> str:
-    """Return a message with the lines that it has, and nothing in them that acts on a terminal."""
-    return "\n".join(map(printable, message.split("\n")))
+    """Return a message with nothing in it that acts on a terminal, and there wrapped at words after its "Error: "."""
+    lines = list(map(printable, message.split("\n")))
+    if sys.stderr is not None and sys.stderr.isatty():
+        from tightrope.viewing.terminal.console import wrapped  # rich is slow to import
+
+        width = shutil.get_terminal_size().columns
+        lines = [part for line in [_START + lines[0], *lines[1:]] for part in wrapped(line, width)]
+        lines[0] = lines[0].removeprefix(_START)
+    return "\n".join(lines)
 
 
 def _accept_every_sign() -> None:

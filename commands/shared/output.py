@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 
-QUIET = "Print errors alone; the exit status tells the rest, and files are written all the same."
-JSON = "Write what is found there, for machines (-: print it)."
+QUIET = "Print errors only; files are still written."
+JSON = "Write the findings to FILE as JSON (-: print them)."
 
 SCHEMA = 1
 """Version of what --json writes; it grows where a field changes its meaning or goes."""

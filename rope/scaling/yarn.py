@@ -46,7 +46,7 @@ class Yarn(Scaling):
         if self.beta_fast < self.beta_slow:
             yield f"beta_fast must be >= beta_slow ({self.beta_slow:g}), got {self.beta_fast:g}"
         if rope.base <= 1:
-            yield f"base must be > 1 for rope_type 'yarn', got {rope.base:g}"
+            yield f"base must be > 1 for rope_type 'yarn', got {rope.base:.15g}"
         if self.factor is None and self.original_max_position_embeddings is None:
             yield "rope_type 'yarn' needs factor or original_max_position_embeddings; give at least one of them"
         elif self.factor is None and rope.max_position_embeddings is None:

@@ -38,11 +38,9 @@ def config(tmp_path):
 
 def test_one_model_gets_a_table_and_a_verdict_for_each_peer(run, config):
     output = run(config).output
-    assert "at 131,000" in output
+    assert "131,000" in output
     assert "right 1.0 rotates this model as config.json says" in output
-    assert (
-        "wrong 1.0 rotates this model without its llama3 scaling. Cause: scaling ignored. Tightrope mends it." in output
-    )
+    assert "wrong 1.0 rotates this model without its llama3 scaling. Cause: scaling ignored." in output
 
 
 def test_a_folder_gets_a_line_for_each_model_and_a_summary_for_each_peer(run, config):
@@ -131,4 +129,4 @@ def test_a_verdict_ends_with_the_call_that_mends_it(name, capsys):
     peer = PeerAudit(f"{name} 1.0", "wrong", "it rotates otherwise", causes=("scaling ignored",))
     peer = replace(peer, remedies=remedies(peer, name, "config.json"))
     print_audit(Screen(), Audit("a", (peer,)))
-    assert f"Cause: scaling ignored. Tightrope mends it: {PEERS[name].remedy}\n" in capsys.readouterr().out
+    assert f"Cause: scaling ignored. Fix: {PEERS[name].remedy}\n" in capsys.readouterr().out

@@ -9,11 +9,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from harness.terminal import in_terminal
+from harness.terminal import each_in_terminal, in_terminal
+from paths import ROOT
 from samples.cli_files import LLAMA, write
 from tightrope.cli import main
 
 PROGRAM = [sys.executable, "-m", "tightrope"]
+FORM = ROOT / "docs" / "tightrope.schema.json"
 HOSTILE = "\x1b]0;owned\x07\x1b[2Jllama\u202e\n"
 
 
@@ -210,46 +212,77 @@ def test_diff_takes_two_sources(config, words):
     assert run("inspect", *words, config, *([] if words else [config])).exit_code == 2
 
 
-WIDE = {
-    "learn": ["olmo2"],
-    "inspect": ["wide.json"], "validate": ["broken.json"], "convert": ["wide.json", "--to", "v5", "-o", "new.json"],
-    "fingerprint": ["config.json", "wide.json"], "precision": ["config.json"], "doctor": [], "audit": ["config.json"],
-    "bench": ["--quick", "--rounds", "1", "--seq", "4"], "parity": ["config.json", "--dtype", "float32"],
-    "golden write": ["config.json", "-o", "new.safetensors", "--backends", "torch:cpu"], "selftest": [],
-    "golden check": ["old.safetensors", "--backends", "torch:cpu"], "report": ["config.json", "-o", "new.html"],
-}  # fmt: skip
+# Command lines of every command, with the options that change what is printed.
+RUNS = [
+    "learn olmo2", "inspect wide.json", "inspect far.json", "inspect --diff config.json wide.json",
+    "validate broken.json", "convert wide.json --to v5 -o new.json", "convert config.json --to gguf-metadata",
+    "fingerprint config.json wide.json", "precision config.json", "doctor", "audit wide.json",
+    "audit config.json wide.json --matrix",
+    "audit config.json wide.json broken.json", "bench --quick --rounds 1 --seq 4", "parity config.json --dtype float32",
+    "parity broken.json", "golden write config.json -o new.safetensors --backends torch:cpu", "selftest",
+    "golden check old.safetensors --backends torch:cpu", "report config.json -o new.html",
+    "inspect wide.json --plot new.svg", "convert wide.json --to v4", "inspect nosuch.json", "parity --dtype float8",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    for name in ("transformers", "mlx_lm", "safetensors", "plotly"):
+    for name in ("transformers", "mlx_lm", "safetensors", "plotly", "matplotlib"):
         pytest.importorskip(name, exc_type=ImportError)
     path = tmp_path_factory.mktemp("terminal")
     write(path / "config.json", LLAMA)
     write(path / "broken.json", {**LLAMA, "rope_theta": -1})
     longrope = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "factor": 32.0}
-    write(path / "wide.json", {**LLAMA, "rope_theta": 3e6, "max_position_embeddings": 4096, "rope_scaling": longrope})
+    wide = {**LLAMA, "rope_theta": 3e6, "max_position_embeddings": 4096, "rope_scaling": longrope}
+    write(path / "wide.json", wide)
+    write(path / "far.json", {**LLAMA, "rope_theta": 3.0e9, "max_position_embeddings": 2**31, "rope_scaling": {
+        **longrope, "short_factor": [1.5] * 8, "original_max_position_embeddings": 2**30}})  # fmt: skip
     process("golden", "write", "config.json", "-o", "old.safetensors", "--backends", "torch:cpu", cwd=path)
     return path
 
 
+@pytest.fixture(scope="module", params=[80, 120])
+def terminal(request, folder):
+    """What each of RUNS shows in a terminal of so many columns; beside each, what it writes for machines."""
+    runs = [[*words.split(), "--json", f"found-{number}.json"] for number, words in enumerate(RUNS)]
+    return request.param, dict(zip(RUNS, each_in_terminal(runs, request.param, cwd=folder), strict=True))
+
+
 @pytest.mark.backend("torch", "mlx")
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("name", WIDE)
-def test_every_line_fits_the_terminal(folder, name, columns):
-    status, lines = in_terminal([*name.split(), *WIDE[name]], columns, cwd=folder)
-    assert status in (0, 1)
+@pytest.mark.parametrize("words", RUNS)
+def test_every_line_fits_the_terminal(terminal, words):
+    columns, shown = terminal
+    status, lines = shown[words]
+    assert status in (0, 1) or words == "parity --dtype float8"
     assert max(map(len, lines)) <= columns
     assert not any("…" in line for line in lines if "note" not in line and "[" not in line), lines
 
 
+@pytest.mark.backend("torch", "mlx")
+def test_what_is_written_for_machines_has_the_documented_fields(terminal, folder):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = jsonschema.Draft202012Validator(json.loads(FORM.read_text()))
+    written = [json.loads(path.read_text()) for path in sorted(folder.glob("found-*.json"))]
+    for one in written:
+        schema.validate(one)
+    assert {one["command"] for one in written} == {" ".join(words) for words, _ in leaves(main)}
+
+
+def leaves(group, path=()):
+    for name, command in group.commands.items():
+        words = (*path, name)
+        yield from leaves(command, words) if isinstance(command, click.Group) else [(words, command)]
+
+
 def test_every_command_is_tried_in_a_terminal():
-    leaves = {
-        f"{name} {below}" if isinstance(command, click.Group) else name
-        for name, command in main.commands.items()
-        for below in (command.commands if isinstance(command, click.Group) else [""])
-    }
-    assert set(WIDE) == leaves
+    tried = {tuple(words.split()) for words in RUNS}
+    assert [words for words, _ in leaves(main) if not any(one[: len(words)] == words for one in tried)] == []
+
+
+@pytest.mark.parametrize("words", [[], *(list(words) for words, _ in leaves(main))], ids=" ".join)
+def test_help_fits_80_columns(words):
+    shown = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).output.splitlines()
+    assert [line for line in shown if len(line) > 80] == []
 
 
 @pytest.mark.backend("torch")

@@ -43,12 +43,12 @@ RUNS = {
 }
 # Of every command that can say no: what it says then.
 FAILURES = {
-    "audit": "a library rotates these otherwise than they say: config",
+    "audit": "rotated differently from the configuration: config",
     "doctor": "wrong here: Python",
     "golden check": "golden.safetensors: DISAGREES: numpy:cpu gradient bfloat16",
     "parity": "config.json: unreadable",
     "selftest": "failed on numpy cpu",
-    "validate": "these have problems: config.json",
+    "validate": "problems in config.json",
 }
 
 

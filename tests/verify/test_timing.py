@@ -5,10 +5,13 @@ import json
 from itertools import product
 
 import pytest
+from click.testing import CliRunner
 
 import tightrope
+from paths import ROOT
 from samples.timing_examples import ROWS, jobs, rope
 from tightrope import backends
+from tightrope.cli import main
 from tightrope.commands.bench import bench
 from tightrope.verify import timing
 
@@ -157,3 +160,32 @@ def test_a_whole_model_is_timed_patched_beside_unpatched(monkeypatch):
     ]
     assert all(0 < row.host <= row.whole for row in rows)
     assert all(row.host_ratio > 0 and row.whole_ratio > 0 for row in rows)
+
+
+WHOLE = [("transformers", "prefill", 1.25, 1.25, 1.5, 1.5), ("mlx-lm", "decode", 0.0005, 0.002, 0.9, 1.25)]
+
+
+@pytest.fixture
+def whole_rows(monkeypatch):
+    from tightrope.verify.timing.on_whole_models import WholeRow
+
+    monkeypatch.setattr("tightrope.verify.timing.whole_models", lambda rounds: [WholeRow(*row) for row in WHOLE])
+
+
+@pytest.mark.usefixtures("whole_rows")
+def test_whole_models_are_printed_as_a_table():
+    ran = CliRunner().invoke(main, ["bench", "--whole-model"])
+    assert [line.split() for line in ran.output.splitlines()[2:]] == [
+        ["transformers", "prefill", "1250.00", "ms", "1.50", "1250.00", "ms", "1.50"],
+        ["mlx-lm", "decode", "500.0", "µs", "0.90", "2.00", "ms", "1.25"],
+    ]
+    assert max(map(len, ran.output.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("whole_rows")
+def test_whole_models_are_written_with_the_documented_fields():
+    jsonschema = pytest.importorskip("jsonschema")
+    written = json.loads(CliRunner().invoke(main, ["bench", "--whole-model", "--json", "-"]).stdout)
+    form = json.loads((ROOT / "docs" / "tightrope.schema.json").read_text())
+    jsonschema.Draft202012Validator(form).validate(written)
+    assert [one["host_ratio"] for one in written["results"]] == [1.5, 0.9]

@@ -1,8 +1,10 @@
-"""How what a library does otherwise is put right."""
+"""How to put right what a library does differently."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
+from tightrope.rope.reading.hub import is_hub_id
 from tightrope.verify.audit.causes import KEY, SPELLING
 from tightrope.verify.audit.peers import PEERS
 from tightrope.verify.audit.report import PeerAudit
@@ -23,17 +25,20 @@ def remedies(audit: PeerAudit, peer: str, source: object) -> tuple[str, ...]:
         return ()
     found = []
     if audit.causes and set(audit.causes) <= _OF_SPELLING:
-        path = _config_path(source)
-        found.append(f"tightrope convert {path} --to v4 -o {path}")
+        before, after = _config_paths(source)
+        found.append(f"tightrope convert {quote(before)} --to v4 -o {quote(after)}")
     entry = PEERS.get(peer)
     if entry is not None and entry.remedy and not audit.mends:
         found.append(entry.remedy)
     return tuple(found)
 
 
-def _config_path(source: object) -> str:
-    """Return the path of the config.json that was audited; its usual name where it came from elsewhere."""
+def _config_paths(source: object) -> tuple[str, str]:
+    """Return what to convert, and the config.json to write: the usual name where that is no file of this machine."""
     if not isinstance(source, str | Path):
-        return "config.json"
+        return "config.json", "config.json"
     path = Path(source)
-    return str(path / "config.json" if path.is_dir() else path)
+    if is_hub_id(str(source)) and not path.exists():
+        return str(source), "config.json"
+    file = str(path / "config.json" if path.is_dir() else path)
+    return file, file

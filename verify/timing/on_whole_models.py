@@ -42,12 +42,6 @@ class WholeRow:
     host_ratio: float
     whole_ratio: float
 
-    def __str__(self) -> str:
-        return (
-            f"{self.library:<13} {self.phase:<8} host {self.host * 1e3:9.3f} ms {self.host_ratio:6.2f} × unpatched, "
-            f"whole {self.whole * 1e3:9.3f} ms {self.whole_ratio:6.2f} ×"
-        )
-
 
 def whole_models(rounds: int) -> list[WholeRow]:
     """Return a row for each phase of each library that is installed."""

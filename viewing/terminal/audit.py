@@ -37,21 +37,24 @@ def print_audit(shown_on: "Screen", audit: Audit) -> None:
 
 
 def _errors(audit: Audit) -> "Grid":
+    """Return a row for each rope of each peer: its verdict, and the error by position."""
     from tightrope.viewing.terminal.console import Cell, grid
 
     positions = sorted({position for peer in audit.peers for rope in peer.ropes for position in rope.errors})
+    several = len({rope.key for peer in audit.peers for rope in peer.ropes}) > 1
     rows = [
         [
             Cell(text, _STYLES[rope.status])
             for text in (
-                peer.peer, rope.key, _WORDS[rope.status],
+                peer.peer, *([rope.key] if several else []), _WORDS[rope.status],
                 *(f"{rope.errors[position]:.1e}" if position in rope.errors else "" for position in positions),
             )
         ]
         for peer in audit.peers
         for rope in peer.ropes
     ]  # fmt: skip
-    return grid(("peer", "rope", "result", *(f"at {position:,}" for position in positions)), rows, left=3)
+    words = ("peer", *(["rope"] if several else []), "result")
+    return grid((*words, *(f"at\n{position:,}" for position in positions)), rows, left=len(words))
 
 
 def _remedy(peer: PeerAudit) -> str:
@@ -59,8 +62,8 @@ def _remedy(peer: PeerAudit) -> str:
         return ""
     cause = f". Cause: {', '.join(peer.causes)}"
     if peer.mends:
-        return f"{cause}. Tightrope does not mend it: {peer.mends}"
-    return f"{cause}. Tightrope mends it{': ' + '; or '.join(peer.remedies) if peer.remedies else '.'}"
+        return f"{cause}. Tightrope cannot fix it: {peer.mends}"
+    return f"{cause}. Fix: {'; or '.join(peer.remedies)}" if peer.remedies else f"{cause}."
 
 
 def print_list(shown_on: "Screen", audits: Sequence[Audit]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tightrope.verify.timing.on_whole_models import WholeRow
 from tightrope.verify.timing.rows import Row
 
 if TYPE_CHECKING:
@@ -16,11 +17,32 @@ def print_rows(screen: "Screen", rows: Sequence[Row]) -> None:
     if not rows:
         return
     first = rows[0]
-    form = f"{first.order}, {first.pairs}"
-    screen.say(f"{first.backend} {first.device}, {first.task}, {first.dtype}, {first.seq:,} tokens, {form}", "bold")
+    tokens = f"{first.seq:,} token{'s' * (first.seq != 1)}"
+    where = f"{first.backend} {first.device}, {first.task}, {first.dtype}"
+    screen.say(f"{where}, {tokens}, {first.order}, {first.pairs}", "bold")
     headings = ("  who", "time", "× copy", "bandwidth\n/ copy", "memory")
     print_grid(screen, grid(headings, [(f"  {row.who}", *figures(row)) for row in rows]))
     screen.say()
+
+
+def print_whole_models(screen: "Screen", rows: Sequence[WholeRow]) -> None:
+    """Print what patching costs each library in each phase."""
+    from tightrope.viewing.terminal.console import grid, print_grid
+
+    headings = (
+        "patched model",
+        "phase",
+        "until the\ncall returns",
+        "\n× unpatched",
+        "until the\nresult",
+        "\n× unpatched",
+    )
+    print_grid(screen, grid(headings, [_whole(row) for row in rows], left=2))
+
+
+def _whole(row: WholeRow) -> tuple[str, ...]:
+    host, whole = (in_words(row.host), f"{row.host_ratio:.2f}"), (in_words(row.whole), f"{row.whole_ratio:.2f}")
+    return row.library, row.phase, *host, *whole
 
 
 def figures(row: Row) -> tuple[str, ...]:

@@ -90,7 +90,10 @@ def _shown(value: object) -> Cell:
 
 
 def print_grid(screen: Screen, shown: Grid) -> None:
-    """Print a table: aligned where it fits the width, else every row as a list of its figures, none of them cut."""
+    """Print a table: aligned where it fits the width, else every row as a list of its figures, none of them cut.
+
+    There the first heading says once what the titles of the lists are.
+    """
     widths = _widths(shown)
     if sum(widths) + len(_GAP) * (len(widths) - 1) <= screen.width:
         _print_aligned(screen, shown, widths)
@@ -125,6 +128,8 @@ def _row(cells: Sequence[Cell], widths: Sequence[int], left: int) -> Text:
 def _print_stacked(screen: Screen, shown: Grid) -> None:
     headings = [" ".join(printable(heading.replace("\n", " ")).split()) for heading in shown.headings]
     widest = max((cell_len(heading) for heading in headings[1:]), default=0)
+    if headings[0]:
+        screen.say(f"{headings[0]}:")
     for row in shown.rows:
         screen.say(row[0].text, "bold")
         for heading, cell in zip(headings[1:], row[1:], strict=False):

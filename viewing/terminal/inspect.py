@@ -39,7 +39,7 @@ def _lines(rope: Mapping[str, Any]) -> Iterator[str]:
     if rope["side"] == "tail":
         yield "the last channels are rotated"
     if rope["direction"] == -1:
-        yield "turns the other way round"
+        yield "rotates in the opposite direction"
     if rope["mrope"]:
         axes = rope["mrope"]
         yield f"position axes: pairs {axes['sections']}, {axes['order']}, {_PROGRESSIONS[axes['progression']]}"
@@ -63,9 +63,10 @@ def _wavelengths(rope: Mapping[str, Any]) -> "Grid":
         ends = (f"{turning[0]:,.1f}", f"{max(turning):,.0f}") if turning else ("none", "none")
         pairs = len(table["wavelengths"])
         counts = (f"{table['rotating_within'][length]} of {pairs} pairs" for length in within)
-        rows.append((f"  {table['holds']}", *ends, f"{table['attention_factor']:.6g}", *counts))
+        holds = table["holds"].removesuffix(" tokens")
+        rows.append((f"  {holds}", *ends, f"{table['attention_factor']:.6g}", *counts))
     headings = ("shortest", "longest", "attention\nfactor", *(f"turn within\n{int(length):,}" for length in within))
-    return grid(("  wavelengths in tokens", *headings), rows)
+    return grid(("  wavelengths\n  in tokens", *headings), rows)
 
 
 def _model_lines(known: Mapping[str, Any]) -> Iterator[str]:

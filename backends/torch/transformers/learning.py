@@ -197,13 +197,13 @@ def _ropes(blocks: dict[str | None, dict[str, Any] | None]) -> _Columns:
         base, rest = _block(
             {key: value for key, value in (blocks[None] or {}).items() if key != "partial_rotary_factor"}
         )
-        found: _Columns = {"base": (base, f"{base:g}")} if base != 10_000 else {}
+        found: _Columns = {"base": (base, f"{base:.15g}")} if base != 10_000 else {}
         return found | ({"block": (rest, repr(rest))} if rest else {})
     ropes, texts = {}, []
     for key, block in blocks.items():
         base, rest = _block(block or {})
         ropes[str(key)] = LayerRope(base=base, block=rest) if block else None
-        told = f"base={base:g}" + (f", block={rest}" if rest else "")
+        told = f"base={base:.15g}" + (f", block={rest}" if rest else "")
         texts.append(f'"{key}": ' + (f"LayerRope({told})" if block else "None"))
     return {"ropes": (ropes, f"{{{', '.join(texts)}}}")}
 

@@ -65,7 +65,7 @@ def _mistral(section: Section) -> dict[str, Any]:
     values: dict[str, Any] = {"model_type": "mistral_params_mla" if latent else "mistral_params"}
     if section.find("rope_theta") is None:
         values["rope_theta"] = 1e6 if section.find("sliding_window") is None else 1e4
-        section.findings.note(f"no rope_theta; Mistral's default {values['rope_theta']:g} is used")
+        section.findings.note(f"no rope_theta; Mistral's default {values['rope_theta']:.15g} is used")
     yarn, temperature = section.inner("yarn"), section.inner("llama_4_scaling")
     if yarn is not None:
         block = {new: yarn.values[old] for old, new in _YARN_KEYS.items() if yarn.get(old) is not None}

@@ -138,7 +138,7 @@ def _stated_base(section: Section, block: Block, family: Family) -> float | int 
 def _default_base(section: Section, block: Block) -> float:
     base = block.defaults.base
     key = (*block.defaults.base_keys, "rope_theta")[0]
-    section.findings.note(f"no {key} for {block.key}; the family's default {base:g} is used")
+    section.findings.note(f"no {key} for {block.key}; the family's default {base:.15g} is used")
     return base
 
 

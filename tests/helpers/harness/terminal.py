@@ -1,6 +1,7 @@
 """A command in a terminal of so many columns, as a person sees it."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -8,8 +9,6 @@ import struct
 import subprocess
 import sys
 import termios
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def start(words, columns, **options):
@@ -44,10 +43,44 @@ def in_terminal(arguments, columns, **options):
     return process.wait(), screen(shown)
 
 
+_EACH = """
+import json, sys
+from tightrope.cli import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words, prog_name="tightrope")
+    except SystemExit as end:
+        print(f"\\x1e{end.code}\\x1e", flush=True)
+"""
+
+
+def each_in_terminal(runs, columns, **options):
+    """Run several command lines there, one after the other in one process: each one's exit status and lines."""
+    process, end = start([sys.executable, "-c", _EACH, json.dumps(list(runs))], columns, **options)
+    shown = read_all(end)
+    assert process.wait() == 0, shown[-3000:]
+    parts = shown.split("\x1e")
+    assert len(parts) == 2 * len(runs) + 1, shown[-3000:]
+    return [(int(status), screen(lines)) for lines, status in zip(parts[::2], parts[1::2], strict=False)]
+
+
 def screen(shown):
-    """Return lines as they stay: progress, which is drawn and wiped again, is not among them."""
-    lines = []
-    for line in shown.replace("\r\n", "\n").split("\n"):
-        last = _ESCAPES.sub("", line.split("\x1b[2K")[-1]).split("\r")[-1]
-        lines.append(last)
+    """Return lines as they stay: progress, which is drawn and wiped again, is not among them.
+
+    Lines that are longer than the terminal are kept whole, for tests to find.
+    """
+    lines, row, column = [""], 0, 0
+    for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|[\r\n])", shown):
+        if part == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part.startswith("\x1b[") and part.endswith("A"):
+            row = max(0, row - int(part[2:-1] or 1))
+        elif part and not part.startswith("\x1b"):
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
+            column += len(part)
     return lines

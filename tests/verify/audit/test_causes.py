@@ -175,6 +175,19 @@ def test_a_spelling_that_alone_is_wrong_is_put_right_without_code(tmp_path, caus
     assert found[-1] == "tightrope.load_mlx(path)"
 
 
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        ("org/model", "tightrope convert org/model --to v4 -o config.json"),
+        ("a b/c.json", "tightrope convert 'a b/c.json' --to v4 -o 'a b/c.json'"),
+        ({}, "tightrope convert config.json --to v4 -o config.json"),
+    ],
+    ids=["hub", "space", "standard input"],
+)
+def test_the_call_that_converts_can_be_pasted(source, command):
+    assert remedies(peers_audit(("spelling not read",)), "mlx-lm", source)[0] == command
+
+
 def peers_audit(causes):
     return PeerAudit("mlx-lm 1.0", "wrong", "it rotates otherwise", causes=causes)
 
