@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tightrope.backends.mlx import module
 from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.shared.ops import Ops
-from tightrope.backends.shared.rope_utils import InitFunctions, RopeUtils
+from tightrope.backends.shared.rope_utils import InitFunctions, RopeUtils, configured
 from tightrope.rope.errors import RopeConfigError, shortened
-from tightrope.rope.rope_utils import RopeParameters, RotaryEmbeddingConfigMixin, model_of, rope_config_validation
+from tightrope.rope.rope_utils import RopeParameters, RotaryEmbeddingConfigMixin, rope_config_validation
 
 __all__ = [
     "ROPE_INIT_FUNCTIONS", "RopeParameters", "RotaryEmbedding", "RotaryEmbeddingConfigMixin",
@@ -40,8 +40,7 @@ class _Names(RopeUtils):
         return mx.real(array), mx.imag(array)
 
     def on_device(self, array: NDArray[np.float32], device: Any) -> mx.array:
-        if device is not None:
-            raise RopeConfigError(f"device must be None: arrays of MLX have no device, got {shortened(device)}")
+        _check_device(device)
         return mx.array(array)
 
     def assign(self, module: Any, name: str, value: mx.array) -> None:
@@ -70,6 +69,11 @@ precompute_freqs_cis = _names.precompute_freqs_cis
 apply_rotary_emb = _names.apply_rotary_emb
 
 
+def _check_device(device: Any) -> None:
+    if device is not None:
+        raise RopeConfigError(f"device must be None: arrays of MLX have no device, got {shortened(device)}")
+
+
 class RotaryEmbedding(nn.Module):
     """A rotary module with transformers' call: `(x, position_ids, layer_type=None)` → cos, sin at full width.
 
@@ -78,12 +82,14 @@ class RotaryEmbedding(nn.Module):
 
     Args:
         config: See `tightrope.rope.rope_utils.model_of`.
+        device: None: arrays of MLX have no device.
         rotary: `precision`, `policy` and `switch` of `tightrope.backends.mlx.RotaryEmbedding`.
     """
 
-    def __init__(self, config: Any, **rotary: Any) -> None:
+    def __init__(self, config: Any = None, device: Any = None, **rotary: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # MLX leaves it untyped
-        self._rope = module.RotaryEmbedding(model_of(config), **rotary)
+        _check_device(device)
+        self._rope = module.RotaryEmbedding(configured(config, rotary), **rotary)
         self._config = config
 
     @property

@@ -23,6 +23,7 @@ from tightrope.backends.shared.arguments import (
     several,
 )
 from tightrope.backends.shared.key_cache import KeyCacheMixin
+from tightrope.backends.shared.miscalled import right_call
 from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.backends.shared.positions import Positions, find_positions
 from tightrope.backends.shared.query_scale import query_scale_at
@@ -31,7 +32,7 @@ from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
 from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.reading import read
 from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
@@ -88,7 +89,7 @@ class RotaryBase(KeyCacheMixin):
 
     def __init__(
         self,
-        model: Source = cast(Any, None),  # noqa: B008  # see _right_call
+        model: Source = cast(Any, None),  # noqa: B008  # see right_call
         precision: Precision = "exact",
         policy: Policy = "row",
         switch: Switch = "auto",
@@ -96,7 +97,7 @@ class RotaryBase(KeyCacheMixin):
     ) -> None:
         super().__init__()
         if misnamed or model is None or isinstance(model, int | float):
-            raise RopeConfigError(_right_call(type(self).__name__, model, misnamed))
+            raise RopeConfigError(right_call(type(self).__name__, (model, precision, policy), misnamed))
         model = _model(model)
         check_precision(precision)
         self.precision = precision
@@ -282,15 +283,3 @@ def _model(source: Any) -> ModelRope:
     if isinstance(source, RopeConfig):
         return ModelRope(ropes={"default": source}, layers=())
     return source if isinstance(source, ModelRope) else read(source)
-
-
-def _right_call(name: str, model: Any, misnamed: Mapping[str, Any]) -> str:
-    """Return what to call instead of a call in another library's words, such as RotaryEmbedding(dim=64, theta=1e4)."""
-    given = {key: value for key, value in misnamed.items() if isinstance(value, int | float)}
-    width = next((given[key] for key in ("dim", "head_dim", "rotary_dim", "dims") if key in given), model or 128)
-    base = next((given[key] for key in ("base", "theta", "rope_theta") if key in given), 10_000.0)
-    got = ", ".join([*([shortened(model)] if model is not None else []), *(f"{key}=…" for key in misnamed)])
-    return (
-        f"{name} takes a model or a rope, got {got or 'nothing'}; for a plain rope call "
-        f"{name}(tightrope.RopeConfig(head_dim={shortened(width)}, base={shortened(base)}))"
-    )

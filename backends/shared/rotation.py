@@ -130,7 +130,7 @@ def rotate_given(
     check_form(layout, side, order, transpose)
     check_table(ops, cos, sin, pairs)
     for name, x in (("q", q), ("k", k)):
-        if x is not None:
+        if x is not None or name == "q":
             check_rotatable(ops, name, x, cos.shape[-1], order)
     return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout, side, order, transpose=transpose)
 

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.shared.ops import Ops
-from tightrope.backends.shared.rope_utils import InitFunctions, RopeUtils
+from tightrope.backends.shared.rope_utils import InitFunctions, RopeUtils, configured
 from tightrope.backends.torch import module
 from tightrope.backends.torch.ops import TorchOps
-from tightrope.backends.torch.transformers.rotary import HFRotary
-from tightrope.rope.rope_utils import RopeParameters, RotaryEmbeddingConfigMixin, model_of, rope_config_validation
+from tightrope.backends.torch.transformers.positions import ModelAngles
+from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.rope_utils import RopeParameters, RotaryEmbeddingConfigMixin, rope_config_validation
 
 __all__ = [
     "ROPE_INIT_FUNCTIONS", "RopeParameters", "RotaryEmbedding", "RotaryEmbeddingConfigMixin",
@@ -39,7 +40,11 @@ class _Names(RopeUtils):
         return array.real, array.imag
 
     def on_device(self, array: NDArray[np.float32], device: Any) -> torch.Tensor:
-        return torch.tensor(array, device=device)
+        try:
+            return torch.tensor(array, device=device)
+        except (RuntimeError, TypeError) as error:
+            problem = str(error).partition("\n")[0]
+            raise RopeConfigError(f"device must be one that torch has, got {shortened(device)}: {problem}") from error
 
     def assign(self, module: Any, name: str, value: torch.Tensor) -> None:
         if name in module._buffers:
@@ -68,7 +73,7 @@ precompute_freqs_cis = _names.precompute_freqs_cis
 apply_rotary_emb = _names.apply_rotary_emb
 
 
-class RotaryEmbedding(HFRotary):
+class RotaryEmbedding(torch.nn.Module):
     """A rotary module with transformers' call: `(x, position_ids, layer_type=None)` → cos, sin at full width.
 
     The phases are exact, whatever the dtype of x; each row follows its own length (policy `"row"`). Nothing in it is a
@@ -80,10 +85,16 @@ class RotaryEmbedding(HFRotary):
         rotary: `precision`, `policy` and `switch` of `tightrope.backends.torch.RotaryEmbedding`.
     """
 
-    def __init__(self, config: Any, device: Any = None, **rotary: Any) -> None:
-        super().__init__(model_of(config), **rotary)
+    def __init__(self, config: Any = None, device: Any = None, **rotary: Any) -> None:
+        super().__init__()
+        self._angles = ModelAngles(configured(config, rotary), **rotary)
         self.config = config
         self._device = device
+
+    @property
+    def rope(self) -> module.RotaryEmbedding:
+        """The module that new code takes."""
+        return self._angles.rope
 
     @property
     def inv_freq(self) -> torch.Tensor:
@@ -95,3 +106,22 @@ class RotaryEmbedding(HFRotary):
     def attention_scaling(self) -> float:
         """The attention factor at these frequencies, which cos and sin contain."""
         return _names.of_rope(self.rope.model.rope())[1]
+
+    def forward(
+        self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cos and sin, (batch, seq, rotary_dim) each, in the dtype of x.
+
+        Args:
+            x: The hidden states, which give the dtype.
+            position_ids: (batch, seq), or (axes, batch, seq) for M-RoPE.
+            layer_type: Which rope; needed where there are several.
+        """
+        several = len(self.rope.model.ropes) > 1
+        cos, sin = self._angles.at(position_ids, layer_type if several else None)
+        cos, sin = (_names.concatenate((part, part)).to(x.dtype) for part in (cos, sin))
+        return cos, sin
+
+    def extra_repr(self) -> str:
+        """Return the ropes in a line."""
+        return self.rope.extra_repr()

@@ -1,5 +1,7 @@
 """Each name of `rope_utils` gives what transformers' name of that kind gives, the same bits on every backend."""
 
+import copy
+import pickle
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -207,7 +209,9 @@ class TestApply:
         self.close(backend, found, [np.concatenate((z.real, z.imag), -1) for z in rotated])
 
     def test_sections_must_fill_the_table(self, names, place, tables):
-        with pytest.raises(RopeConfigError, match=r"mrope_section must add up to the 64 pairs .* got \[8, 8, 8\]"):
+        with pytest.raises(
+            RopeConfigError, match=r"mrope_section must be whole .* up to the 64 pairs .* got \[8, 8, 8\]"
+        ):
             names.apply_multimodal_rotary_pos_emb(
                 *map(place, (normal(2, 4, 6, HEAD_DIM), normal(2, 2, 6, HEAD_DIM), *tables)), [8, 8, 8]
             )
@@ -268,7 +272,51 @@ class TestApply:
         self.close(backend, names.apply_rotary_emb(place(q), place(k), table), expected)
 
 
+WRONG = {
+    "words": (lambda names, x: names.ROPE_INIT_FUNCTIONS["dynamic"](config("dynamic"), seq_len="x"), "seq_len"),
+    "half a token": (lambda names, x: names.ROPE_INIT_FUNCTIONS["dynamic"](config("dynamic"), seq_len=9.5), "seq_len"),
+    "several lengths": (
+        lambda names, x: names.ROPE_INIT_FUNCTIONS["dynamic"](config("dynamic"), seq_len=x[0, 0, 0]), "seq_len"),
+    "no such device": (lambda names, x: names.ROPE_INIT_FUNCTIONS["default"](config(), "gpu9"), "device"),
+    "a list of cos": (lambda names, x: names.apply_rotary_pos_emb(x, x, [1.0], [0.0]), "cos"),
+    "no q": (lambda names, x: names.apply_rotary_pos_emb(None, x, x[:, 0] * 0, x[:, 0] * 0), "q"),
+    "half a section": (
+        lambda names, x: names.apply_multimodal_rotary_pos_emb(x, x, *[x[:, 0] * 0] * 2, [1.5, 2.5]), "mrope_section"),
+    "a negative section": (
+        lambda names, x: names.apply_multimodal_rotary_pos_emb(x, x, *[x[:, 0] * 0] * 2, [-1, 65]), "mrope_section"),
+    "no sections": (
+        lambda names, x: names.apply_multimodal_rotary_pos_emb(x, x, *[x[:, 0] * 0] * 2, None), "mrope_section"),
+    "an end before the start": (lambda names, x: names.precompute_freqs_cis(8, -4), "end"),
+    "an end in words": (lambda names, x: names.precompute_freqs_cis(8, "4"), "end"),
+    "an odd width": (lambda names, x: names.precompute_freqs_cis(7, 4), "rotary_dim"),
+    "real freqs_cis": (lambda names, x: names.apply_rotary_emb(x, x, x[0, 0]), "freqs_cis"),
+    "rotate_half of nothing": (lambda names, x: names.rotate_half(None), "x"),
+    "no configuration": (lambda names, x: names.RotaryEmbedding(), "RotaryEmbedding takes a model or a rope"),
+    "a width alone": (lambda names, x: names.RotaryEmbedding(dim=64), r"RotaryEmbedding\(tightrope.RopeConfig\("),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_is_refused_by_name(names, place, case):
+    call, name = WRONG[case]
+    with pytest.raises(RopeConfigError, match=rf"{name}\b"):
+        call(names, place(normal(1, 2, 6, HEAD_DIM)))
+
+
 class TestModule:
+    def test_it_is_copied_and_pickled_like_any_module(self, names, backend, place):
+        module = names.RotaryEmbedding(config("llama3"))
+        x, at = place(normal(1)), place(np.arange(6)[None] + 5)
+        for made in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+            for here, there in zip(made(x, at), module(x, at), strict=True):
+                np.testing.assert_array_equal(backend.to_numpy(here), backend.to_numpy(there))
+            assert vars(made.config) == vars(config("llama3"))
+
+    def test_several_ropes_need_a_layer_type(self, names, place):
+        both = {"model_type": "gemma3_text", "head_dim": 16, "num_hidden_layers": 6}
+        with pytest.raises(RopeConfigError, match="layer_type is required"):
+            names.RotaryEmbedding(both)(place(normal(1)), place(np.arange(6)[None]))
+
     def test_it_gives_cos_and_sin_at_full_width(self, names, backend, place):
         torch = pytest.importorskip("torch")
         llama = pytest.importorskip("transformers.models.llama.modeling_llama")

@@ -1,15 +1,18 @@
 """transformers' and Meta's apply functions: q and k rotated by full-width or complex tables."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from tightrope.backends.shared.arguments import conversion
 from tightrope.backends.shared.ops import Array, Order
 from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rope_utils.framework import Framework
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.support.validation import is_list, is_whole
 
 
 class ApplyFunctions(Framework):
@@ -28,7 +31,8 @@ class ApplyFunctions(Framework):
         Raises:
             RopeConfigError: The width is odd, or there is no such layout.
         """
-        width = x.shape[-1]
+        self._check_arrays(x=x)
+        width = x.shape[-1] if x.shape else 1
         if width % 2:
             raise RopeConfigError(f"x must have an even number of channels, got {width}")
         if layout == "half":
@@ -58,7 +62,7 @@ class ApplyFunctions(Framework):
         Raises:
             RopeConfigError: A shape or a dtype does not fit.
         """
-        self._check_twice(q, cos, sin)
+        self._check_tables(q, cos, sin)
         cos, sin = self._rows(cos, sin, position_ids)
         pairs, order = _pairs(cos), _order(cos, unsqueeze_dim)
         return self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="half", order=order)
@@ -72,7 +76,7 @@ class ApplyFunctions(Framework):
         Channels (2 i, 2 i + 1) form a pair of the input; in the result they stand at i and i + rotary_dim // 2. See
         `apply_rotary_pos_emb` for arguments.
         """
-        self._check_twice(q, cos, sin)
+        self._check_tables(q, cos, sin)
         cos, sin = self._rows(cos, sin, position_ids)
         pairs, order = _pairs(cos), _order(cos, unsqueeze_dim)
         rotated = self._rotated(q, k, cos[..., :pairs], sin[..., :pairs], layout="interleaved", order=order)
@@ -95,11 +99,9 @@ class ApplyFunctions(Framework):
         Raises:
             RopeConfigError: The sections do not add up, or a shape does not fit.
         """
-        self._check_twice(q, cos, sin)
+        self._check_tables(q, cos, sin)
         pairs = _pairs(cos)
-        sections = [int(section) for section in mrope_section]
-        if sum(sections) != pairs:
-            raise RopeConfigError(f"mrope_section must add up to the {pairs} pairs of cos and sin, got {sections}")
+        sections = _sections(mrope_section, pairs)
         if len(cos.shape) == 4:
             cos, sin = (self._merged(table, sections) for table in (cos, sin))
         order = _order(cos, unsqueeze_dim)
@@ -113,6 +115,8 @@ class ApplyFunctions(Framework):
             end: How many positions.
             theta: The base of the frequencies.
         """
+        if not is_whole(end) or end < 0:
+            raise RopeConfigError(f"end must be a whole number >= 0, got {shortened(end)}")
         rope = RopeConfig(head_dim=dim, rotary_dim=dim, base=theta, layout="interleaved")
         return self.rotary(rope).cis(self.ops.arange(0, end, None)[None])[0]
 
@@ -127,8 +131,25 @@ class ApplyFunctions(Framework):
         Raises:
             RopeConfigError: A shape or a dtype does not fit.
         """
+        self._check_arrays(freqs_cis=freqs_cis)
+        if not str(freqs_cis.dtype).rpartition(".")[2].startswith("complex"):
+            raise RopeConfigError(
+                f"freqs_cis must be complex, got {freqs_cis.dtype}; take precompute_freqs_cis, or apply_rotary_pos_emb"
+            )
         cos, sin = self.parts(freqs_cis)
         return self._rotated(xq, xk, cos, sin, layout="interleaved", order="bshd")
+
+    def _check_tables(self, q: Array, cos: Array, sin: Array) -> None:
+        self._check_arrays(cos=cos, sin=sin)
+        if cos.shape != sin.shape:
+            raise RopeConfigError(f"cos and sin must have one shape, got {tuple(cos.shape)} and {tuple(sin.shape)}")
+        self._check_twice(q, cos, sin)
+
+    def _check_arrays(self, **arrays: Any) -> None:
+        for name, array in arrays.items():
+            if not self.ops.is_array(array):
+                into = conversion(self.ops, name, array)
+                raise RopeConfigError(f"{name} must be a {self.ops.framework} array, got {shortened(array)}{into}")
 
     def _rotated(
         self, q: Array, k: Array | None, cos: Array, sin: Array, *, layout: Layout, order: Order
@@ -142,8 +163,6 @@ class ApplyFunctions(Framework):
 
     def _rows(self, cos: Array, sin: Array, position_ids: Array | None) -> tuple[Array, Array]:
         """Return the rows of tables at positions, where tables are by position."""
-        if cos.shape != sin.shape:
-            raise RopeConfigError(f"cos and sin must have one shape, got {tuple(cos.shape)} and {tuple(sin.shape)}")
         if position_ids is None:
             return cos, sin
         if len(cos.shape) == 2:
@@ -163,6 +182,17 @@ class ApplyFunctions(Framework):
     def _deinterleaved(self, x: Array, width: int) -> Array:
         rest = [x[..., width:]] if x.shape[-1] > width else []
         return self.concatenate((x[..., :width:2], x[..., 1:width:2], *rest))
+
+
+def _sections(mrope_section: Any, pairs: int) -> list[int]:
+    """Return the pairs of each axis."""
+    whole = is_list(mrope_section) and all(is_whole(one) and one >= 0 for one in mrope_section)
+    if not whole or sum(mrope_section) != pairs:
+        raise RopeConfigError(
+            f"mrope_section must be whole numbers >= 0 that add up to the {pairs} pairs of cos and sin, got "
+            f"{shortened(mrope_section)}"
+        )
+    return [int(section) for section in mrope_section]
 
 
 def _pairs(cos: Array) -> int:

@@ -9,11 +9,12 @@ import numpy as np
 from tightrope.backends.shared.ops import Array
 from tightrope.backends.shared.rope_utils.framework import Framework
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeKeyError, shortened, suggestion
+from tightrope.rope.errors import RopeConfigError, RopeKeyError, shortened, suggestion
 from tightrope.rope.frequencies import Frequencies, frequencies
 from tightrope.rope.rope_utils import rope_of, values_of
 from tightrope.rope.scaling import rope_types
 from tightrope.rope.schedule import FrequencySchedule
+from tightrope.rope.support.validation import is_whole
 
 Parameters = tuple[Array, float]
 InitFunction = Callable[..., Parameters]
@@ -118,7 +119,18 @@ class InitFunctions(Mapping[str, InitFunction]):
 def _frequencies(rope: RopeConfig, seq_len: Any) -> Frequencies:
     if not rope.scaling.follows_length:
         return frequencies(rope)
-    return frequencies(rope, rope.require_original_length() if seq_len is None else int(seq_len))
+    return frequencies(rope, rope.require_original_length() if seq_len is None else _length(seq_len))
+
+
+def _length(seq_len: Any) -> int:
+    """Return the one number that an int or an array holds."""
+    try:
+        number = seq_len.item() if hasattr(seq_len, "item") else seq_len
+    except (ValueError, RuntimeError):  # several numbers
+        number = None
+    if not is_whole(number):
+        raise RopeConfigError(f"seq_len must be a whole number, or an array of one, got {shortened(seq_len)}")
+    return int(number)
 
 
 def _with_head_dim(config: Any, key: str) -> Any:

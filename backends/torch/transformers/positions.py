@@ -37,9 +37,10 @@ class ModelAngles:
         has several axes and frequencies that do not follow the length.
 
         Raises:
-            RopeConfigError: A fraction, and the rope has none; where positions are on a CPU and no compiler traces.
+            RopeConfigError: There are several ropes and no layer_type. A fraction, and the rope has none, where
+                positions are on a CPU and no compiler traces.
         """
-        key = self.rope.model.key(layer_type) if layer_type is not None else next(iter(self._schedules))
+        key = self.rope.model.key(layer_type)
         if positions.is_floating_point():
             return self._at_floats(positions, key)
         # A compiler cannot make a graph of frequencies that the host computes from the length.
