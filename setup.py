@@ -1,7 +1,13 @@
-"""The C kernel for the CPU. Without a compiler the installation succeeds and framework operations rotate instead."""
+"""The C kernel for the CPU, and links that work on a package index.
+
+Without a compiler the installation succeeds and framework operations rotate instead.
+"""
 
 import os
+import re
 import sysconfig
+import tomllib
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -35,7 +41,25 @@ class BuildWheel(bdist_wheel):
         super().run()
 
 
+def described():
+    """Return README, and the project's links, with the address of the repository where pyproject.toml has one."""
+    root = Path(__file__).parent
+    address = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["tightrope"]["address"].rstrip("/")
+    readme = (root / "README.md").read_text("utf-8")
+    links = {}
+    if address:
+        readme = re.sub(r"\]\((?!\w+:|#)", f"]({address}/blob/main/", readme)
+        pages = {"Documentation": "tree/main/docs", "Changelog": "blob/main/CHANGELOG.md", "Issues": "issues"}
+        links = {"Source": address, **{name: f"{address}/{path}" for name, path in pages.items()}}
+    return {
+        "long_description": readme,
+        "long_description_content_type": "text/markdown",
+        "project_urls": links,
+    }
+
+
 setup(
+    **described(),
     cmdclass={"build_py": BuildPackage, "bdist_wheel": BuildWheel},
     ext_modules=[
         Extension(

@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from email import message_from_string
 from importlib import metadata
 from itertools import chain
 
@@ -127,6 +129,45 @@ def test_what_pins_a_torch_of_its_own_is_part_of_no_other_extra(name):
 def test_tested_version_is_pinned_and_within_range(requirement):
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     assert Version(pins[requirement.name]) in requirement.specifier
+
+
+@pytest.fixture(scope="module")
+def describe(tmp_path_factory):
+    """Return what a package says of itself where the repository has this address."""
+    pytest.importorskip("setuptools")
+
+    def metadata_at(address):
+        root = tmp_path_factory.mktemp("described")
+        for name in ("README.md", "setup.py", "LICENSE", "__init__.py"):
+            shutil.copy(ROOT / name, root / name)
+        project = (ROOT / "pyproject.toml").read_text().replace('address = ""', f'address = "{address}"')
+        project = re.sub(r"packages = \[.*?\]", 'packages = ["tightrope"]', project, flags=re.DOTALL)
+        (root / "pyproject.toml").write_text(project)
+        command = "import setuptools.build_meta as b; b.prepare_metadata_for_build_wheel('.')"
+        subprocess.run([sys.executable, "-c", command], cwd=root, check=True, capture_output=True)
+        return message_from_string(next(root.glob("*.dist-info/METADATA")).read_text())
+
+    return metadata_at
+
+
+LINK = re.compile(r"\]\(([^)]+)\)")
+
+
+def test_without_an_address_links_lead_into_the_source_archive(describe):
+    found = describe("")
+    assert found.get_all("Project-URL") is None
+    text = found.get_payload()
+    assert text == (ROOT / "README.md").read_text()
+    assert {link for link in LINK.findall(text) if not (ROOT / link).exists()} == set()
+
+
+def test_with_an_address_every_link_is_absolute(describe):
+    found = describe("https://example.org/o/tightrope/")
+    assert "Source, https://example.org/o/tightrope" in found.get_all("Project-URL")
+    assert "Changelog, https://example.org/o/tightrope/blob/main/CHANGELOG.md" in found.get_all("Project-URL")
+    links = LINK.findall(found.get_payload())
+    assert "https://example.org/o/tightrope/blob/main/docs/tutorial.md" in links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def newcomer(readme):
