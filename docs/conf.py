@@ -26,7 +26,10 @@ html_math_renderer = "mathml"
 html_title = f"Tightrope {release}"
 html_static_path = []
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the docstrings say what an argument is, in words
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 100
+default_role = "code"  # `"exact"` in a docstring is a value
 napoleon_numpy_docstring = False
 
 # One picture for each rope type, drawn when the pages are built: what is shown is what the code computes.

@@ -53,8 +53,7 @@ class RotaryEmbedding(RotaryBase, nn.Module):
     _extra_repr = RotaryBase._description
     _replays: Replays
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def _begin(self) -> None:
         self._replays = Replays()
 
     @overload

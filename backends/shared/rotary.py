@@ -112,6 +112,10 @@ class RotaryBase(KeyCacheMixin):
         # Past the framework's own __setattr__: MLX would look for modules in a dictionary.
         object.__setattr__(self, "_ropes", ropes)
         self._only = next(iter(ropes.values())) if len(ropes) == 1 else None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what a framework's module keeps besides; it overrides this, not the arguments that checkers follow."""
 
     def for_layer(self, index: int) -> Self | None:
         """Return the rope of layer `index`, which needs no layer_type; None where the layer has no position."""

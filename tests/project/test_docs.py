@@ -1,11 +1,14 @@
 """The documentation: it builds without a warning, every block in it runs, and no rope type is without a page."""
 
+import ast
 import json
+import pkgutil
 import re
 import shlex
 import subprocess
 import sys
 from dataclasses import fields
+from inspect import signature
 from types import ModuleType
 
 import click
@@ -180,6 +183,33 @@ def test_reference_has_every_public_name(module):
     named = set(re.findall(rf"^\.\. auto\w+:: {re.escape(module.__name__)}\.(\w+)$", text, re.MULTILINE))
     public = {name for name in module.__all__ if not isinstance(getattr(module, name), ModuleType)}
     assert {name for name in public if not name.startswith("__")} - named == set()
+
+
+SIGNATURE = re.compile(r"^\.\. auto\w+:: (tightrope\.backends\.(\w+)\.[\w.]+)(\(.*\))(?: -> .*)?$", re.MULTILINE)
+
+
+@pytest.mark.backend("torch", "mlx")
+@pytest.mark.parametrize("backend", ["torch", "mlx"])
+def test_signatures_in_the_reference_are_those_of_the_code(backend):
+    """Where the code has overloads, the page writes one signature with all types."""
+    found = {name: text for name, of, text in SIGNATURE.findall((DOCS / "reference.md").read_text()) if of == backend}
+    assert len(found) == {"torch": 4, "mlx": 3}[backend]
+    for name, text in found.items():
+        written = ast.parse(f"def f{text}: ...").body[0].args
+        names = [one.arg for one in [*written.args, *written.kwonlyargs]]
+        given = {one.arg: ast.literal_eval(default) for one, default in defaults(written) if default is not None}
+        parameters = signature(pkgutil.resolve_name(name)).parameters.values()
+        parameters = [one for one in parameters if one.name not in ("self", "misnamed")]
+        assert names == [one.name for one in parameters]
+        wanted = {one.name: one.default for one in parameters if one.default is not one.empty and one.name != "model"}
+        assert given == wanted
+
+
+def defaults(arguments):
+    """Yield each argument of a function with the node of its default, or None."""
+    missing = [None] * (len(arguments.args) - len(arguments.defaults))
+    yield from zip(arguments.args, [*missing, *arguments.defaults], strict=True)
+    yield from zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])

@@ -16,7 +16,7 @@ import pytest
 import setuptools
 from packaging.version import Version
 
-from paths import ROOT
+from paths import README, ROOT
 
 USES = ROOT / "tests" / "project" / "typed_uses.py"
 WRONG = {number for number, line in enumerate(USES.read_text().splitlines(), 1) if line.endswith("# wrong")}
@@ -65,6 +65,19 @@ def reported(checker, python, folder):
 
 
 @pytest.mark.backend("torch", "mlx")
+def test_an_editor_finds_nothing_wrong_in_readme(installation, tmp_path):
+    if find_spec("pyright") is None:
+        pytest.skip("pyright is not installed")
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    names = [f"block_{number}.py" for number, _ in enumerate(blocks)]
+    for name, block in zip(names, blocks, strict=True):
+        (tmp_path / name).write_text(block)
+    command = [sys.executable, "-m", "pyright", "--pythonpath", installation, *names]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.backend("torch", "mlx")
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_a_checker_reports_what_is_wrong_and_nothing_else(installation, checker, tmp_path):
     if find_spec(checker) is None:
@@ -82,6 +95,11 @@ def test_a_module_shows_the_signature_of_its_call(backend, name):
     signature = inspect.signature(backend.RotaryEmbedding.__call__)
     assert signature.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
     assert list(signature.parameters)[:3] == ["self", "q", "k"]
+
+
+@pytest.mark.parametrize("name", ["model", "precision", "policy", "switch"])
+def test_a_module_shows_the_signature_of_its_making(backend, name):
+    assert name in inspect.signature(backend.RotaryEmbedding).parameters
 
 
 @pytest.mark.parametrize("name", ["model", "precision", "policy", "switch"])

@@ -37,6 +37,8 @@ rope_mlx = on_mlx.RotaryEmbedding(model, precision="float32")
 assert_type(rope_mlx(xq), mx.array)
 assert_type(rope_mlx(xq, xk, offset=mx.array([5])), tuple[mx.array, mx.array])
 rope_mlx(xq, positions=mx.arange(3), order="thd")
+on_mlx.RotaryEmbedding(model, precision="exakt")  # wrong
+on_mlx.RotaryEmbedding(dim=64)  # wrong
 rope_mlx(q)  # wrong
 rope_mlx(xq, k)  # wrong
 rope_mlx(xq, offset=5.0)  # wrong

@@ -9,7 +9,7 @@ from tightrope.backends.shared.angles import Table
 from tightrope.backends.torch.transformers.positions import ModelAngles
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 
 Form = Literal["halves", "pairs", "single", "complex"]
 Output = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
@@ -109,7 +109,7 @@ class HFRotary(torch.nn.Module):
     ) -> None:
         super().__init__()
         if form not in FORMS:
-            raise RopeConfigError(f"form must be one of {', '.join(map(repr, FORMS))}, got {form!r}")
+            raise RopeConfigError(f"form must be one of {', '.join(map(repr, FORMS))}, got {shortened(form)}")
         self._angles = ModelAngles(model, **rotary)
         self.rope = self._angles.rope
         self.form: Form = form
