@@ -1,7 +1,7 @@
 """A rotation, by a kernel or by operations, as a function that MLX can differentiate, batch and compile.
 
-Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. Within `exporting` there is
-only the launch: MLX 0.32 cannot write functions with a gradient of their own to files.
+Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. In an export there is only the
+launch: MLX 0.32 cannot write functions with a gradient of their own to files.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from tightrope.backends.kernels.gpu.source import angle_tensors
 from tightrope.backends.mlx import operations
-from tightrope.backends.mlx.exporting import is_exporting
+from tightrope.backends.mlx.exporting import constant, is_exporting
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import Phase, Table, rotated_start
@@ -38,13 +38,16 @@ def rotate(
     packed = 0 if angles.batch == 1 else 1  # packed tokens are one row, or each a row of its own
     if order == "thd":
         xs = [mx.expand_dims(x, packed) for x in xs]
-    given = _spread(angle_tensors(angles), xs[0].shape[0])
+    given = angle_tensors(angles)
+    if is_exporting():
+        given = {name: constant(array) for name, array in given.items()}
+    given = _spread(given, xs[0].shape[0])
     call = Launch(
         heads=len(xs), angles=tuple(given), layout=layout, side=side, transpose=transpose,
         seq_axis=2 if order == "bhsd" else 1,
     )  # fmt: skip
     arrays = [*xs, *given.values()]
-    rotated = launch(call, arrays) if is_exporting() else _function(launch, call)(*arrays)
+    rotated = launch(call, arrays) if is_exporting() else list(_function(launch, call)(*arrays))
     if order == "thd":
         rotated = [mx.squeeze(x, packed) for x in rotated]
     return rotated[0], rotated[1] if k is not None else None

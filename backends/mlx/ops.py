@@ -7,9 +7,10 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.backends.kernels.gpu.source import angle_tensors
 from tightrope.backends.mlx import derivatives as fused
 from tightrope.backends.mlx import dispatch as rotate
-from tightrope.backends.mlx.exporting import compiled
+from tightrope.backends.mlx.exporting import compiled, noticing
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
@@ -138,12 +139,14 @@ class MlxOps:
         return _cos_sin(top)
 
     def table(self, phase: Phase) -> Table:
-        return fused.cos_sin(phase) if kernel.serves() else trig.table(self, phase)
+        with noticing():  # positions may be constants of what is exported
+            return fused.cos_sin(phase) if kernel.serves() else trig.table(self, phase)
 
     def rotate(
         self, q: mx.array, k: mx.array | None, angles: Phase | Table, **how: Any
     ) -> tuple[mx.array, mx.array | None]:
-        return rotate.rotate_pair(self, q, k, angles, **how)
+        with noticing(*(x for x in (q, k, *angle_tensors(angles).values()) if x is not None)):
+            return rotate.rotate_pair(self, q, k, angles, **how)
 
 
 @compiled

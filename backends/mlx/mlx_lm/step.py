@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from tightrope.backends.mlx.exporting import is_exporting
+from tightrope.backends.mlx.exporting import is_exporting, is_traced
 from tightrope.backends.mlx.module import RotaryEmbedding
 from tightrope.rope.config.rope import RopeConfig
 
@@ -46,13 +46,13 @@ class StepAngles:
         key = offset, seq, get_ident(), mx.default_device()
         last = self._last  # read once: another thread may replace it
         if last is None or last[0] != key:
-            last = self._last = key, self._computed(offset, seq)
+            last = self._last = key, self._computed(offset, seq, x)
         cos, sin = last[1]
         rotated: mx.array = self._one_token(x, cos, sin) if seq == 1 else self._rotate(x, cos, sin)
         return rotated
 
-    def _computed(self, offset: int, seq: int) -> _Table:
-        if seq > 1 or abs(offset) > _FAR or not self._by_device:
+    def _computed(self, offset: int, seq: int, x: mx.array) -> _Table:
+        if seq > 1 or abs(offset) > _FAR or not self._by_device or is_traced(x):  # which may be for a file
             return self._angles(offset, seq)
         table: _Table = self._one_position(mx.array([offset], dtype=mx.int64))
         return table

@@ -94,9 +94,9 @@ def computed(monkeypatch):
     """The steps whose angles were computed, in order."""
     steps, compute = [], StepAngles._computed
 
-    def counted(self, offset, seq):
+    def counted(self, offset, seq, x):
         steps.append((offset, seq))
-        return compute(self, offset, seq)
+        return compute(self, offset, seq, x)
 
     monkeypatch.setattr(StepAngles, "_computed", counted)
     return steps
