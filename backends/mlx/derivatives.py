@@ -5,7 +5,6 @@ launch: MLX 0.32 cannot write functions with a gradient of their own to files.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -107,7 +106,7 @@ def _held(arrays: Sequence[mx.array]) -> list[mx.array]:
 def _vjp(launch: Launcher, call: Launch, arrays: Sequence[mx.array], gradients: Sequence[mx.array]) -> list[mx.array]:
     """The gradient of a rotation is the transposed rotation; angles that were given have one too."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
-    back = _function(launch, replace(call, transpose=not call.transpose))(*gradients, *angles)
+    back = _function(launch, call._replace(transpose=not call.transpose))(*gradients, *angles)
     if call.angles != ("cos", "sin"):
         return [*back, *map(mx.zeros_like, angles)]
     # Computed only where they are asked for.

@@ -7,6 +7,7 @@ import mlx.core as mx
 from tightrope.backends.mlx import derivatives as fused
 from tightrope.backends.mlx import operations
 from tightrope.backends.mlx.kernels import launch as kernel
+from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import Ops, Order
 from tightrope.rope.config.terms import Layout, Side
@@ -23,6 +24,11 @@ def rotate_pair(
     return _rotated(ops, q, k, angles, **how)
 
 
+def cos_sin(ops: Ops, phase: Phase) -> Table:
+    """Return cos and sin of exact phases; see `Ops.table`."""
+    return fused.cos_sin(phase) if kernel.serves() else trig.table(ops, phase)
+
+
 def _rotated(
     ops: Ops, q: mx.array, k: mx.array | None, angles: Phase | Table, **how: Any
 ) -> tuple[mx.array, mx.array | None]:
@@ -30,5 +36,5 @@ def _rotated(
         return q, k
     launch = kernel.launch
     if not kernel.serves(q, k):
-        launch, angles = operations.launch, angles if isinstance(angles, Table) else ops.table(angles)
+        launch, angles = operations.launch, angles if isinstance(angles, Table) else cos_sin(ops, angles)
     return fused.rotate(launch, q, k, angles, **how)

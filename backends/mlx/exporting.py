@@ -15,49 +15,36 @@ import mlx.core as mx
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# None: not known; `mlx_exports` tells.
-_ACTIVE: Final[ContextVar[bool | None]] = ContextVar("tightrope_mlx_exporting", default=None)
+_ACTIVE: Final[ContextVar[bool]] = ContextVar("tightrope_mlx_exporting", default=False)
 
 
 @contextmanager
 def exporting() -> Iterator[None]:
     """Rotate by plain MLX operations within the block, so that `mx.export_function` and `mx.exporter` can write them.
 
-    MLX with Metal needs it; builds without it (Linux, CPU and CUDA) show that they export, and the same happens by
-    itself for what depends on the exported function's arrays. The exported function returns the bits that operations
+    MLX with Metal needs it. Builds without Metal (Linux, CPU and CUDA) show that they export, and there rotations of
+    the exported function's arrays are plain by themselves. The exported function returns the bits that operations
     return outside of the block. Holds for this thread or task alone; modules, `rotate` and patched models all follow it.
 
         with exporting():
             mx.export_function("rotated.mlxfn", lambda q: rope(q, offset=3), q)
     """
-    with _settled(True):
-        yield
-
-
-@contextmanager
-def _settled(active: bool) -> Iterator[None]:
-    before = _ACTIVE.set(active)
+    before = _ACTIVE.set(True)
     try:
         yield
     finally:
         _ACTIVE.reset(before)
 
 
-@contextmanager
-def noticing(*arrays: mx.array) -> Iterator[None]:
-    """Let `is_exporting` say within the block whether what is computed from these arrays goes into a file.
-
-    Args:
-        arrays: All that the block computes from; none: it computes from constants.
-    """
-    known = _ACTIVE.get()
-    with _settled((not arrays or is_traced(*arrays)) and mlx_exports() if known is None else known):
-        yield
-
-
 def is_exporting() -> bool:
-    """Say whether this code runs within `exporting`, or within `noticing` while MLX exports."""
-    return _ACTIVE.get() is True
+    """Say whether this code runs within `exporting`."""
+    return _ACTIVE.get()
+
+
+def shows_export(*arrays: mx.array) -> bool:
+    """Say whether MLX shows that it is writing what is computed from these arrays to a file, or from constants."""
+    sign = _sign()
+    return sign is not None and (not arrays or is_traced(*arrays)) and _allowed(sign)
 
 
 def compiled(function: _Function) -> _Function:
@@ -106,11 +93,7 @@ _PROBE: Final = local()
 _probe: Final[Any] = mx.compile(_body, shapeless=True)
 
 
-def mlx_exports() -> bool:
-    """Say whether MLX is writing a function to a file now; False where it gives no sign of it, as with Metal."""
-    sign = _sign()
-    if sign is None:
-        return False
+def _allowed(sign: Callable[..., object]) -> bool:
     try:
         sign(inputs=[], output_shapes=[(1,)], output_dtypes=[mx.uint8], grid=(1, 1, 1), threadgroup=(1, 1, 1))
     except RuntimeError:

@@ -24,9 +24,8 @@ def launch(call: Launch, arrays: Sequence[mx.array]) -> list[mx.array]:
         call: How; its angles are cos and sin.
         arrays: See `tightrope.backends.mlx.kernels.launch.launch`; any float dtypes.
     """
-    cos, sin = (mx.expand_dims(part, 3 - call.seq_axis) for part in arrays[call.heads :])
-    cos, sin = _by_member(cos, -sin if call.transpose else sin, call.layout)
-    return [_rotated(x, cos, sin, call) for x in arrays[: call.heads]]
+    cos, sin = by_member(call, *arrays[call.heads :])
+    return [rotated(x, cos, sin, call) for x in arrays[: call.heads]]
 
 
 def working(x: mx.array) -> mx.Dtype:
@@ -34,33 +33,43 @@ def working(x: mx.array) -> mx.Dtype:
     return mx.float64 if x.dtype == mx.float64 else mx.float32
 
 
-def _by_member(cos: mx.array, sin: mx.array, layout: Layout) -> tuple[mx.array, mx.array]:
-    """Return cos and s̃, shaped to broadcast against what `_members` returns."""
-    if layout == "half":
-        return mx.expand_dims(cos, -2), mx.stack([-sin, sin], axis=-2)
-    return mx.repeat(cos, 2, axis=-1), mx.flatten(mx.stack([-sin, sin], axis=-1), -2)
+def by_member(call: Launch, cos: mx.array, sin: mx.array) -> tuple[mx.array, mx.array]:
+    """Return cos and s̃, shaped to broadcast against what `_members` returns: the same for every layer of a step."""
+    cos, sin = mx.expand_dims(cos, 3 - call.seq_axis), mx.expand_dims(sin, 3 - call.seq_axis)
+    signed = (sin, -sin) if call.transpose else (-sin, sin)
+    if call.layout == "half":
+        return mx.expand_dims(cos, -2), mx.stack(signed, axis=-2)
+    return mx.repeat(cos, 2, axis=-1), mx.flatten(mx.stack(signed, axis=-1), -2)
 
 
-def _rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Launch) -> mx.array:
-    """Return x rotated; channels that do not rotate are joined to those that do."""
+def rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Launch, *, views: bool = True) -> mx.array:
+    """Return x rotated; channels that do not rotate are joined to those that do.
+
+    Args:
+        x: (batch, seq, heads, width) or (batch, heads, seq, width), of any float dtype.
+        cos: What `by_member` returned first.
+        sin: What it returned second.
+        call: How.
+        views: MLX need not differentiate the result itself, nor write it to a file.
+    """
     width, turning = x.shape[-1], cos.shape[-1] * (2 if call.layout == "half" else 1)
     start = rotated_start(width, turning // 2, call.side)
     part = x if width == turning else x[..., start : start + turning]
-    rotated = _turned(*_members(part, call.layout), cos, sin).reshape(part.shape)
+    turned = _turned(*_members(part, call.layout, views=views), cos, sin).reshape(part.shape)
     if width == turning:
-        return rotated
+        return turned
     rest = x[..., turning:] if start == 0 else x[..., :start]
-    return mx.concatenate([rotated, rest] if start == 0 else [rest, rotated], axis=-1)
+    return mx.concatenate([turned, rest] if start == 0 else [rest, turned], axis=-1)
 
 
-def _members(x: mx.array, layout: Layout) -> tuple[mx.array, mx.array]:
+def _members(x: mx.array, layout: Layout, *, views: bool) -> tuple[mx.array, mx.array]:
     """Return x and x̃, in a shape that suits both."""
     if layout == "half":
         halves = mx.unflatten(x, -1, (2, -1))
         return halves, halves[..., ::-1, :]
     both = _BOTH_MEMBERS.get(x.dtype.size)
     # Views cannot be differentiated, and what is exported may be.
-    if both is None or is_exporting():
+    if both is None or not views or is_exporting():
         return x, mx.flatten(mx.unflatten(x, -1, (-1, 2))[..., ::-1], -2)
     return x, mx.view(_exchanged(mx.view(x, both)), x.dtype)
 

@@ -1,6 +1,7 @@
 """What MLX supplies to the logic that all backends share."""
 
 from collections.abc import Hashable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, NoReturn
 
 import mlx.core as mx
@@ -8,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.backends.kernels.gpu.source import angle_tensors
-from tightrope.backends.mlx import derivatives as fused
 from tightrope.backends.mlx import dispatch as rotate
-from tightrope.backends.mlx.exporting import compiled, noticing
-from tightrope.backends.mlx.kernels import launch as kernel
+from tightrope.backends.mlx.exporting import compiled, exporting, shows_export
 from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
@@ -139,14 +138,17 @@ class MlxOps:
         return _cos_sin(top)
 
     def table(self, phase: Phase) -> Table:
-        with noticing():  # positions may be constants of what is exported
-            return fused.cos_sin(phase) if kernel.serves() else trig.table(self, phase)
+        with exporting() if shows_export() else nullcontext():  # positions may be constants
+            return rotate.cos_sin(self, phase)
 
     def rotate(
         self, q: mx.array, k: mx.array | None, angles: Phase | Table, **how: Any
     ) -> tuple[mx.array, mx.array | None]:
-        with noticing(*(x for x in (q, k, *angle_tensors(angles).values()) if x is not None)):
-            return rotate.rotate_pair(self, q, k, angles, **how)
+        xs = (q,) if k is None else (q, k)
+        if shows_export(*xs, *angle_tensors(angles).values()):
+            with exporting():
+                return rotate.rotate_pair(self, q, k, angles, **how)
+        return rotate.rotate_pair(self, q, k, angles, **how)
 
 
 @compiled

@@ -41,7 +41,7 @@ class Replays:
             graph: Returns the function of the arrays; that must not depend on their values.
             arrays: What varies from call to call.
         """
-        key = (kind, mx.default_device().type, *[(x.shape, x.dtype) for x in arrays])
+        key = (kind, mx.default_device().type is mx.gpu, *[(x.shape, x.dtype) for x in arrays])
         recorded = self._recorded.get(key)
         if recorded is None:
             with self._lock:

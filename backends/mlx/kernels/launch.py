@@ -3,10 +3,9 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 import mlx.core as mx
 
@@ -19,6 +18,8 @@ _DTYPES: Final = frozenset({mx.float32, mx.bfloat16, mx.float16})
 
 _VARIABLE: Final = "TIGHTROPE_GPU_KERNEL"
 _THREADS_PER_GROUP: Final = 256
+# Launches by shape: decode steps and short prompts come again, other lengths seldom do.
+_REMEMBERED: Final = 256
 
 # Outputs are fresh and whole, in the order of axes of their input.
 _OUT_STRIDES: Final = """\
@@ -27,9 +28,8 @@ _OUT_STRIDES: Final = """\
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """What a launch is told besides its arrays.
+class Launch(NamedTuple):
+    """What a launch is told besides its arrays: a tuple, since each call looks it up.
 
     Attributes:
         heads: How many of the arrays are rotated: 1 (q) or 2 (q and k).
@@ -56,21 +56,9 @@ def launch(call: Launch, arrays: Sequence[mx.array]) -> list[mx.array]:
         arrays: q and k, (batch, seq, heads, width) or (batch, heads, seq, width), of one dtype: float32, bfloat16 or
             float16; then the angles, whose batch is that of q. Any strides.
     """
-    xs, angles = arrays[: call.heads], dict(zip(call.angles, arrays[call.heads :], strict=True))
-    pairs = (angles["cos"] if "cos" in angles else angles["turns"]).shape[-1]
-    described = [Tensor(heads=x.shape[3 - call.seq_axis], width=x.shape[3]) for x in xs]
-    kernel = KernelText(
-        dtype=language().TYPES[xs[0].dtype], q=described[0], k=described[1] if call.heads > 1 else None, pairs=pairs,
-        angles=call.angles, layout=call.layout, side=call.side, transpose=call.transpose, seq_axis=call.seq_axis,
-    )  # fmt: skip
-    names = ("q", "k")[: call.heads]
-    return _compiled(language(), kernel, names, tuple(array.dtype for array in arrays))(
-        inputs=list(arrays),
-        output_shapes=[x.shape for x in xs],
-        output_dtypes=[x.dtype for x in xs],
-        grid=(xs[0].shape[0] * xs[0].shape[call.seq_axis] * pairs, kernel.blocks, 1),
-        threadgroup=(_THREADS_PER_GROUP, 1, 1),
-    )
+    pairs = arrays[call.heads + ("turns" in call.angles)].shape[-1]  # cos, sin or positions, turns
+    shapes = tuple([x.shape for x in arrays[: call.heads]])
+    return _prepared(language(), call, pairs, shapes, tuple([array.dtype for array in arrays]))(inputs=list(arrays))
 
 
 def launch_angles(names: tuple[str, ...], arrays: Sequence[mx.array]) -> list[mx.array]:
@@ -82,14 +70,8 @@ def launch_angles(names: tuple[str, ...], arrays: Sequence[mx.array]) -> list[mx
     """
     given = dict(zip(names, arrays, strict=True))
     shape = (*given["positions"].shape[1:], given["turns"].shape[-1])
-    kernel = AngleKernel(pairs=shape[-1], angles=names)
-    return _compiled(language(), kernel, (), tuple(array.dtype for array in arrays))(
-        inputs=list(arrays),
-        output_shapes=[shape, shape],
-        output_dtypes=[mx.float32, mx.float32],
-        grid=(shape[0] * shape[1] * shape[2], 1, 1),
-        threadgroup=(_THREADS_PER_GROUP, 1, 1),
-    )
+    dtypes = tuple([array.dtype for array in arrays])
+    return _prepared_angles(language(), names, shape, dtypes)(inputs=list(arrays))
 
 
 def serves(*xs: mx.array | None) -> bool:
@@ -103,6 +85,39 @@ def serves(*xs: mx.array | None) -> bool:
 def language() -> ModuleType:
     """Return the module of the language that this machine's GPU is programmed in."""
     return cuda if mx.cuda.is_available() else metal
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _prepared(
+    language: ModuleType, call: Launch, pairs: int, shapes: tuple[tuple[int, ...], ...], dtypes: tuple[mx.Dtype, ...]
+) -> Callable[..., list[mx.array]]:
+    """Return the launch of a rotation, which lacks nothing but its arrays."""
+    described = [Tensor(heads=shape[3 - call.seq_axis], width=shape[3]) for shape in shapes]
+    kernel = KernelText(
+        dtype=language.TYPES[dtypes[0]], q=described[0], k=described[1] if call.heads > 1 else None, pairs=pairs,
+        angles=call.angles, layout=call.layout, side=call.side, transpose=call.transpose, seq_axis=call.seq_axis,
+    )  # fmt: skip
+    return partial(
+        _compiled(language, kernel, ("q", "k")[: call.heads], dtypes),
+        output_shapes=list(shapes),
+        output_dtypes=list(dtypes[: call.heads]),
+        grid=(shapes[0][0] * shapes[0][call.seq_axis] * pairs, kernel.blocks, 1),
+        threadgroup=(_THREADS_PER_GROUP, 1, 1),
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _prepared_angles(
+    language: ModuleType, names: tuple[str, ...], shape: tuple[int, ...], dtypes: tuple[mx.Dtype, ...]
+) -> Callable[..., list[mx.array]]:
+    """Return the launch that computes cos and sin of this shape, which lacks nothing but its arrays."""
+    return partial(
+        _compiled(language, AngleKernel(pairs=shape[-1], angles=names), (), dtypes),
+        output_shapes=[shape, shape],
+        output_dtypes=[mx.float32, mx.float32],
+        grid=(shape[0] * shape[1] * shape[2], 1, 1),
+        threadgroup=(_THREADS_PER_GROUP, 1, 1),
+    )
 
 
 @cache

@@ -1,12 +1,15 @@
 """The angles of one step, for all layers that have the same rope."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import get_ident
 from typing import Any, Final
 
 import mlx.core as mx
 
-from tightrope.backends.mlx.exporting import is_exporting, is_traced
+from tightrope.backends.mlx import operations
+from tightrope.backends.mlx.exporting import constant, is_exporting, is_traced, shows_export
+from tightrope.backends.mlx.kernels import launch as kernel
+from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.mlx.module import RotaryEmbedding
 from tightrope.rope.config.rope import RopeConfig
 
@@ -30,9 +33,15 @@ class StepAngles:
 
     def __init__(self, rope: RotaryEmbedding) -> None:
         self.rope = rope
-        self._by_device = rope._chosen(None).by_device
-        self._last: tuple[_Key, _Table] | None = None
-        self._one_token: Any = mx.compile(self._rotate)
+        chosen = rope._chosen(None)
+        self._by_device = chosen.by_device
+        self._call = Launch(
+            heads=1, angles=("cos", "sin"), layout=chosen.config.layout, side=chosen.config.side, transpose=False,
+            seq_axis=2,
+        )  # fmt: skip
+        self._last: tuple[_Key, Callable[..., mx.array], _Table] | None = None
+        self._by_kernel: Any = mx.compile(self._rotate)
+        self._by_operations: Any = mx.compile(self._rotate_by_member)
         self._one_position: Any = mx.compile(self._angles)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -46,12 +55,20 @@ class StepAngles:
         key = offset, seq, get_ident(), mx.default_device()
         last = self._last  # read once: another thread may replace it
         if last is None or last[0] != key:
-            last = self._last = key, self._computed(offset, seq, x)
-        cos, sin = last[1]
-        rotated: mx.array = self._one_token(x, cos, sin) if seq == 1 else self._rotate(x, cos, sin)
-        return rotated
+            last = self._last = key, *self._prepared(x, offset)
+        return last[1](x, *last[2])
 
-    def _computed(self, offset: int, seq: int, x: mx.array) -> _Table:
+    def _prepared(self, x: mx.array, offset: int) -> tuple[Callable[..., mx.array], _Table]:
+        """Return what rotates each layer of the step, and what it takes besides x."""
+        table = self._computed(x, offset)
+        if x.shape[2] > 1 or self._call.layout == "halves":
+            return self._rotate, table
+        if kernel.serves():
+            return self._by_kernel, table
+        return self._by_operations, operations.by_member(self._call, *table)
+
+    def _computed(self, x: mx.array, offset: int) -> _Table:
+        seq = x.shape[2]
         if seq > 1 or abs(offset) > _FAR or not self._by_device or is_traced(x):  # which may be for a file
             return self._angles(offset, seq)
         table: _Table = self._one_position(mx.array([offset], dtype=mx.int64))
@@ -63,6 +80,13 @@ class StepAngles:
 
     def _rotate(self, x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
         return self.rope(x, angles=(cos, sin))
+
+    def _rotate_by_member(self, x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+        """Return x rotated by what `operations.by_member` returned: for one token MLX may differentiate it itself."""
+        self.rope._checked_rope("q", x, None, "bhsd")
+        if is_exporting() or shows_export(x):
+            cos, sin = constant(cos), constant(sin)
+        return operations.rotated(x, cos, sin, self._call, views=False)
 
 
 class SharedSteps:

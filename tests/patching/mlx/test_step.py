@@ -94,9 +94,9 @@ def computed(monkeypatch):
     """The steps whose angles were computed, in order."""
     steps, compute = [], StepAngles._computed
 
-    def counted(self, offset, seq, x):
-        steps.append((offset, seq))
-        return compute(self, offset, seq, x)
+    def counted(self, x, offset):
+        steps.append((offset, x.shape[2]))
+        return compute(self, x, offset)
 
     monkeypatch.setattr(StepAngles, "_computed", counted)
     return steps
