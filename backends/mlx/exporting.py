@@ -24,7 +24,7 @@ def exporting() -> Iterator[None]:
 
     MLX with Metal needs it. Builds without Metal (Linux, CPU and CUDA) show that they export, and there rotations of
     the exported function's arrays are plain by themselves. The exported function returns the bits that operations
-    return outside of the block. Holds for this thread or task alone; modules, `rotate` and patched models all follow it.
+    return outside of the block. Holds for this thread or task alone; modules, `rotate` and patched models follow it.
 
         with exporting():
             mx.export_function("rotated.mlxfn", lambda q: rope(q, offset=3), q)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
+from types import NoneType
 from typing import Any, ClassVar, Final, TypeAlias, Unpack, overload
 
 import mlx.core as mx
@@ -9,6 +10,7 @@ import mlx.nn as nn
 from numpy.typing import NDArray
 
 from tightrope.backends.mlx.exporting import is_exporting
+from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.mlx.replay import LARGEST, Replays
 from tightrope.backends.shared.arguments import ORDERS, Lengths
@@ -93,15 +95,14 @@ class RotaryEmbedding(RotaryBase, nn.Module):
         order: Order, in_place: bool,
     ) -> Any:  # fmt: skip
         """By the graph of an earlier call of its kind, see `Replays`."""
-        given = seq_len is None and type(q) is mx.array and (k is None or type(k) is mx.array)
-        if not given or q.size > LARGEST or order not in ORDERS or is_exporting():
+        xs = (q,) if k is None else (q, k)
+        if seq_len is not None or order not in ORDERS or not _replayed(xs):
             return None
         rope_angles = self._chosen(layer_type)
         key = layer_type or self.layer_type
         kind, arrays = _varying(positions, offset, angles, key or "default")
         if kind is None or not (kind == "angles" or rope_angles.by_device):
             return None
-        xs = (q,) if k is None else (q, k)
         return self._replays((kind, key, order), self._graph, (*xs, *arrays))
 
     def _graph(self, kind: tuple[str, str | None, Order]) -> Callable[..., Any]:
@@ -178,5 +179,31 @@ def rotate(
     pairs = rotary_pairs(rotary_dim)
     if pairs is None:
         _repeated.check(q, cos, sin)
-    how: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
-    return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, pairs=pairs, **how)
+    how = layout, side, order, transpose, pairs
+    arrays = (q, cos, sin) if k is None else (q, k, cos, sin)
+    done = _GIVEN(how, _given_graph, arrays) if _replayed(arrays) and set(map(type, how)) <= _WORDS else None
+    return _rotated_by_given(q, k, cos, sin, how) if done is None else done
+
+
+_GIVEN: Final = Replays()
+_WORDS: Final = {str, bool, int, NoneType}
+
+_How = tuple[Layout, Side, Order, bool, int | None]
+
+
+def _given_graph(how: _How) -> Callable[..., Any]:
+    """Return a function of q, perhaps k, cos and sin, that rotates; see `Replays`."""
+    return lambda q, *others: _rotated_by_given(q, others[0] if len(others) > 2 else None, *others[-2:], how)
+
+
+def _rotated_by_given(q: mx.array, k: mx.array | None, cos: mx.array, sin: mx.array, how: _How) -> Any:
+    layout, side, order, transpose, pairs = how
+    form: dict[str, Any] = {"layout": layout, "side": side, "order": order, "transpose": transpose}
+    return rotate_given(RotaryEmbedding.ops, q, k, cos, sin, pairs=pairs, **form)
+
+
+def _replayed(arrays: tuple[Any, ...]) -> bool:
+    """Say whether a call with these arrays, q first, may be replayed: where Python would take a good part of it."""
+    if set(map(type, arrays)) != {mx.array} or is_exporting():
+        return False
+    return bool(arrays[0].size <= LARGEST or kernel.serves())

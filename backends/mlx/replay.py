@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-# Beyond so many elements the work takes longer than the Python around it, and lengths seldom come again.
+# Beyond so many elements the work takes longer on a CPU than the Python around it.
 LARGEST: Final = 2**18
 # Kinds of calls that are remembered: decode steps of many batches, and some short prompts.
 _REMEMBERED: Final = 64

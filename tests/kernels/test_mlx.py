@@ -212,3 +212,25 @@ def test_mlx_launches_nothing_on_the_cpu(mlx_arrays):
     mx = pytest.importorskip("mlx.core")
     with mx.stream(mx.cpu):
         assert not kernel.serves(mlx_arrays.q)
+
+
+@pytest.mark.backend("mlx")
+def test_mlx_prepares_a_launch_once_for_shapes_and_dtypes(monkeypatch, mlx_arrays):
+    from tightrope.backends.mlx.kernels import launch as kernel
+
+    mx, described, launched = pytest.importorskip("mlx.core"), [], []
+    text, language = kernel.KernelText, SimpleNamespace(TYPES=kernel.metal.TYPES)
+    language.compiled = lambda *description: lambda **call: launched.append(call["grid"])
+    monkeypatch.setattr(kernel, "language", lambda: language)
+    monkeypatch.setattr(kernel, "KernelText", lambda **fields: described.append(fields) or text(**fields))
+    call = kernel.Launch(
+        heads=1, angles=("cos", "sin"), layout="half", side="head", transpose=False, seq_axis=2
+    )  # fmt: skip
+    q, cos, sin = mlx_arrays.q, mlx_arrays.cos, mlx_arrays.sin
+    for x in (q, q, q * 2, q.astype(mx.bfloat16), q[:, :, :1], q[:, :, :1]):
+        kernel.launch(call, [x, cos[:, : x.shape[2]], sin[:, : x.shape[2]]])
+    assert [fields["dtype"] for fields in described] == ["float", "bfloat", "float"]
+    pairs = cos.shape[-1]
+    assert [grid[0] for grid in launched] == [
+        x.shape[0] * x.shape[2] * pairs for x in (q, q, q, q, q[:, :, :1], q[:, :, :1])
+    ]

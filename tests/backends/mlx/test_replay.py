@@ -115,6 +115,17 @@ def test_what_is_wrong_is_refused_however_often_it_comes(wrong):
             rope(arguments.pop("q"), arguments.pop("k"), **arguments)
 
 
+def frames(call):
+    """Return how many Python functions a call enters once it has come thrice."""
+    entered = []
+    for _ in range(3):
+        call()
+    sys.setprofile(lambda frame, event, argument: entered.append(frame.f_code.co_name) if event == "call" else None)
+    call()
+    sys.setprofile(None)
+    return len(entered)
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 1, 32), (2, 8, 16, 32)], ids=str)
 @pytest.mark.parametrize(
     "where",
@@ -124,13 +135,31 @@ def test_a_warm_call_passes_through_few_frames(shape, where):
     rope, q, k, seq = made(ROPE), drawn(*shape), drawn(*shape), shape[2]
     rebuilt = {"positions": {"positions": mx.arange(seq)}, "cos and sin": {"angles": rope.cos_sin(mx.arange(seq))}}
     arguments = rebuilt.get(where) or WHERE[where](rope)
-    entered = []
-    for _ in range(3):
-        rope(q, k, **arguments)
-    sys.setprofile(lambda frame, event, argument: entered.append(frame.f_code.co_name) if event == "call" else None)
-    rope(q, k, **arguments)
-    sys.setprofile(None)
-    assert len(entered) <= 25
+    assert frames(lambda: rope(q, k, **arguments)) <= 12
+
+
+@pytest.mark.parametrize("form", [("half", "head", "bhsd", False), ("interleaved", "tail", "bshd", True)], ids=str)
+def test_given_angles_are_replayed_with_the_same_bits_and_words(form):
+    from tightrope.backends.mlx import rotate
+
+    how = dict(zip(("layout", "side", "order", "transpose"), form, strict=True))
+    cos, sin = made(ROPE).cos_sin(mx.arange(5))
+    for dtype in (mx.float32, mx.bfloat16):
+        q, k = drawn(*SHAPES[form[2]], dtype=dtype), drawn(*SHAPES[form[2]], dtype=dtype, seed=2)
+        for xs in ((q, k), (q,)):
+            first, *others = (values(rotate(*xs, cos=cos, sin=sin, **how)) for _ in range(4))
+            assert all(same(first, other) for other in others)
+    for wrong in ({"layout": "quarter"}, {"layout": ["half"]}, {"sin": sin[:, :4]}, {"q": q.astype(mx.int32)}):
+        given = {"q": q, "k": k, "cos": cos, "sin": sin} | how | wrong
+        assert len({outcome(lambda given=given: rotate(**given)) for _ in range(3)}) == 1
+
+
+def test_a_warm_call_with_given_angles_passes_through_few_frames():
+    from tightrope.backends.mlx import rotate
+
+    cos, sin = made(ROPE).cos_sin(mx.arange(5))
+    call = partial(rotate, drawn(*SHAPES["bhsd"]), cos=cos, sin=sin, layout="half")
+    assert frames(call) <= 8
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(-5, 40), st.booleans()), max_size=30))

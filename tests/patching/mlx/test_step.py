@@ -178,8 +178,17 @@ def test_a_layer_of_a_step_passes_through_few_frames(path):
     rope, x = MLXRope(ROPE), drawn(1, 2, 1, 16)
     for _ in range(3):
         rope(x, 5)
-    assert frames(lambda: rope(x, 5)) <= 6
+    assert frames(lambda: rope(x, 5)) <= 4
     offset = mx.array([5])
     for _ in range(3):
         rope(x, offset)
     assert frames(lambda: rope(x, offset)) <= 16
+
+
+def test_a_bad_input_is_refused_however_often_it_comes():
+    rope = MLXRope(ROPE)
+    rope(drawn(1, 2, 1, 16), 5)
+    for wrong in (mx.zeros((1, 2, 1, 16), mx.int32), drawn(1, 2, 1, 8)):
+        for _ in range(3):
+            with pytest.raises(tightrope.RopeConfigError, match="q must"):
+                rope(wrong, 5)
