@@ -193,7 +193,12 @@ _How = tuple[Layout, Side, Order, bool, int | None]
 
 def _given_graph(how: _How) -> Callable[..., Any]:
     """Return a function of q, perhaps k, cos and sin, that rotates; see `Replays`."""
-    return lambda q, *others: _rotated_by_given(q, others[0] if len(others) > 2 else None, *others[-2:], how)
+
+    def rotated(q: mx.array, *others: mx.array) -> Any:
+        *k, cos, sin = others
+        return _rotated_by_given(q, k[0] if k else None, cos, sin, how)
+
+    return rotated
 
 
 def _rotated_by_given(q: mx.array, k: mx.array | None, cos: mx.array, sin: mx.array, how: _How) -> Any:

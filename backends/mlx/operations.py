@@ -36,7 +36,7 @@ def working(x: mx.array) -> mx.Dtype:
 def by_member(call: Launch, cos: mx.array, sin: mx.array) -> tuple[mx.array, mx.array]:
     """Return cos and s̃, shaped to broadcast against what `_members` returns: the same for every layer of a step."""
     cos, sin = mx.expand_dims(cos, 3 - call.seq_axis), mx.expand_dims(sin, 3 - call.seq_axis)
-    signed = (sin, -sin) if call.transpose else (-sin, sin)
+    signed = [sin, -sin] if call.transpose else [-sin, sin]
     if call.layout == "half":
         return mx.expand_dims(cos, -2), mx.stack(signed, axis=-2)
     return mx.repeat(cos, 2, axis=-1), mx.flatten(mx.stack(signed, axis=-1), -2)

@@ -3,7 +3,7 @@
 There is no GPU here: launches are made of framework operations, which MLX can trace.
 """
 
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -219,7 +219,8 @@ def test_mlx_prepares_a_launch_once_for_shapes_and_dtypes(monkeypatch, mlx_array
     from tightrope.backends.mlx.kernels import launch as kernel
 
     mx, described, launched = pytest.importorskip("mlx.core"), [], []
-    text, language = kernel.KernelText, SimpleNamespace(TYPES=kernel.metal.TYPES)
+    text, language = kernel.KernelText, ModuleType("stub")
+    language.TYPES = kernel.metal.TYPES
     language.compiled = lambda *description: lambda **call: launched.append(call["grid"])
     monkeypatch.setattr(kernel, "language", lambda: language)
     monkeypatch.setattr(kernel, "KernelText", lambda **fields: described.append(fields) or text(**fields))
