@@ -40,7 +40,8 @@ def load_mlx(
     rotates nothing is loaded as it is.
 
     Args:
-        path: A folder with config.json and safetensors, or the name of a repository of the Hugging Face hub.
+        path: A folder with config.json and safetensors, or the name of a repository of the Hugging Face hub. No GGUF
+            file: mlx-lm writes those alone.
         precision: See `RotaryEmbedding`.
         policy: See `RotaryEmbedding`.
         switch: See `RotaryEmbedding`.
@@ -84,6 +85,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise RopeConfigError(f"path must be a folder or the name of a repository, got {shortened(path)}")
     try:
+        _refuse_gguf(Path(path))
         if Path(path).is_dir():
             return Path(path)
         file = Path(path).is_file()
@@ -101,6 +103,17 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     except Exception as error:
         here, files = "no such folder here, and it", "a folder with config.json and safetensors"
         raise not_fetched(path, error, here=here, path=files) from error
+
+
+def _refuse_gguf(path: Path) -> None:
+    """Raise where a GGUF file, or a folder of nothing else, stands for a model."""
+    alone = path.is_dir() and not (path / "config.json").exists() and any(path.glob("*.[gG][gG][uU][fF]"))
+    if alone or path.suffix.lower() == ".gguf":
+        raise RopeConfigError(
+            "mlx-lm loads no GGUF files, it only writes them; give the folder with config.json and safetensors that "
+            "this was converted from (tightrope.read reads a GGUF file's rope)",
+            source=str(path),
+        )
 
 
 def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@
 import copy
 import functools
 import importlib
+import inspect
 import json
 import shutil
 import sys
@@ -99,6 +100,18 @@ def test_a_path_that_is_no_folder_is_not_looked_up(path, monkeypatch):
     monkeypatch.setattr(hub, "snapshot_download", None)
     with pytest.raises(tightrope.RopeConfigError, match=r"^\S+: no such folder$"):
         tightrope.load_mlx(path)
+
+
+def test_mlx_lm_loads_no_gguf_file_and_the_message_says_what_to_give_instead(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "snapshot_download", None)
+    (tmp_path / "Tiny.GGUF").write_bytes(b"GGUF")
+    for path in (tmp_path / "Tiny.GGUF", str(tmp_path), "tiny/model.gguf"):
+        with pytest.raises(tightrope.RopeConfigError) as caught:
+            tightrope.load_mlx(path)
+        assert str(caught.value).startswith(f"{path}: mlx-lm loads no GGUF files, it only writes them; give the folder")
+    from mlx_lm import utils
+
+    assert "gguf" not in inspect.getsource(utils).lower()
 
 
 @pytest.mark.parametrize("path", [3, None, [], b"models"])
