@@ -85,12 +85,18 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise RopeConfigError(f"path must be a folder or the name of a repository, got {shortened(path)}")
     try:
-        _refuse_gguf(Path(path))
-        if Path(path).is_dir():
+        gguf = _is_gguf(Path(path))
+        if Path(path).is_dir() and not gguf:
             return Path(path)
         file = Path(path).is_file()
     except (OSError, ValueError) as error:  # a name too long, a NUL character
         raise RopeConfigError(why(error), source=str(path)) from error
+    if gguf:
+        raise RopeConfigError(
+            "mlx-lm loads no GGUF files, it only writes them; give the folder with config.json and safetensors that "
+            "this was converted from (tightrope.read reads a GGUF file's rope)",
+            source=str(path),
+        )
     if file:
         raise RopeConfigError("is a file; give the folder of the model", source=str(path))
     if not (isinstance(path, str) and is_hub_id(path)):
@@ -105,15 +111,10 @@ def _folder(path: str | os.PathLike[str]) -> Path:
         raise not_fetched(path, error, here=here, path=files) from error
 
 
-def _refuse_gguf(path: Path) -> None:
-    """Raise where a GGUF file, or a folder of nothing else, stands for a model."""
+def _is_gguf(path: Path) -> bool:
+    """Say whether a GGUF file, or a folder of nothing else, stands for a model."""
     alone = path.is_dir() and not (path / "config.json").exists() and any(path.glob("*.[gG][gG][uU][fF]"))
-    if alone or path.suffix.lower() == ".gguf":
-        raise RopeConfigError(
-            "mlx-lm loads no GGUF files, it only writes them; give the folder with config.json and safetensors that "
-            "this was converted from (tightrope.read reads a GGUF file's rope)",
-            source=str(path),
-        )
+    return alone or path.suffix.lower() == ".gguf"
 
 
 def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -> tuple[Any, Any]:
