@@ -28,6 +28,11 @@ class Positions:
     values: Array
     ends: list[int] | None = None
 
+    def in_rows(self, ops: Ops, rows: int) -> "Positions":
+        """Return (axes, 1, seq) as (axes, rows, seq): the same positions in each row."""
+        axes, _, seq = self.values.shape
+        return self if rows == 1 else Positions(ops.broadcast(self.values, (axes, rows, seq)), self.ends)
+
     def one_per_row(self) -> "Positions":
         """Return (axes, 1, tokens) as (axes, tokens, 1): packed tokens, each with a length of its own."""
         return Positions(self.values.reshape(self.values.shape[0], -1, 1))

@@ -5,7 +5,7 @@ from threading import Lock
 from typing import Any, Final
 
 from tightrope.backends.shared.angles import Phase, Table
-from tightrope.backends.shared.arguments import RowLengths, check_lengths
+from tightrope.backends.shared.arguments import RowLengths, check_lengths, count
 from tightrope.backends.shared.ops import Array, Ops
 from tightrope.backends.shared.positions import Positions
 from tightrope.backends.shared.sequence import declared_lengths, length_is_elsewhere
@@ -55,13 +55,16 @@ class RopeAngles:
 
         Args:
             positions: See `Positions`.
-            lengths: Tokens in context; None: as declared for this block of code, else by the positions.
+            lengths: Tokens in context, for all rows or one per row, also where positions are the same in each; None: as
+                declared for this block of code, else by the positions.
             like: An array on whose device the angles are wanted.
         """
         if self._ops.is_float(positions.values):
             return self._mixed(positions.values, lengths, like)
         if lengths is None and not self.schedule.fixed:
             lengths = declared_lengths(self._ops, positions, like)
+        if lengths is not None and positions.values.shape[1] == 1:
+            positions = positions.in_rows(self._ops, count(lengths))
         self._check(positions, lengths)
         tables = self._tables_for(positions, lengths, like)
         return self._at(positions.values, tables, like)

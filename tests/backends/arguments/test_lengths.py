@@ -56,6 +56,22 @@ def test_a_row_turns_as_if_it_were_alone(backend, config, offsets, seq):
 
 
 @both
+@pytest.mark.parametrize("form", [list, np.array, "an array"])
+@pytest.mark.parametrize("where", ["offset", "positions", "nothing", "angles"])
+def test_rows_at_the_same_positions_may_have_lengths_of_their_own(backend, config, form, where):
+    bench = Bench(backend, config)
+    x, lengths = q(2, 2, 4, 8), [ORIGINAL + 40, 9]
+    given_lengths = bench.array(lengths) if form == "an array" else form(lengths)
+    placed = {"offset": {"offset": 3}, "positions": {"positions": bench.array(np.arange(4))}}.get(where, {})
+    if where == "angles":
+        together = bench.rotated(x, angles=bench.module.angles(offset=0, length=4, seq_len=given_lengths))
+    else:
+        together = bench.rotated(x, **placed, seq_len=given_lengths)
+    for row, length in enumerate(lengths):
+        assert np.array_equal(together[row], bench.rotated(x[row : row + 1], **placed, seq_len=length)[0])
+
+
+@both
 @given(calls=st.lists(st.tuples(st.integers(-20, 60), st.integers(1, 5)), min_size=2, max_size=5))
 def test_rewinding_and_jumping_leave_no_trace(backend, config, calls):
     used = Bench(backend, config)
