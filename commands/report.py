@@ -38,12 +38,10 @@ def report(
     model on the Hugging Face hub, or - for standard input.
     """
     from tightrope.rope.reading.convert import config_of
-    from tightrope.rope.reading.source import gguf_path
     from tightrope.viewing import report as library
 
     model = read_model(source, block, layer_type)
-    of_file = block is None and gguf_path(source) is not None
-    config = source if of_file else config_of(source, block, layer_type)
+    config = source if block is None else config_of(source, block, layer_type)
     steps = list(library.findings(config, wanted).items()) if model.ropes else []
     found = {name: find() for name, find in out.track(steps, "comparing")}
     data = library.report_data(model, name_of(source), found.get("parity"), found.get("audit"))

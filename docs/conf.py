@@ -13,6 +13,7 @@ from tightrope import viewing
 from tightrope.cli import main
 
 project = "Tightrope"
+smartquotes = False  # --json is an option
 author = "The Tightrope authors"
 copyright = author
 version = release = tightrope.__version__
@@ -24,7 +25,8 @@ exclude_patterns = ["_build", "README.md"]
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = f"Tightrope {release}"
-html_static_path = []
+html_static_path = ["_static"]
+html_css_files = ["docs.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

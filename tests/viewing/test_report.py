@@ -9,6 +9,7 @@ import pytest
 
 import tightrope
 from samples.report_files import DYNAMIC, SHAPE, data_of, written
+from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.verify.parity.differences import Figure
 from tightrope.verify.parity.report import Comparison
 from tightrope.viewing import report
@@ -124,3 +125,14 @@ except tightrope.RopeError as error:
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == 'reports need plotly; python -m pip install "plotly>=6.0"\n'
+
+
+def test_a_wrong_library_is_shown_with_its_cause_and_the_fix():
+    """As `tightrope audit` prints it."""
+    call = "tightrope convert config.json --to v4 -o config.json"
+    wrong = PeerAudit(
+        "a library 1.0", "wrong", "it rotates by base 10,000", causes=("spelling not read",), remedies=(call,)
+    )
+    shown = report.report_data(tightrope.read(SHAPE), "a model", None, Audit("a model", (wrong,)))["audit"]
+    words = f"it rotates by base 10,000. Cause: spelling not read. Fix: {call}"
+    assert shown["verdicts"] == [{"status": "wrong", "label": "WRONG", "words": words}]

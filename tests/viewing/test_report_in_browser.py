@@ -107,19 +107,27 @@ def test_narrow_page_stacks_its_charts(emulated, dynamic_report):
 
 
 @pytest.mark.parametrize("name", ["parity", "audit"])
-def test_words_of_heat_maps_do_not_overlap_on_a_narrow_page(name, emulated, dynamic_report):
+def test_narrow_page_stacks_the_rows_of_heat_maps(name, emulated, dynamic_report):
     found = data_of(dynamic_report)[name]
     if not found or not found["rows"]:
         pytest.skip(f"nothing to show: no backend or library for the {name}")
     emulated.emulate(400)
     emulated.open(dynamic_report)
-    words = emulated.run(
-        "return [...document.querySelectorAll('#' + arguments[0] + ' .xtick text')]"
-        ".map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right])",
-        name,
+    stack = f"document.getElementById('{name}-stacked')"
+    assert emulated.run(f"return [...{stack}.querySelectorAll('h3')].map((one) => one.textContent)") == found["rows"]
+    boxes = emulated.run(
+        f"return [...{stack}.querySelectorAll('dt, dd')].map((one) => one.getBoundingClientRect())"
+        ".map((box) => [box.left, box.top, box.right, box.bottom])"
     )
-    assert words
-    assert all(left[1] <= right[0] for left, right in pairwise(words))
+    assert boxes
+    assert all(right <= 400 for _, _, right, _ in boxes)
+    assert all(under[1] >= over[3] - 1 for over, under in zip(boxes[::2], boxes[2::2], strict=False))
+    assert not emulated.run(f"return document.getElementById('{name}').offsetHeight")
+
+
+def test_wide_page_shows_the_heat_maps_alone(page):
+    assert page.run("return document.getElementById('parity').offsetHeight") > 0
+    assert page.run("return document.getElementById('parity-stacked').offsetHeight") == 0
 
 
 def test_unscaled_curve_stays_where_it_is(page):

@@ -13,6 +13,7 @@ from tightrope.verify.audit import Audit
 from tightrope.verify.parity import Comparison, ModelReport, Report
 from tightrope.viewing.curves import Curve, channels_of_pair, context_lengths, curve, rope_in_words, unscaled
 from tightrope.viewing.facts import layers_line
+from tightrope.viewing.verdicts import WORDS, verdict
 
 _SHORTEST: Final = 16
 _STEPS: Final = 48
@@ -138,7 +139,9 @@ def _audit(audit: Audit) -> dict[str, Any]:
     several = len({rope.key for _, rope in found}) > 1
     return {
         "remark": audit.remark,
-        "verdicts": [{"status": peer.status, "words": peer.verdict} for peer in audit.peers],
+        "verdicts": [
+            {"status": peer.status, "label": WORDS[peer.status], "words": verdict(peer)} for peer in audit.peers
+        ],
         "positions": positions,
         "rows": [f"{peer.peer}, {rope.key}" if several else peer.peer for peer, rope in found],
         "errors": [[_finite(rope.errors.get(position)) for position in positions] for _, rope in found],

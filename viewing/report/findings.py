@@ -12,7 +12,7 @@ def find_parity(config: object, wanted: Sequence[str] = ()) -> Report | None:
     """Return what `tightrope parity` finds for a configuration; None where no backend is installed.
 
     Args:
-        config: The content of config.json, or the path of a GGUF file.
+        config: What `tightrope.read` takes.
         wanted: Backends, see `choose`; none: all.
     """
     try:

@@ -82,7 +82,7 @@ function hoverText(rope, table, length) {
     const [first, second] = rope.channels[pair];
     const lines = [`<b>pair ${pair}</b>, channels ${first} and ${second}`];
     if (rope.axes) lines.push(`position axis ${rope.axes[pair]}`);
-    if (frequency === 0) return [...lines, "does not turn"].join("<br>");
+    if (frequency === 0) return [...lines, "not rotated"].join("<br>");
     lines.push(`inv_freq ${short(frequency)} rad per position`, `one turn in ${short(wavelength(frequency))} positions`);
     lines.push(`${short((length * frequency) / (2 * Math.PI))} turns in ${number.format(length)} tokens`);
     lines.push(`divided by ${short(rope.unscaled[pair] / frequency)}`);
@@ -185,7 +185,20 @@ function drawRope(rope, index, length) {
   });
 }
 
+// The same as a heat map, for a phone: what stands in a row of it, one below the other.
+function stacked(columns, rows, texts) {
+  return rows.map((row, index) => {
+    const block = element("div", "", { class: "block" });
+    block.append(element("h3", row));
+    const list = element("dl", "");
+    columns.forEach((column, at) => texts[index][at] && list.append(element("dt", column), element("dd", texts[index][at])));
+    block.append(list);
+    return block;
+  });
+}
+
 function heatmap(id, columns, rows, values, texts, colours) {
+  document.getElementById(`${id}-stacked`).append(...stacked(columns, rows, texts));
   const height = 110 + 30 * rows.length;
   document.getElementById(id).style.setProperty("--columns", columns.length);
   const cells = { type: "heatmap", x: columns, y: rows, z: values, text: texts, texttemplate: "%{text}", hovertemplate: "%{y}<br>%{x}<br>%{text}<extra></extra>", xgap: 2, ygap: 2, ...colours };
@@ -206,7 +219,11 @@ function drawParity(found) {
 function drawAudit(found) {
   document.getElementById("audit-section").hidden = false;
   const list = document.getElementById("audit-words");
-  for (const verdict of found.verdicts) list.append(element("li", verdict.words));
+  for (const verdict of found.verdicts) {
+    const line = element("li", ` ${verdict.words}`);
+    line.prepend(element("strong", `${verdict.label}:`, { class: verdict.status }));
+    list.append(line);
+  }
   if (found.remark) list.append(element("li", found.remark));
   if (!found.rows.length) return null;
   const columns = found.positions.map((position) => `at ${number.format(position)}`);

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tightrope.verify.audit.report import Audit, PeerAudit, count
+from tightrope.viewing.verdicts import WORDS, verdict
 
 if TYPE_CHECKING:
     from tightrope.viewing.terminal.console import Cell, Grid, Screen
@@ -11,12 +12,8 @@ if TYPE_CHECKING:
 _STYLES = {
     "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
 }  # fmt: skip
-_WORDS = {
-    "agrees": "right", "rounding": "right, rounding", "wrong": "WRONG", "unjudged": "?", "refuses": "refuses",
-    "absent": "–",
-}  # fmt: skip
 _COUNTED = {
-    **_WORDS, "rounding": "right up to rounding", "wrong": "wrong", "unjudged": "not judged", "refuses": "refused",
+    **WORDS, "rounding": "right up to rounding", "wrong": "wrong", "unjudged": "not judged", "refuses": "refused",
     "absent": "not there",
 }  # fmt: skip
 
@@ -33,7 +30,7 @@ def print_audit(shown_on: "Screen", audit: Audit) -> None:
         print_grid(shown_on, _errors(audit))
         shown_on.say()
     for peer in audit.peers:
-        shown_on.say(f"  {peer.verdict}{_remedy(peer)}", _STYLES[peer.status])
+        shown_on.say(f"  {verdict(peer)}", _STYLES[peer.status])
 
 
 def _errors(audit: Audit) -> "Grid":
@@ -46,7 +43,7 @@ def _errors(audit: Audit) -> "Grid":
         [
             Cell(text, _STYLES[rope.status])
             for text in (
-                peer.peer, *([rope.key] if several else []), _WORDS[rope.status],
+                peer.peer, *([rope.key] if several else []), WORDS[rope.status],
                 *(f"{rope.errors[position]:.1e}" if position in rope.errors else "" for position in positions),
             )
         ]
@@ -55,15 +52,6 @@ def _errors(audit: Audit) -> "Grid":
     ]  # fmt: skip
     words = ("peer", *(["rope"] if several else []), "result")
     return grid((*words, *(f"at\n{position:,}" for position in positions)), rows, left=len(words))
-
-
-def _remedy(peer: PeerAudit) -> str:
-    if peer.status not in ("wrong", "refuses"):
-        return ""
-    cause = f". Cause: {', '.join(peer.causes)}"
-    if peer.mends:
-        return f"{cause}. Tightrope cannot fix it: {peer.mends}"
-    return f"{cause}. Fix: {'; or '.join(peer.remedies)}" if peer.remedies else f"{cause}."
 
 
 def print_list(shown_on: "Screen", audits: Sequence[Audit]) -> None:
@@ -93,7 +81,7 @@ def matrix(audits: Sequence[Audit]) -> str:
     lines = [["model", *names], ["---"] * (1 + len(names))]
     for audit in audits:
         by_name = {peer.peer: peer for peer in audit.peers}
-        lines.append([audit.name, *(_WORDS[by_name[name].status] if by_name else "–" for name in names)])
+        lines.append([audit.name, *(WORDS[by_name[name].status] if by_name else "–" for name in names)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -106,4 +94,4 @@ def _cell(peer: PeerAudit) -> "Cell":
     from tightrope.viewing.terminal.console import Cell
 
     causes = f": {', '.join(peer.causes)}" if peer.status in ("wrong", "refuses") else ""
-    return Cell(_WORDS[peer.status] + causes, _STYLES[peer.status])
+    return Cell(WORDS[peer.status] + causes, _STYLES[peer.status])
