@@ -76,7 +76,9 @@ def _even(ops: Ops, cos: Array, sin: Array) -> bool:
 def _repetition(ops: Ops, *tables: Array) -> int | None:
     """Return how tables hold their angles; None where all of each token are one, or nothing can be read."""
     half = tables[0].shape[-1] // 2
-    halves, neighbours, constant = 1, 1, 1
+    halves: Array = 1
+    neighbours: Array = 1
+    constant: Array = 1
     for part in tables:
         halves = halves * ops.int32((part[..., :half] == part[..., half:]).all())
         neighbours = neighbours * ops.int32((part[..., ::2] == part[..., 1::2]).all())
