@@ -10,7 +10,7 @@ from tightrope.cli import main
 from tightrope.verify import timing
 from tightrope.verify.selftest import session as selftest
 from tightrope.verify.selftest.checks import DeviceCheck
-from tightrope.verify.selftest.session import Device, Report
+from tightrope.verify.selftest.session import Device, SelftestReport
 
 SMALL = ["--backends", "torch:cpu", "--seq", "4", "--dtype", "float32", "--task", "new tensors", "--rounds", "1"]
 
@@ -96,7 +96,7 @@ def test_bench_wrong_usage_exits_2(arguments):
 
 def given(monkeypatch, *, passed):
     check = DeviceCheck("a rotation", identical=passed, ulps=0.0 if passed else 7.0, passed=passed)
-    report = Report({"Python": "3"}, (Device("torch", "2", "cpu", "C (avx2)", (check,)),), ("mlx is not here",))
+    report = SelftestReport({"Python": "3"}, (Device("torch", "2", "cpu", "C (avx2)", (check,)),), ("mlx is not here",))
     monkeypatch.setattr(selftest, "run", lambda tell: tell("torch cpu") or report)
     return report
 

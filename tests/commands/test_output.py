@@ -83,7 +83,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     install(monkeypatch, numpy=NumpyBackend())
-    report_of_numpy = selftest.Report({"Python": "3"}, (selftest.Device("numpy", "2", "cpu", "numpy", ()),), ())
+    report_of_numpy = selftest.SelftestReport({"Python": "3"}, (selftest.Device("numpy", "2", "cpu", "numpy", ()),), ())
     monkeypatch.setattr(selftest, "run", lambda tell: tell("kernels") or report_of_numpy)
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("backends", "numpy", "ok", "works")])
     monkeypatch.setattr(timing, "plan", lambda *given, **more: [])
@@ -141,7 +141,7 @@ def spoiled(run, monkeypatch, tmp_path):
     """Make every command that can say no do so."""
     (tmp_path / "config.json").write_text(json.dumps({**LLAMA, "num_hidden_layers": 0}))
     wrong = DeviceCheck("a rotation", identical=False, ulps=7.0, passed=False)
-    failed = selftest.Report({}, (selftest.Device("numpy", "2", "cpu", "numpy", (wrong,)),), ())
+    failed = selftest.SelftestReport({}, (selftest.Device("numpy", "2", "cpu", "numpy", (wrong,)),), ())
     monkeypatch.setattr(selftest, "run", lambda tell: failed)
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("system", "Python", "problem", "old")])
     audited = Audit("config", (PeerAudit("a library 1.0", "wrong", "turns it round"),))
@@ -189,7 +189,7 @@ def test_an_infinity_is_null(spoiled, monkeypatch):
     """Python would write Infinity, which no other reader of JSON knows."""
     failed = DeviceCheck("a rotation", identical=False, ulps=math.inf, passed=False, error="raised")
     device = selftest.Device("numpy", "2", "cpu", "numpy", (failed,))
-    monkeypatch.setattr(selftest, "run", lambda tell: selftest.Report({}, (device,), ()))
+    monkeypatch.setattr(selftest, "run", lambda tell: selftest.SelftestReport({}, (device,), ()))
     told = json.loads(spoiled("selftest", "--json", "-").stdout, parse_constant=pytest.fail)
     assert told["results"][0]["devices"][0]["checks"][0]["ulps"] is None
 

@@ -53,7 +53,7 @@ def truth(rope: RopeConfig, x: Float32, offset: int, *, multiplies: bool = False
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PeerComparison:
     """A rope of a peer against one description of it.
 
     Attributes:
@@ -65,21 +65,21 @@ class Comparison:
     explained: bool
 
 
-def compare(rotated: dict[int, Float32], rope: RopeConfig, *, multiplies: bool = False) -> Comparison:
+def compare(rotated: dict[int, Float32], rope: RopeConfig, *, multiplies: bool = False) -> PeerComparison:
     """Compare what a peer rotated, by offset, with what a rope would have rotated."""
     x = vectors(rope)
     errors: dict[int, float] = {}
     explained = True
     for offset, result in rotated.items():
         if result.shape != x.shape:
-            return Comparison(dict.fromkeys(rotated, float("inf")), explained=False)
+            return PeerComparison(dict.fromkeys(rotated, float("inf")), explained=False)
         exact, allowed = truth(rope, x, offset, multiplies=multiplies)
         arranged = zip(_arrangements(exact, rope), _arrangements(allowed, rope), strict=True)
         found = [(np.abs(result - y), rounding) for y, rounding in arranged]
         difference, rounding = min(found, key=lambda pair: float((pair[0] / pair[1]).max()))
         errors[offset] = float(difference.max())
         explained = explained and bool((difference <= rounding).all())
-    return Comparison(errors, explained)
+    return PeerComparison(errors, explained)
 
 
 def _arrangements(y: Float64, rope: RopeConfig) -> tuple[Float64, ...]:

@@ -33,7 +33,7 @@ _EXPERTS: Final = ("n_routed_experts", "num_experts", "num_local_experts")
 _MOVED: Final = "moved"
 
 
-class Built:
+class BuiltVllm:
     """See `tightrope.verify.audit.peers.Built`."""
 
     softmax_scale: float | None = None
@@ -62,7 +62,7 @@ class Built:
         return "vLLM builds its own tables; its --hf-overrides can say what it does not read"
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> Built:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltVllm:
     """See `tightrope.verify.audit.peers.Peer.build`; `context` is vLLM's max_model_len."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(narrow(config)))
@@ -71,7 +71,7 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
             raise (PeerLacks if found.get(_MOVED) else PeerRefuses)(found["error"])
         with np.load(Path(folder) / "tables.npz") as arrays:
             tables = {name: arrays[name] for name in arrays.files}
-    return Built(model, found, tables)
+    return BuiltVllm(model, found, tables)
 
 
 def narrow(config: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tightrope.verify.golden import random_bits as draws
 from tightrope.verify.parity.cases import Call
 from tightrope.verify.parity.differences import EPS, TURN, angle_norm, pair_norm
 from tightrope.verify.parity.subjects import OnDevice, Tensors
-from tightrope.verify.parity.tolerances import Kind, between, from_exact
+from tightrope.verify.parity.tolerances import CheckKind, between, from_exact
 
 Array = NDArray[Any]
 
@@ -45,7 +45,7 @@ class Quantity:
         allowed: How many ulps two backends may lie apart.
     """
 
-    kind: Kind
+    kind: CheckKind
     numbers: str
     call: str
     parts: tuple[str, ...]
@@ -172,7 +172,7 @@ def _step(subject: OnDevice, module: Any, positions: NDArray[np.int64]) -> tuple
 
 def _rotation(rope: RopeConfig, call: Call, dtype: DType, scaled: bool) -> Iterator[Quantity]:
     tensors = _tensors(rope, call, dtype)
-    runs: dict[Kind, Callable[[OnDevice], tuple[Array, ...]]] = {
+    runs: dict[CheckKind, Callable[[OnDevice], tuple[Array, ...]]] = {
         "rotation": lambda subject: subject.rotate(rope, call, tensors),
         "gradient": lambda subject: subject.gradient(rope, call, tensors),
     }
@@ -193,5 +193,5 @@ def _tensors(rope: RopeConfig, call: Call, dtype: DType) -> Tensors:
     return Tensors(**drawn, dtype=dtype)
 
 
-def _twice(kind: Kind, **how: Any) -> float:
+def _twice(kind: CheckKind, **how: Any) -> float:
     return between(from_exact(kind, **how), from_exact(kind, **how))

@@ -27,7 +27,7 @@ CORE: Final = "core"
 
 
 @dataclass(frozen=True)
-class Finding:
+class GoldenFinding:
     """How a local backend compares with the file in one kind of quantity.
 
     Attributes:
@@ -63,7 +63,7 @@ class GoldenReport:
     """A check: the file's story and what was found."""
 
     story: Provenance
-    findings: tuple[Finding, ...]
+    findings: tuple[GoldenFinding, ...]
 
     @property
     def agrees(self) -> bool:
@@ -144,7 +144,7 @@ def _tell(model: ModelRope, subject: OnDevice, source: str) -> Provenance:
     )
 
 
-def _compare(key: str, rope: RopeConfig, subjects: Sequence[OnDevice], arrays: Arrays) -> Iterator[Finding]:
+def _compare(key: str, rope: RopeConfig, subjects: Sequence[OnDevice], arrays: Arrays) -> Iterator[GoldenFinding]:
     groups: dict[tuple[str, str], list[Quantity]] = defaultdict(list)
     for entry in entries(rope):
         groups[entry.kind, entry.numbers].append(entry)
@@ -155,9 +155,9 @@ def _compare(key: str, rope: RopeConfig, subjects: Sequence[OnDevice], arrays: A
             yield from (_find(subject.name, key, group, subject, arrays) for subject in subjects)
 
 
-def _find(name: str, key: str, group: Sequence[Quantity], subject: OnDevice, arrays: Arrays) -> Finding:
+def _find(name: str, key: str, group: Sequence[Quantity], subject: OnDevice, arrays: Arrays) -> GoldenFinding:
     first = group[0]
-    finding = Finding(name, key, first.kind, first.numbers, len(group), 0, np.inf, first.allowed)
+    finding = GoldenFinding(name, key, first.kind, first.numbers, len(group), 0, np.inf, first.allowed)
     try:
         figures = [_figure(key, entry, subject, arrays) for entry in group]
     except RopeError:

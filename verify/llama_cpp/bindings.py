@@ -53,11 +53,11 @@ class ContextParams(C.Structure):
     ]
 
 
-class Tensor(C.Structure):
+class GgmlTensor(C.Structure):
     """ggml_tensor."""
 
 
-Tensor._fields_ = [
+GgmlTensor._fields_ = [
     ("type", C.c_int32),
     ("buffer", C.c_void_p),
     ("ne", C.c_int64 * 4),
@@ -65,7 +65,7 @@ Tensor._fields_ = [
     ("op", C.c_int32),
     ("op_params", C.c_int32 * 16),
     ("flags", C.c_int32),
-    ("src", C.POINTER(Tensor) * 10),
+    ("src", C.POINTER(GgmlTensor) * 10),
     ("view_src", C.c_void_p),
     ("view_offs", C.c_size_t),
     ("data", C.c_void_p),
@@ -95,11 +95,11 @@ class GgufInit(C.Structure):
     _fields_ = [("no_alloc", C.c_bool), ("ctx", C.c_void_p)]
 
 
-SetTensor = C.CFUNCTYPE(None, C.POINTER(Tensor), C.c_void_p)
-Evaluate = C.CFUNCTYPE(C.c_bool, C.POINTER(Tensor), C.c_bool, C.c_void_p)
+SetTensor = C.CFUNCTYPE(None, C.POINTER(GgmlTensor), C.c_void_p)
+Evaluate = C.CFUNCTYPE(C.c_bool, C.POINTER(GgmlTensor), C.c_bool, C.c_void_p)
 Log = C.CFUNCTYPE(None, C.c_int, C.c_char_p, C.c_void_p)
 
-_POINTER_OF_TENSOR = C.POINTER(Tensor)
+_POINTER_OF_TENSOR = C.POINTER(GgmlTensor)
 _SIGNATURES: Final[dict[str, tuple[Any, Iterable[Any]]]] = {
     "llama_backend_init": (None, ()),
     "llama_log_set": (None, (Log, C.c_void_p)),

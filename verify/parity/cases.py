@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tightrope.backends.shared.ops import Order
 from tightrope.rope.config.rope import RopeConfig
 
-Positions = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 FAR: Final = 1 << 20
 SHORTEST: Final = 16
@@ -39,7 +39,7 @@ class Call:
     """
 
     name: str
-    positions: Positions
+    positions: Integers
     said: Mapping[str, Any] = field(default_factory=dict)
     order: Order = "bhsd"
     form: Literal["both", "alone", "angles"] = "both"
@@ -124,11 +124,11 @@ def probe_calls(rope: RopeConfig, lengths: tuple[int, ...], shifts: tuple[int, .
         yield Call(f"seq_len {length:,}", positions, {"positions": positions, "seq_len": length})
 
 
-def _rows(offsets: Any, seq: int) -> Positions:
+def _rows(offsets: Any, seq: int) -> Integers:
     return np.asarray(offsets, np.int64)[:, None] + np.arange(seq)
 
 
-def _sample(length: int, shape: tuple[int, ...]) -> Positions:
+def _sample(length: int, shape: tuple[int, ...]) -> Integers:
     """Positions in [0, length), repeated and out of order, the last one in every row."""
     rng = np.random.default_rng(length)
     drawn = rng.integers(0, length, shape)

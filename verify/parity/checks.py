@@ -15,7 +15,7 @@ from tightrope.verify.parity import cases, probes
 from tightrope.verify.parity.cases import Call
 from tightrope.verify.parity.differences import EPS, TURN, angle_norm, pair_norm
 from tightrope.verify.parity.subjects import Subject, Tensors
-from tightrope.verify.parity.tolerances import Kind, from_exact
+from tightrope.verify.parity.tolerances import CheckKind, from_exact
 from tightrope.verify.parity.trajectory import trajectories
 
 Array = NDArray[Any]
@@ -40,7 +40,7 @@ class Check:
         defined: Its bits are defined.
     """
 
-    kind: Kind
+    kind: CheckKind
     numbers: Precision | DType | Policy
     call: Call
     run: Callable[[Subject, RopeConfig], tuple[Array, ...]]
@@ -109,7 +109,7 @@ def _trajectory_check(calls: Sequence[Call], policy: Policy, scaled: bool) -> Ch
 
 def _rotation_checks(rope: RopeConfig, call: Call, dtype: DType, scaled: bool) -> Iterator[Check]:
     tensors = draw_tensors(rope, call, dtype)
-    runs: dict[Kind, Callable[[Subject, RopeConfig], tuple[Array, ...]]] = {
+    runs: dict[CheckKind, Callable[[Subject, RopeConfig], tuple[Array, ...]]] = {
         "rotation": lambda subject, rope: subject.rotate(rope, call, tensors),
         "gradient": lambda subject, rope: subject.gradient(rope, call, tensors),
     }

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from tightrope.rope.support.json_values import json_values
 from tightrope.rope.support.printable import printable
 from tightrope.verify.parity.differences import Figure
-from tightrope.verify.parity.tolerances import Kind
+from tightrope.verify.parity.tolerances import CheckKind
 
 Verdict = Literal["agree", "disagree", "unreadable", "without rope"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("agree", "disagree", "unreadable", "without rope")
@@ -31,7 +31,7 @@ class Comparison:
     """
 
     rope: str
-    kind: Kind
+    kind: CheckKind
     numbers: str
     call: str
     group: str
@@ -101,7 +101,7 @@ class BackendReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class ParityReport:
     """A whole run.
 
     Attributes:

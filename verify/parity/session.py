@@ -8,7 +8,7 @@ from tightrope import backends
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.reading import read
 from tightrope.rope.reference import DTYPES, DType
-from tightrope.verify.parity.report import BackendReport, ModelReport, Report
+from tightrope.verify.parity.report import BackendReport, ModelReport, ParityReport
 from tightrope.verify.parity.run import compare_model
 from tightrope.verify.parity.subjects import OnDevice
 
@@ -71,10 +71,10 @@ def compare_source(
         return ModelReport(name, {}, (), (), error=str(error))
 
 
-def summarise(subjects: Sequence[OnDevice], absent: Iterable[str], models: Iterable[ModelReport]) -> Report:
+def summarise(subjects: Sequence[OnDevice], absent: Iterable[str], models: Iterable[ModelReport]) -> ParityReport:
     """Return the report of a whole run."""
     taking_part = (
         BackendReport(one.backend.name, one.device, one.backend.version, one.backend.path(one.device))
         for one in subjects
     )
-    return Report(tuple(taking_part), tuple(absent), tuple(models))
+    return ParityReport(tuple(taking_part), tuple(absent), tuple(models))

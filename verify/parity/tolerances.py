@@ -11,7 +11,7 @@ from tightrope.rope.frequencies import Precision
 from tightrope.rope.reference import DType
 from tightrope.verify.parity.differences import EPS
 
-Kind = Literal["frequencies", "angles", "rotation", "gradient", "trajectory"]
+CheckKind = Literal["frequencies", "angles", "rotation", "gradient", "trajectory"]
 
 # Of cos and sin, absolute. Exact: over all 2³² phases the shared polynomial is off by at most 7.6e-8, a framework's own
 # cos and sin of the folded angle by 9.1e-8; 1e-7 is what is promised.
@@ -32,7 +32,9 @@ _ROTATION: Final = 1.0
 _STORE: Final[dict[str, float]] = {"float32": 0.0, "bfloat16": 0.5, "float16": 0.5}
 
 
-def from_exact(kind: Kind, *, precision: Precision = "exact", dtype: DType = "float32", scaled: bool = False) -> float:
+def from_exact(
+    kind: CheckKind, *, precision: Precision = "exact", dtype: DType = "float32", scaled: bool = False
+) -> float:
     """Return how many ulps a backend may be off the exact result.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.schedule import POLICIES, Policy
-from tightrope.verify.parity.cases import Call, Positions
+from tightrope.verify.parity.cases import Call, Integers
 
 _PREFILL: Final = 8
 
@@ -31,7 +31,7 @@ def trajectories(rope: RopeConfig, max_position: int | None = None) -> Iterator[
         yield from ((policy, calls[: end + 1]) for end in range(len(calls)))
 
 
-def _steps(original: int) -> Iterator[tuple[str, Positions]]:
+def _steps(original: int) -> Iterator[tuple[str, Integers]]:
     yield "prefill", _row(*range(max(0, original - 2 - _PREFILL), original - 2))
     yield "decode to the original length", _row(original - 1)
     yield "decode past it", _row(original)
@@ -43,11 +43,11 @@ def _steps(original: int) -> Iterator[tuple[str, Positions]]:
     yield "a short row after it", _row(original + 1)
 
 
-def _row(*positions: int) -> Positions:
+def _row(*positions: int) -> Integers:
     return np.array([positions], np.int64)
 
 
-def _calls(rope: RopeConfig, steps: tuple[tuple[str, Positions], ...], policy: Policy) -> Iterator[Call]:
+def _calls(rope: RopeConfig, steps: tuple[tuple[str, Integers], ...], policy: Policy) -> Iterator[Call]:
     held = rope.require_original_length()
     for name, positions in steps:
         if policy == "transformers":

@@ -1,5 +1,5 @@
 """Does the code that rotates on this machine give the bits of the definition?"""
 
-from tightrope.verify.selftest.session import Device, Report, run
+from tightrope.verify.selftest.session import Device, SelftestReport, run
 
-__all__ = ["Device", "Report", "run"]
+__all__ = ["Device", "SelftestReport", "run"]

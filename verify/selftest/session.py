@@ -46,7 +46,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Report:
+class SelftestReport:
     """The outcome on a machine.
 
     Attributes:
@@ -78,7 +78,7 @@ class Report:
         return "\n".join(lines).rstrip() + "\n"
 
 
-def run(tell: Callable[[str], None] = lambda device: None) -> Report:
+def run(tell: Callable[[str], None] = lambda device: None) -> SelftestReport:
     """Hold every device of every installed backend to the definition.
 
     Args:
@@ -98,7 +98,7 @@ def run(tell: Callable[[str], None] = lambda device: None) -> Report:
             path = backend.path(device)
             done = tuple(checks(backend, device, exact=not path.startswith(_FRAMEWORK)))
             devices.append(Device(name, backend.version, device, path, done))
-    return Report(_machine(), tuple(devices), tuple(not_run))
+    return SelftestReport(_machine(), tuple(devices), tuple(not_run))
 
 
 def _absent(name: str, present: tuple[str, ...]) -> Iterator[str]:

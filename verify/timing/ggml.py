@@ -55,7 +55,7 @@ def _library() -> Any:
     return library
 
 
-class Rotation:
+class GgmlRotation:
     """q and k, (seq, heads, head_dim) in memory of ggml, rotated at positions 0, 1, … by each call."""
 
     def __init__(

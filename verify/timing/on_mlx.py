@@ -13,7 +13,7 @@ from tightrope.verify.timing.work import OURS, YARDSTICK, Contender, Work
 
 __all__ = ["absent", "contenders", "on", "peak"]
 
-Call = Callable[[], object]
+Run = Callable[[], object]
 Apply = Callable[[mx.array, mx.array], Sequence[mx.array]]
 
 _FAST: Final = "mx.fast.rope"
@@ -73,7 +73,7 @@ def _copied(x: mx.array) -> mx.array:
     return mx.concatenate([x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]], axis=-1)
 
 
-def _evaluated(call: Callable[[], Sequence[mx.array]]) -> Call:
+def _evaluated(call: Callable[[], Sequence[mx.array]]) -> Run:
     def evaluated() -> object:
         results = call()
         mx.eval(*results)
@@ -117,7 +117,7 @@ def _fast(x: mx.array, rope: RopeConfig) -> mx.array:
     )
 
 
-def peak(call: Call, device: str) -> int | None:
+def peak(call: Run, device: str) -> int | None:
     """Return how many bytes a call held at once beyond what was there before."""
     mx.clear_cache()
     before = mx.get_active_memory()

@@ -16,7 +16,7 @@ from tightrope.rope.config.rope import RopeConfig
 from tightrope.verify.timing.torch_libraries import LIBRARIES, Apply, Inputs, transformers_module
 from tightrope.verify.timing.work import OURS, YARDSTICK, Contender, Work
 
-Call = Callable[[], object]
+Run = Callable[[], object]
 
 
 def contenders(work: Work, rope: RopeConfig, device: str) -> dict[str, Contender]:
@@ -48,7 +48,7 @@ def _inputs(work: Work, rope: RopeConfig, device: str) -> Inputs:
     return Inputs(work, rope, positions, Table(cos=cos / factor, sin=sin / factor), *tensors)
 
 
-def _called(inputs: Inputs, apply: Apply) -> Call:
+def _called(inputs: Inputs, apply: Apply) -> Run:
     if inputs.work.task != "with gradient":
         return partial(apply, inputs.q, inputs.k)
     leaves = [x.detach().requires_grad_() for x in (inputs.q, inputs.k)]
@@ -67,7 +67,7 @@ def _appliers(inputs: Inputs, device: str) -> Iterator[tuple[str, Apply, str]]:
             yield f"{library.name}, compiled", torch.compile(apply), remark
 
 
-def _copy(inputs: Inputs) -> Call:
+def _copy(inputs: Inputs) -> Run:
     q, k = inputs.q, inputs.k
     if inputs.work.task == "with gradient":
         # Results and gradients. Not what autograd makes of a clone: its backward pass hands on what it got, uncopied.
@@ -107,7 +107,7 @@ def on(device: str) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
 
 
-def peak(call: Call, device: str) -> int | None:
+def peak(call: Run, device: str) -> int | None:
     """Return how many bytes a call held at once beyond what was there before; None where nothing tells."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
@@ -123,7 +123,7 @@ _CLEAR: Final = Path("/proc/self/clear_refs")
 _STATUS: Final = Path("/proc/self/status")
 
 
-def _resident_peak(call: Call) -> int | None:
+def _resident_peak(call: Run) -> int | None:
     """Return how far resident memory rose: Linux tells, in pages."""
     try:
         ctypes.CDLL(None).malloc_trim(0)  # or memory that was freed before would serve unseen

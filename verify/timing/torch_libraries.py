@@ -151,7 +151,7 @@ def _llama_cpp(*, in_place: bool) -> Callable[[Inputs], Apply]:
     def make(inputs: Inputs) -> Apply:
         xs, rope = [x[0].numpy() for x in (inputs.q, inputs.k)], inputs.rope
         form: dict[str, Any] = {"pairs": rope.pairs, "base": rope.base, "layout": rope.layout, "in_place": in_place}
-        rotation = ggml.Rotation(xs, threads=torch.get_num_threads(), **form)
+        rotation = ggml.GgmlRotation(xs, threads=torch.get_num_threads(), **form)
         # Views of memory that is ggml's own: it has no part in a call.
         q, k = (torch.from_numpy(y)[None] for y in rotation.results())
 

@@ -10,7 +10,7 @@ import numpy as np
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.verify.audit import Audit
-from tightrope.verify.parity import Comparison, ModelReport, Report
+from tightrope.verify.parity import Comparison, ModelReport, ParityReport
 from tightrope.viewing.curves import Curve, channels_of_pair, context_lengths, curve, rope_in_words, unscaled
 from tightrope.viewing.facts import layers_line
 from tightrope.viewing.verdicts import WORDS, verdict
@@ -20,7 +20,7 @@ _STEPS: Final = 48
 _WORST_SHOWN: Final = 10.0
 
 
-def report_data(model: ModelRope, title: str, parity: Report | None, audit: Audit | None) -> dict[str, Any]:
+def report_data(model: ModelRope, title: str, parity: ParityReport | None, audit: Audit | None) -> dict[str, Any]:
     """Return the content of a report.
 
     Args:
@@ -90,7 +90,7 @@ def _tables(rope: RopeConfig, lengths: Iterable[int]) -> tuple[list[Curve], list
     return list(tables.values()), [order[key] for key in keys]
 
 
-def _parity(report: Report) -> dict[str, Any]:
+def _parity(report: ParityReport) -> dict[str, Any]:
     """Return a heat map: a row per quantity, a column per pair of subjects, the worst difference in each cell."""
     (model,) = report.models
     columns = list(dict.fromkeys(_against(one) for one in model.comparisons))

@@ -5,10 +5,10 @@ from typing import Any
 
 from tightrope.rope.errors import BackendUnavailable
 from tightrope.verify.audit import Audit, audit, installed
-from tightrope.verify.parity import Report, choose, compare_source, summarise
+from tightrope.verify.parity import ParityReport, choose, compare_source, summarise
 
 
-def find_parity(config: object, wanted: Sequence[str] = ()) -> Report | None:
+def find_parity(config: object, wanted: Sequence[str] = ()) -> ParityReport | None:
     """Return what `tightrope parity` finds for a configuration; None where no backend is installed.
 
     Args:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from tightrope.verify.golden.session import CORE, Finding, GoldenReport
+from tightrope.verify.golden.session import CORE, GoldenFinding, GoldenReport
 from tightrope.viewing.terminal.parity import ulps_text
 
 if TYPE_CHECKING:
@@ -38,17 +38,17 @@ def verdict(report: GoldenReport) -> str:
     return f"DISAGREES: {', '.join(sorted(bad))}"
 
 
-def _rows(report: GoldenReport) -> dict[str, dict[str, Finding]]:
+def _rows(report: GoldenReport) -> dict[str, dict[str, GoldenFinding]]:
     """Return label → subject → finding."""
     several = len({one.rope for one in report.findings}) > 1
-    rows: dict[str, dict[str, Finding]] = {}
+    rows: dict[str, dict[str, GoldenFinding]] = {}
     for one in report.findings:
         label = f"{one.rope} {one.kind} {one.numbers}" if several else f"{one.kind} {one.numbers}"
         rows.setdefault(label, {})[one.subject] = one
     return rows
 
 
-def _cell(finding: Finding) -> "Cell":
+def _cell(finding: GoldenFinding) -> "Cell":
     from tightrope.viewing.terminal.console import Cell
 
     if finding.problem:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tightrope.verify.parity.differences import Figure, worst
-from tightrope.verify.parity.report import VERDICTS, Comparison, ModelReport, Report
+from tightrope.verify.parity.report import VERDICTS, Comparison, ModelReport, ParityReport
 from tightrope.verify.parity.subjects import OnDevice
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def print_model(console: "Screen", model: ModelReport, names: Sequence[str]) -> 
     console.say()
 
 
-def print_summary(console: "Screen", report: Report, seconds: float) -> None:
+def print_summary(console: "Screen", report: ParityReport, seconds: float) -> None:
     """Print how often each backend gave the very bits of the definition, and the verdicts in one line."""
     for backend in report.backends:
         name = f"{backend.name}:{backend.device}"
@@ -141,7 +141,7 @@ def print_summary(console: "Screen", report: Report, seconds: float) -> None:
     console.say(_summary_line(report, seconds), "bold")
 
 
-def _summary_line(report: Report, seconds: float) -> str:
+def _summary_line(report: ParityReport, seconds: float) -> str:
     counts = report.counts()
     verdicts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     number = len(report.models)

@@ -73,7 +73,7 @@ _HEADS = Template("""{
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tensor:
+class HeadShape:
     """What the text must know of q or k.
 
     Attributes:
@@ -104,8 +104,8 @@ class KernelText:
     """
 
     dtype: str
-    q: Tensor
-    k: Tensor | None
+    q: HeadShape
+    k: HeadShape | None
     pairs: int
     angles: tuple[str, ...]
     layout: Layout
@@ -138,7 +138,7 @@ class KernelText:
         flag = "true" if self.layout == "interleaved" else "false"
         return "".join([f"  typedef {self.dtype} T;\n  constexpr bool INTERLEAVED = {flag};\n", *lines])
 
-    def _tensor_constants(self, prefix: str, tensor: Tensor, block: int) -> dict[str, int]:
+    def _tensor_constants(self, prefix: str, tensor: HeadShape, block: int) -> dict[str, int]:
         start = rotated_start(tensor.width, self.pairs, self.side)
         rest = 0 if start else 2 * self.pairs
         rest_end = rest + tensor.width - 2 * self.pairs if tensor.copied else rest
@@ -179,7 +179,7 @@ def functions() -> str:
     return files(__package__).joinpath("rotation.metal").read_text(encoding="ascii")
 
 
-def _blocks(tensor: Tensor) -> int:
+def _blocks(tensor: HeadShape) -> int:
     return -(-tensor.heads // _HEADS_PER_THREAD)
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import mlx.core as mx
 
-from tightrope.backends.kernels.gpu.source import AngleKernel, KernelText, Tensor
+from tightrope.backends.kernels.gpu.source import AngleKernel, HeadShape, KernelText
 from tightrope.backends.mlx.exporting import is_exporting
 from tightrope.backends.mlx.kernels import cuda, metal
 from tightrope.rope.config.terms import Layout, Side
@@ -92,7 +92,7 @@ def _prepared(
     language: ModuleType, call: Launch, pairs: int, shapes: tuple[tuple[int, ...], ...], dtypes: tuple[mx.Dtype, ...]
 ) -> Callable[..., list[mx.array]]:
     """Return the launch of a rotation, which lacks nothing but its arrays."""
-    described = [Tensor(heads=shape[3 - call.seq_axis], width=shape[3]) for shape in shapes]
+    described = [HeadShape(heads=shape[3 - call.seq_axis], width=shape[3]) for shape in shapes]
     kernel = KernelText(
         dtype=language.TYPES[dtypes[0]], q=described[0], k=described[1] if call.heads > 1 else None, pairs=pairs,
         angles=call.angles, layout=call.layout, side=call.side, transpose=call.transpose, seq_axis=call.seq_axis,

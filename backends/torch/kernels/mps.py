@@ -8,8 +8,8 @@ import torch
 from tightrope.backends.kernels.gpu.source import (
     METAL_PRELUDE,
     AngleKernel,
+    HeadShape,
     KernelText,
-    Tensor,
     angle_tensors,
     functions,
 )
@@ -47,8 +47,8 @@ def cos_sin(phase: Phase, cos: torch.Tensor, sin: torch.Tensor) -> None:
     _launch(kernel, {"cos_out": cos, "sin_out": sin} | given, (cos.numel(), 1))
 
 
-def _described(x: torch.Tensor, out: torch.Tensor | None) -> Tensor:
-    return Tensor(heads=x.shape[2], width=x.shape[3], copied=out is not x)
+def _described(x: torch.Tensor, out: torch.Tensor | None) -> HeadShape:
+    return HeadShape(heads=x.shape[2], width=x.shape[3], copied=out is not x)
 
 
 def _launch(kernel: KernelText | AngleKernel, tensors: dict[str, Any], threads: tuple[int, int]) -> None:

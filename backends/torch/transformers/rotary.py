@@ -12,24 +12,24 @@ from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened
 
 Form = Literal["halves", "pairs", "single", "complex"]
-Output = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+CosSinOutput = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 
 
-def _halves(cos: torch.Tensor, sin: torch.Tensor) -> Output:
+def _halves(cos: torch.Tensor, sin: torch.Tensor) -> CosSinOutput:
     return torch.cat((cos, cos), -1), torch.cat((sin, sin), -1)
 
 
-def _pairs(cos: torch.Tensor, sin: torch.Tensor) -> Output:
+def _pairs(cos: torch.Tensor, sin: torch.Tensor) -> CosSinOutput:
     return cos.repeat_interleave(2, -1), sin.repeat_interleave(2, -1)
 
 
-def _single(cos: torch.Tensor, sin: torch.Tensor) -> Output:
+def _single(cos: torch.Tensor, sin: torch.Tensor) -> CosSinOutput:
     return cos, sin
 
 
 # How a family holds the cos and sin of its pairs: each twice, one half after the other (most); each twice in a row;
 # once (gpt-oss); as complex numbers (Llama 4).
-FORMS: Final[dict[Form, Callable[[torch.Tensor, torch.Tensor], Output]]] = {
+FORMS: Final[dict[Form, Callable[[torch.Tensor, torch.Tensor], CosSinOutput]]] = {
     "halves": _halves,
     "pairs": _pairs,
     "single": _single,

@@ -59,8 +59,8 @@ ELSEWHERE: dict[str, Family] = {
     # Native checkpoints of Meta and Mistral (params.json): their weights pair neighbouring channels.
     "meta_params": Family(layout="interleaved", published_layout="half"),
     "meta_params_nope": Family(layout="interleaved", published_layout="half", no_position=part.NOPE_4),
-    "mistral_params": part.Temperature(layout="interleaved", published_layout="half"),
-    "mistral_params_mla": part.Temperature(layout="interleaved", mla=(128, 64)),
+    "mistral_params": part.WithTemperature(layout="interleaved", published_layout="half"),
+    "mistral_params_mla": part.WithTemperature(layout="interleaved", mla=(128, 64)),
     **dict.fromkeys(_OTHERWISE.split(), Family(without=part.OTHER_POSITIONS)),
 }
 # fmt: on

@@ -13,7 +13,7 @@ Pairs = partial(Family, layout="interleaved")
 Mla = partial(Family, layout="interleaved", softmax=True)
 MlaChoice = partial(Mla, layout_key="rope_interleave")
 RotaryDim = partial(Family, partial=1.0, rotary_dim_keys=("rotary_dim",))
-Temperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
+WithTemperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
 
 # Sliding layers keep a base of their own, without scaling; the rest is spelled rope_theta and rope_scaling.
 GLOBAL_LOCAL = {

@@ -90,7 +90,7 @@ FAMILIES: dict[str, Family] = {
     "jina_embeddings_v3": Family(base=20_000.0, base_keys=("rope_theta", "rotary_emb_base"),
         null_base=("rotary_emb_base",), shape=(1024, 16, 24, 8194),
         wrappers=("xlm_roberta_flash",)),
-    "ministral3": part.Temperature(head_dim=128, base=1e6, block=part.MINISTRAL3_YARN,
+    "ministral3": part.WithTemperature(head_dim=128, base=1e6, block=part.MINISTRAL3_YARN,
         null_base=("rope_theta",), shape=(4096, 32, 34, 262144)),
     "mixtral": Family(base=1e6, shape=(4096, 32, 32, 131072)),
     "mllama_text_model": Family(base=500_000.0, no_position=part.CROSS_ATTENTION, shape=(4096, 32, 40, 131072),
