@@ -15,6 +15,7 @@ CALLS = [
 ONCE = [
     "positions that are a DTensor", "cos and sin that are DTensors", "partial sums", "placement stays", "packed",
     "two axes sharded", *(f"operator {name}" for name in PLACEMENTS),
+    *(f"angles {name}" for name in ("seq", "batch", "whole", "batch by rows", "batch, rows whole", "seq by rows")),
     *(f"compiled {name}" for name in ("heads", "seq", "batch")),
 ]  # fmt: skip
 

@@ -46,6 +46,14 @@ class TestTorch:
     def test_rows_of_their_own_lengths_stay_apart(self, torch_ranks, kind):
         assert [rank[f"{kind} rows"] for rank in torch_ranks] == [True, True]
 
+    @pytest.mark.parametrize("scheme", ["contiguous", "zigzag", "striped", "packed rank", "packed document"])
+    @pytest.mark.parametrize("kind", ["longrope", "dynamic", "default"])
+    def test_attention_over_all_shards_is_that_of_the_whole(self, torch_ranks, kind, scheme):
+        """Scores below 1 of 16 products, whose errors reach values below 1/2 twice: softmax of them, and its sum."""
+        for rank in torch_ranks:
+            assert rank[f"{kind} {scheme}"]["same"]
+            assert rank[f"{kind} {scheme}"]["apart"] < 2 * 16 * 2.0**-24
+
     def test_a_length_shorter_than_a_shard_reaches_is_refused_there(self, torch_ranks):
         """Zig-zag: the first shard has the last token."""
         assert torch_ranks[0]["short"] == "seq_len must be > the largest position (31), got 31"

@@ -102,6 +102,28 @@ for name, placement in PLACEMENTS.items():
             expected,
         ),
     )  # fmt: skip
+
+
+def angles_operator(positions_placement, rows_placement):
+    """Say whether the operator of angles, on DTensors, gives cos and sin of the whole; rows choose tables."""
+    rows = None if rows_placement is None else torch.tensor([1, 0, 1], dtype=torch.int32)
+    turns = torch.randint(-(2**62), 2**62, (2, 4), generator=torch.Generator().manual_seed(2))
+    phase = (POSITIONS[None], turns, torch.tensor([1.0, 1.25]), rows, None)
+    placements = (positions_placement, Replicate(), Replicate(), rows_placement, None)
+    expected = torch.ops.tightrope.cos_sin(*phase)
+    made = torch.ops.tightrope.cos_sin(*(
+        None if part is None else distribute_tensor(part, mesh, [placement])
+        for part, placement in zip(phase, placements, strict=True)
+    ))  # fmt: skip
+    return all(same(a, b) for a, b in zip(made, expected, strict=True))
+
+
+for name, placements in {
+    "seq": (Shard(2), None), "batch": (Shard(1), None), "whole": (Replicate(), None),
+    "batch by rows": (Shard(1), Shard(0)), "batch, rows whole": (Shard(1), Replicate()),
+    "seq by rows": (Shard(2), Replicate()),
+}.items():  # fmt: skip
+    record(f"angles {name}", lambda placements=placements: angles_operator(*placements))
 compiled = torch.compile(lambda x: ROPE(x, positions=POSITIONS), fullgraph=True, backend="aot_eager")
 for name in ("heads", "seq", "batch"):
     placed = distribute_tensor(Q, mesh, [PLACEMENTS[name]])

@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausa
 
 import tightrope
 from tightrope.backends.torch import RotaryEmbedding
+from tightrope.rope.positions import packed, restore_order, shards
 
 torch.set_num_threads(1)
 dist.init_process_group("gloo", timeout=timedelta(seconds=60))
@@ -83,7 +84,47 @@ def with_rows(rows):
         return str(error)
 
 
-result = {f"{kind} unsaid": shards_of(kind, None) for kind in CONFIGS}
+def attention(q, k, v, mask):
+    scores = torch.einsum("shd,thd->hst", q, k) / q.shape[-1] ** 0.5
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    return torch.einsum("hst,thd->shd", weights, v)
+
+
+def gathered(part, order):
+    """Return the whole of an array of which each process has a shard, its tokens back in their order."""
+    parts = [torch.empty_like(part) for _ in range(WORLD)]
+    dist.all_gather(parts, part.contiguous())
+    return torch.cat(parts)[order]
+
+
+def attention_of(kind, scheme):
+    """Return whether rotated keys have the bits of the whole, and how far causal attention of a shard is from it."""
+    rope = RotaryEmbedding(tightrope.read(CONFIGS[kind]().config))
+    packs = [0, 4 * WORLD, 12 * WORLD, SEQ] if "packed" in scheme else None
+    how = {"cu_seqlens": packs, "major": scheme.split()[1], "scheme": "zigzag"} if packs else {"scheme": scheme}
+    parts = shards(SEQ, WORLD, **how)
+    here, order = torch.from_numpy(parts[RANK]), torch.from_numpy(restore_order(parts))
+    documents = packed(packs or [0, SEQ])
+    at, lengths = torch.from_numpy(documents.positions), torch.from_numpy(documents.lengths)
+    random = torch.Generator().manual_seed(0)
+    q, k, v = (torch.rand(SEQ, heads, 16, generator=random) - 0.5 for heads in (2, 2, 2))
+    starts = torch.arange(SEQ) - at
+    mask = (torch.arange(SEQ)[:, None] >= torch.arange(SEQ)) & (starts[:, None] == starts)
+    whole_q, whole_k = rope(q, k, positions=at, seq_len=lengths, order="thd")
+    expected = attention(whole_q, whole_k, v, mask)
+    if packs:
+        mine_q, mine_k = rope(q[here], k[here], positions=at[here], seq_len=lengths[here], order="thd")
+    else:
+        with tightrope.sequence(group=MESH):
+            mine_q, mine_k = (x[0] for x in rope(q[here][None], k[here][None], positions=at[here][None], order="bshd"))
+    all_k = gathered(mine_k, order)
+    made = attention(mine_q, all_k, gathered(v[here], order), mask[here])
+    return {"same": torch.equal(all_k, whole_k), "apart": float((made - expected[here]).abs().max())}
+
+
+SCHEMES = ("contiguous", "zigzag", "striped", "packed rank", "packed document")
+result = {f"{kind} {scheme}": attention_of(kind, scheme) for kind in CONFIGS for scheme in SCHEMES}
+result |= {f"{kind} unsaid": shards_of(kind, None) for kind in CONFIGS}
 result |= {f"{kind} length": shards_of(kind, {"length": SEQ}) for kind in CONFIGS}
 result |= {f"{kind} group": shards_of(kind, {"group": dist.group.WORLD}) for kind in CONFIGS}
 result |= {f"{kind} mesh": shards_of(kind, {"group": MESH}) for kind in CONFIGS}
