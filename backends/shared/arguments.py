@@ -214,7 +214,7 @@ def _on_device(ops: Ops, seq_len: Array) -> Array:
     check_integers(ops, "seq_len", seq_len)
     if len(seq_len.shape) > 1:
         raise RopeConfigError(f"seq_len must be one number or one per row (batch,), got shape {tuple(seq_len.shape)}")
-    return ops.int64(seq_len).reshape(-1)  # narrow dtypes would not hold what it is compared with
+    return ops.int64(ops.index(seq_len)).reshape(-1)  # narrow dtypes would not hold what it is compared with
 
 
 def _on_host(seq_len: Any) -> list[int]:

@@ -36,7 +36,7 @@ def rotate_pair(
         RopeConfigError: In place, and elements of q or k share memory.
     """
     xs = (q,) if k is None else (q, k)
-    if is_dtensor(*xs):
+    if is_dtensor(*xs) or (isinstance(angles, Table) and is_dtensor(angles.cos, angles.sin)):
         one = partial(rotate_pair, ops, layout=layout, side=side, transpose=transpose)
         return rotate_shards(one, q, k, angles, order=order, in_place=in_place)
     if in_place:

@@ -13,6 +13,7 @@ CALLS = [
     "gradient",
 ]  # fmt: skip
 ONCE = [
+    "lengths that are a DTensor",
     "positions that are a DTensor", "cos and sin that are DTensors", "partial sums", "placement stays", "packed",
     "two axes sharded", *(f"operator {name}" for name in PLACEMENTS),
     *(f"angles {name}" for name in ("seq", "batch", "whole", "batch by rows", "batch, rows whole", "seq by rows")),
@@ -41,4 +42,5 @@ def test_so_do_all_ways_to_give_angles_and_to_call(ranks, name):
 def test_what_cannot_be_is_refused_in_words(ranks):
     for rank in ranks:
         assert "q cannot be rotated in place: it holds partial sums" in rank["partial sums in place"]
+        assert "cos and sin must be tensors where q is one" in rank["angles alone are DTensors"]
         assert "q and k must both be DTensors" in rank["q alone is a DTensor"]

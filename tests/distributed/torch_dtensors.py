@@ -20,6 +20,12 @@ ROPE = RotaryEmbedding(tightrope.read({"model_type": "llama", "head_dim": 8, "ro
 PARTIAL = RotaryEmbedding(
     tightrope.read({"model_type": "glm4", "head_dim": 8, "rope_theta": 5e5, "partial_rotary_factor": 0.5})
 )
+DYNAMIC = RotaryEmbedding(
+    tightrope.read(
+        {"model_type": "llama", "head_dim": 8, "rope_theta": 1e4, "max_position_embeddings": 8,
+         "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}
+    )
+)  # fmt: skip
 torch.manual_seed(0)
 BATCH, SEQ = 3, 5  # neither divides evenly
 Q, K = torch.randn(BATCH, 4, SEQ, 8).bfloat16(), torch.randn(BATCH, 2, SEQ, 8).bfloat16()
@@ -85,6 +91,14 @@ halves = DTensor.from_local(Q.float() / WORLD, mesh, [Partial()])
 record("partial sums", lambda: same(ROPE(halves, offset=3), ROPE(halves.full_tensor(), offset=3)))
 record("partial sums in place", lambda: str(ROPE.rotate_(halves, offset=3)))
 record("q alone is a DTensor", lambda: str(ROPE(q, K, offset=3)))
+record("angles alone are DTensors", lambda: str(rotate(Q, cos=cos, sin=sin, layout="half")))
+record(
+    "lengths that are a DTensor",
+    lambda: same(
+        DYNAMIC(q, seq_len=distribute_tensor(torch.tensor([9, 50, 7]), mesh, [Shard(0)])),
+        DYNAMIC(Q, seq_len=[9, 50, 7]),
+    ),
+)
 record("placement stays", lambda: ROPE(q, offset=3).placements == (Shard(2),))
 packed = distribute_tensor(Q[0].transpose(0, 1), mesh, [Shard(0)])
 record("packed", lambda: same(ROPE(packed, positions=POSITIONS[0], order="thd"), expected[0].transpose(0, 1)))

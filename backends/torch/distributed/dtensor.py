@@ -49,6 +49,10 @@ def rotate_shards(
         in_place: Into q and k themselves.
         how: What else `rotate` takes.
     """
+    if not is_dtensor(q) and not is_dtensor(k):
+        raise RopeConfigError(
+            "cos and sin must be tensors where q is one, got DTensors; pass cos.full_tensor() and sin's"
+        )
     if not is_dtensor(q) or (k is not None and not is_dtensor(k)):
         raise RopeConfigError("q and k must both be DTensors where one is; distribute the other on the same mesh")
     if not torch.compiler.is_compiling():
