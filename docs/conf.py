@@ -1,5 +1,6 @@
 """Sphinx: python -m sphinx -W docs docs/_build/html."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,15 @@ def write_displayed_formula(translator: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def shorten_signature(app: Any, what: str, name: str, obj: Any, options: Any, *texts: str | None) -> Any:
+    """Return a signature and its result with the bare names of types, as a dataclass's is not by itself."""
+    names = r"~?(?:[A-Za-z_]\w*\.)+(\w+)"
+    return tuple(text and re.sub(names, r"\1", text).replace("<factory>", "...") for text in texts)
+
+
 def setup(app: Any) -> None:
     """Draw before anything is read."""
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("builder-inited", draw_pictures)
     app.connect("builder-inited", write_commands)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_displayed_formula, None))

@@ -159,7 +159,8 @@ def test_commands_that_are_named_exist(page):
 
 @EVERY_PAGE
 def test_options_that_are_named_exist(page):
-    text = re.sub(r"^python tests/.*$", "", page.read_text(), flags=re.MULTILINE)  # scripts have options of their own
+    others = r"^(python tests/|mlx_lm\.|hf ).*$"  # scripts and other programs have options of their own
+    text = re.sub(others, "", page.read_text(), flags=re.MULTILINE)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) <= options(main)
 
 
