@@ -80,6 +80,24 @@ static Angles computed_angles(const Phase *p, Tile tile, int64_t pairs, float *s
     return (Angles){(const char *)scratch, (const char *)(scratch + pairs), 4 * row, 4 * row};
 }
 
+/* Whether some cos or sin is below 2⁻⁶³, 0 excepted, so that a bfloat16 that it rotates may become subnormal.
+ *
+ * With words of 2⁻³³ and more, which have 7 bits behind the first one, and angles that have 23, products, and so results, are
+ * multiples of 2⁻³³⁻⁷ · 2⁻⁶³⁻²³ = 2⁻¹²⁶, the smallest normal number. */
+static bool small_angles(Angles angles, int64_t tokens, int64_t pairs) {
+    const uint32_t limit = (127 - 63) << 23;
+    uint32_t found = 0;
+    for (int64_t s = 0; s < tokens; s++) {
+        const char *cos = angles.cos + s * angles.cos_seq, *sin = angles.sin + s * angles.sin_seq;
+        for (int64_t i = 0; i < 4 * pairs; i += 4) {
+            uint32_t c, n;
+            memcpy(&c, cos + i, 4), memcpy(&n, sin + i, 4);
+            found |= ((c & 0x7fffffff) - 1 < limit - 1) | ((n & 0x7fffffff) - 1 < limit - 1);
+        }
+    }
+    return found;
+}
+
 static void cos_sin_tile(const Job *job, Tile tile, float *scratch) {
     (void)scratch;
     const Angles to = given_angles(&job->table, tile);

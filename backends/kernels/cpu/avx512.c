@@ -60,19 +60,14 @@ INLINE __m512i doubled(void) {
 /* The words of the first and of the second half in turns. */
 INLINE __m512i alternating(int second) { return _mm512_add_epi32(doubled(), _mm512_set1_epi32(second << 16)); }
 
-INLINE LanePair load_two_bf16(const char *x) {
-    const __m512i words = _mm512_loadu_si512(x), low = doubled(), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-    const __mmask32 upper = 0xaaaaaaaa;
-    return (LanePair){_mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(upper, low, words)),
-                      _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(upper, high, words))};
-}
-
 INLINE Lanes load_bf16(const char *x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x)), 16));
 }
 
-/* Rounded to nearest even, in the upper half of each word; a NaN stays one. */
-INLINE LanePair round_bf16(LanePair v) {
+/* Both rounded to nearest even, the first side by side in the lower half; a NaN stays one. */
+INLINE __m512i to_bf16_by_integers(LanePair v) {
+    const __m512i odd = _mm512_setr_epi32(0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d,
+                                          0x230021, 0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d);
     const __m512i first = _mm512_castps_si512(v.first), second = _mm512_castps_si512(v.second);
     const __m512i one = _mm512_set1_epi32(1), half = _mm512_set1_epi32(0x7fff), quiet = _mm512_set1_epi32(0x400000);
     __m512i a = _mm512_add_epi32(_mm512_add_epi32(first, half), _mm512_and_si512(_mm512_srli_epi32(first, 16), one));
@@ -81,68 +76,80 @@ INLINE LanePair round_bf16(LanePair v) {
         a = _mm512_mask_or_epi32(a, _mm512_cmp_ps_mask(v.first, v.first, _CMP_UNORD_Q), first, quiet);
         b = _mm512_mask_or_epi32(b, _mm512_cmp_ps_mask(v.second, v.second, _CMP_UNORD_Q), second, quiet);
     }
-    return (LanePair){_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)};
-}
-
-/* Both rounded, the first side by side in the lower half. */
-INLINE __m512i to_bf16_by_integers(LanePair v) {
-    const __m512i odd = _mm512_setr_epi32(0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d,
-                                          0x230021, 0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d);
-    const LanePair rounded = round_bf16(v);
-    return _mm512_permutex2var_epi16(_mm512_castps_si512(rounded.first), odd, _mm512_castps_si512(rounded.second));
+    return _mm512_permutex2var_epi16(a, odd, b);
 }
 
 #ifdef WITH_BF16
-#define OWN_BF16
-INLINE __m512i to_bf16_quickly(LanePair v) { return (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first); }
-
+#define FLUSHES true
 INLINE bool any_subnormal(LanePair v) {
     return _mm512_fpclass_ps_mask(v.first, 0x20) | _mm512_fpclass_ps_mask(v.second, 0x20);
 }
 
-/* 2⁶⁴ times as much, in the sum of exponents: bit 14 of a word stays 0 below 2⁻⁶³, and far above 1 as well. */
-INLINE __m512i raised(LanePair v) { return _mm512_add_epi16(to_bf16_quickly(v), _mm512_set1_epi16(0x2000)); }
-
-/* Whether the instruction flushes a subnormal number to zero. Small numbers are seldom, so that one look at the words of all
- * rows together mostly tells that there is none. */
-INLINE bool flushed(const LanePair *first, const LanePair *second, int count) {
-    __m512i all = _mm512_set1_epi16(-1);
-    for (int j = 0; j < count; j++) all = _mm512_ternarylogic_epi32(all, raised(first[j]), raised(second[j]), 0x80); /* and */
-    bool found = false;
-    if (__builtin_expect(_mm512_testn_epi16_mask(all, _mm512_set1_epi16(0x4000)) != 0, 0))
-        for (int j = 0; j < count; j++) found |= any_subnormal(first[j]) | any_subnormal(second[j]);
-    return found;
+/* By the instruction, which flushes subnormal numbers to zero; `quick`: there are none. */
+INLINE __m512i to_bf16(LanePair v, bool quick) {
+    return quick || !any_subnormal(v) ? (__m512i)_mm512_cvtne2ps_pbh(v.second, v.first) : to_bf16_by_integers(v);
 }
 
-INLINE __m512i to_bf16(LanePair v) { return flushed(&v, &v, 1) ? to_bf16_by_integers(v) : to_bf16_quickly(v); }
-
-INLINE void store_two_bf16_quickly(char *y, LanePair v) { _mm512_storeu_si512(y, to_bf16_quickly(v)); }
-
-INLINE void store_in_turns(char *y, __m512i halves) { _mm512_storeu_si512(y, _mm512_permutexvar_epi16(alternating(16), halves)); }
-
-INLINE void store_pairs_bf16_quickly(char *y, LanePair v) { store_in_turns(y, to_bf16_quickly(v)); }
-
-INLINE void store_pairs_bf16(char *y, LanePair v) { store_in_turns(y, to_bf16(v)); }
+/* Whether some word of `count` blocks is below 2⁻³³, so that what it is rotated to may be subnormal: see small_angles.
+ *
+ * Adding 34 to an exponent from there on carries into its highest bit; those above 2⁹⁴, which carry beyond it, are taken for
+ * small. */
+INLINE bool small_words(const LanePair *v, const LanePair *w, int count) {
+    const __m512i raise = _mm512_set1_epi16(34 << 7);
+    __m512i all = raise;
+    for (int j = 0; j < count; j++) {
+        const __m512i a = _mm512_add_epi16(_mm512_castps_si512(v[j].first), raise);
+        const __m512i b = _mm512_add_epi16(_mm512_castps_si512(w[j].first), raise);
+        all = j ? _mm512_ternarylogic_epi32(all, a, b, 0x80) : _mm512_and_si512(a, b); /* and, and */
+    }
+    return _mm512_testn_epi16_mask(all, _mm512_set1_epi16(1 << 14)) != 0;
+}
 #else
-INLINE __m512i to_bf16(LanePair v) { return to_bf16_by_integers(v); }
-
-INLINE void store_pairs_bf16(char *y, LanePair v) {
-    const LanePair rounded = round_bf16(v);
-    const __m512i first = _mm512_srli_epi32(_mm512_castps_si512(rounded.first), 16);
-    _mm512_storeu_si512(y, _mm512_mask_blend_epi16(0xaaaaaaaa, first, _mm512_castps_si512(rounded.second)));
-}
+INLINE __m512i to_bf16(LanePair v, bool quick) { return to_bf16_by_integers(v); }
 #endif
 
-INLINE void store_two_bf16(char *y, LanePair v) { _mm512_storeu_si512(y, to_bf16(v)); }
-
 INLINE void store_bf16(char *y, Lanes v) {
-    _mm256_storeu_si256((void *)y, _mm512_castsi512_si256(to_bf16((LanePair){v, v})));
+    _mm256_storeu_si256((void *)y, _mm512_castsi512_si256(to_bf16((LanePair){v, v}, false)));
 }
 
-INLINE LanePair load_pairs_bf16(const char *x) {
-    const __m512i words = _mm512_loadu_si512(x), upper = _mm512_set1_epi32((int)0xffff0000);
-    return (LanePair){_mm512_castsi512_ps(_mm512_slli_epi32(words, 16)), _mm512_castsi512_ps(_mm512_and_si512(words, upper))};
+INLINE LanePair unpacked(Layout layout, __m512i words) {
+    const __m512i low = doubled(), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    const __mmask32 upper = 0xaaaaaaaa;
+    if (layout == INTERLEAVED)
+        return (LanePair){_mm512_castsi512_ps(_mm512_slli_epi32(words, 16)),
+                          _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32((int)0xffff0000)))};
+    return (LanePair){_mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(upper, low, words)),
+                      _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(upper, high, words))};
 }
+
+INLINE __m512i packed(Layout layout, LanePair v, bool quick) {
+    const __m512i words = to_bf16(v, quick);
+    return layout == HALF ? words : _mm512_permutexvar_epi16(alternating(16), words);
+}
+
+#ifdef WITH_BF16
+/* Words stay packed, in `first`, until they are rotated. Memory wants four rows read together; but to unpack them together, then
+ * to rotate them, then to round them would leave a part of the processor idle each time. */
+#define OWN_WORDS
+INLINE LanePair load_words(Layout layout, const char *x) {
+    __m512i words = _mm512_loadu_si512(x);
+    __asm__("" : "+v"(words)); /* or each use is compiled to a load of its own */
+    return (LanePair){.first = _mm512_castsi512_ps(words)};
+}
+
+INLINE LanePair opened_words(Layout layout, LanePair words) { return unpacked(layout, _mm512_castps_si512(words.first)); }
+
+INLINE LanePair closed_words(Layout layout, LanePair v, bool quick) {
+    return (LanePair){.first = _mm512_castsi512_ps(packed(layout, v, quick))};
+}
+
+INLINE void store_words(Layout layout, char *y, LanePair words) { store_f32(y, words.first); }
+#else
+INLINE LanePair load_two_bf16(const char *x) { return unpacked(HALF, _mm512_loadu_si512(x)); }
+INLINE LanePair load_pairs_bf16(const char *x) { return unpacked(INTERLEAVED, _mm512_loadu_si512(x)); }
+INLINE void store_two_bf16(char *y, LanePair v) { _mm512_storeu_si512(y, packed(HALF, v, false)); }
+INLINE void store_pairs_bf16(char *y, LanePair v) { _mm512_storeu_si512(y, packed(INTERLEAVED, v, false)); }
+#endif
 
 INLINE __m256i to_f16(Lanes v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 

@@ -27,34 +27,40 @@ INLINE void store(Dtype dtype, char *y, Lanes v) {
     }
 }
 
-/* Twice as many: what bfloat16 is rounded and stored by. */
-INLINE LanePair load_two(Dtype dtype, const char *x) {
-    if (dtype == BFLOAT16) return load_two_bf16(x);
-    return (LanePair){load(dtype, x), load(dtype, x + LANES * size_of(dtype))};
+#ifndef OWN_WORDS
+/* Words are converted as they are loaded, and rounded as they are stored; see avx512.c for where that is better done apart. */
+INLINE LanePair load_words(Layout layout, const char *x) { return layout == HALF ? load_two_bf16(x) : load_pairs_bf16(x); }
+INLINE LanePair opened_words(Layout layout, LanePair words) { return words; }
+INLINE LanePair closed_words(Layout layout, LanePair v, bool quick) { return v; }
+INLINE void store_words(Layout layout, char *y, LanePair words) {
+    layout == HALF ? store_two_bf16(y, words) : store_pairs_bf16(y, words);
+}
+INLINE bool small_words(const LanePair *v, const LanePair *w, int count) { return false; }
+#endif
+
+/* 2 · LANES elements, side by side: in layout half one member each of as many pairs, else LANES pairs, their first members and
+ * their second ones. As memory holds them; opened to be rotated; closed again, `quick` where no bfloat16 is subnormal; stored. */
+INLINE LanePair fetch(Dtype dtype, Layout layout, const char *x) {
+    if (dtype == BFLOAT16) return load_words(layout, x);
+    if (layout == HALF) return (LanePair){load(dtype, x), load(dtype, x + LANES * size_of(dtype))};
+    return dtype == FLOAT32 ? load_pairs_f32(x) : load_pairs_f16(x);
 }
 
-INLINE void store_two(Dtype dtype, char *y, LanePair v) {
+INLINE LanePair opened(Dtype dtype, Layout layout, LanePair v) { return dtype == BFLOAT16 ? opened_words(layout, v) : v; }
+
+INLINE LanePair closed(Dtype dtype, Layout layout, LanePair v, bool quick) {
+    return dtype == BFLOAT16 ? closed_words(layout, v, quick) : v;
+}
+
+INLINE void put(Dtype dtype, Layout layout, char *y, LanePair v) {
     if (dtype == BFLOAT16)
-        store_two_bf16(y, v);
-    else
+        store_words(layout, y, v);
+    else if (layout == HALF)
         store(dtype, y, v.first), store(dtype, y + LANES * size_of(dtype), v.second);
-}
-
-/* The same memory as LANES pairs: their first members, their second ones. */
-INLINE LanePair load_pairs(Dtype dtype, const char *x) {
-    switch (dtype) {
-    case FLOAT32: return load_pairs_f32(x);
-    case BFLOAT16: return load_pairs_bf16(x);
-    default: return load_pairs_f16(x);
-    }
-}
-
-INLINE void store_pairs(Dtype dtype, char *y, LanePair v) {
-    switch (dtype) {
-    case FLOAT32: store_pairs_f32(y, v); break;
-    case BFLOAT16: store_pairs_bf16(y, v); break;
-    default: store_pairs_f16(y, v);
-    }
+    else if (dtype == FLOAT32)
+        store_pairs_f32(y, v);
+    else
+        store_pairs_f16(y, v);
 }
 
 INLINE LanePair rotated(LanePair x, LanePair cos_sin) {
@@ -100,7 +106,8 @@ static __attribute__((noinline)) void rotate_few(Dtype dtype, const char *x, Ste
         copy_element(dtype, few + i * size + second, x + i * in.next + in.second);
         cos[i] = by.cos[i], sin[i] = by.sin[i];
     }
-    store_two(dtype, few, rotated(load_two(dtype, few), angles_at((CosSin){cos, sin, by.sign}, 0)));
+    const LanePair v = rotated(opened(dtype, HALF, fetch(dtype, HALF, few)), angles_at((CosSin){cos, sin, by.sign}, 0));
+    put(dtype, HALF, few, closed(dtype, HALF, v, false));
     for (int64_t i = 0; i < count; i++) {
         copy_element(dtype, y + i * out.next, few + i * size);
         copy_element(dtype, y + i * out.next + out.second, few + i * size + second);
@@ -114,13 +121,6 @@ static void rotate_strided(Dtype dtype, const char *x, Steps in, char *y, Steps 
         rotate_few(dtype, x + i * in.next, in, y + i * out.next, out, here, pairs - i < LANES ? pairs - i : LANES);
     }
 }
-
-#ifndef OWN_BF16
-/* Rounding by integers is exact everywhere; see avx512.c for an instruction that is not. */
-INLINE bool flushed(const LanePair *first, const LanePair *second, int count) { return first == second && count < 0; }
-INLINE void store_two_bf16_quickly(char *y, LanePair v) { store_two_bf16(y, v); }
-INLINE void store_pairs_bf16_quickly(char *y, LanePair v) { store_pairs_bf16(y, v); }
-#endif
 
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
@@ -139,76 +139,82 @@ typedef struct {
     int64_t x_next, y_next;
 } Rows;
 
-/* Of `count` rows, LANES pairs from the i-th on, rotated; and stored. */
+/* Of `count` rows, LANES pairs from the i-th on: rotated, and stored. */
 INLINE void rotate_one(Dtype dtype, Layout layout, Rows rows, int count, Steps at, CosSin by, int64_t i, LanePair *v) {
     const LanePair angles = angles_at(by, i);
     UNROLL for (int j = 0; j < count; j++) {
         const char *from = rows.x + j * rows.x_next + i * at.next;
-        v[j] = layout == HALF ? (LanePair){load(dtype, from), load(dtype, from + at.second)} : load_pairs(dtype, from);
+        v[j] = layout == HALF ? (LanePair){load(dtype, from), load(dtype, from + at.second)}
+                              : opened(dtype, layout, fetch(dtype, layout, from));
     }
     UNROLL for (int j = 0; j < count; j++) v[j] = rotated(v[j], angles);
 }
 
 INLINE void put_one(Dtype dtype, Layout layout, Rows rows, int count, Steps at, int64_t i, const LanePair *v) {
-    const bool quick = dtype == BFLOAT16 && layout == INTERLEAVED && !flushed(v, v, count);
     UNROLL for (int j = 0; j < count; j++) {
         char *to = rows.y + j * rows.y_next + i * at.next;
         if (layout == HALF)
             store(dtype, to, v[j].first), store(dtype, to + at.second, v[j].second);
-        else if (quick)
-            store_pairs_bf16_quickly(to, v[j]);
         else
-            store_pairs(dtype, to, v[j]);
+            put(dtype, layout, to, closed(dtype, layout, v[j], false));
     }
 }
 
-/* Twice as many in layout half, whole registers at a time: rotated, and stored. */
-INLINE void rotate_two(Dtype dtype, Rows rows, int count, Steps at, CosSin by, int64_t i) {
+/* Rotates 2 · LANES pairs of `count` rows, all read before any is written. Returns false, nothing done, where it is asked to be
+ * `quick` and a bfloat16 may be subnormal. */
+INLINE bool rotate_block(Dtype dtype, Layout layout, Rows rows, int count, Steps at, CosSin by, int64_t i, bool quick) {
+    const int64_t second = layout == HALF ? at.second : LANES * at.next;
     const LanePair low = angles_at(by, i), high = angles_at(by, i + LANES);
-    LanePair first[AT_ONCE], second[AT_ONCE];
+    LanePair v[AT_ONCE], w[AT_ONCE];
     UNROLL for (int j = 0; j < count; j++) {
         const char *from = rows.x + j * rows.x_next + i * at.next;
-        first[j] = load_two(dtype, from), second[j] = load_two(dtype, from + at.second);
+        v[j] = fetch(dtype, layout, from), w[j] = fetch(dtype, layout, from + second);
     }
+    if (dtype == BFLOAT16 && quick && __builtin_expect(small_words(v, w, count), 0)) return false;
     UNROLL for (int j = 0; j < count; j++) {
-        const LanePair a = rotated((LanePair){first[j].first, second[j].first}, low);
-        const LanePair b = rotated((LanePair){first[j].second, second[j].second}, high);
-        first[j] = (LanePair){a.first, b.first}, second[j] = (LanePair){a.second, b.second};
+        const LanePair x = opened(dtype, layout, v[j]), y = opened(dtype, layout, w[j]);
+        const LanePair a = rotated(layout == HALF ? (LanePair){x.first, y.first} : x, low);
+        const LanePair b = rotated(layout == HALF ? (LanePair){x.second, y.second} : y, high);
+        v[j] = closed(dtype, layout, layout == HALF ? (LanePair){a.first, b.first} : a, quick);
+        w[j] = closed(dtype, layout, layout == HALF ? (LanePair){a.second, b.second} : b, quick);
     }
-    const bool quick = dtype == BFLOAT16 && !flushed(first, second, count);
     UNROLL for (int j = 0; j < count; j++) {
         char *to = rows.y + j * rows.y_next + i * at.next;
-        if (quick)
-            store_two_bf16_quickly(to, first[j]), store_two_bf16_quickly(to + at.second, second[j]);
-        else
-            store_two(dtype, to, first[j]), store_two(dtype, to + at.second, second[j]);
+        put(dtype, layout, to, v[j]), put(dtype, layout, to + second, w[j]);
     }
+    return true;
 }
 
-/* The first `pairs` pairs of each row, a multiple of LANES. */
-INLINE void rotate_vectors(Dtype dtype, Layout layout, Rows rows, int count, Steps at, CosSin by, int64_t pairs) {
-    int64_t i = 0;
-    if (layout == HALF)
-        for (; i + 2 * LANES <= pairs; i += 2 * LANES) rotate_two(dtype, rows, count, at, by, i);
-    for (; i < pairs; i += LANES) {
+/* The pairs of each row from `start` on, up to `pairs`, a multiple of LANES; see rotate_dense. */
+INLINE int64_t rotate_vectors(Dtype dtype, Layout layout, Rows rows, int count, CosSin by, Steps at, int64_t start, int64_t pairs, bool quick) {
+    int64_t i = start;
+    for (; i + 2 * LANES <= pairs; i += 2 * LANES)
+        if (!rotate_block(dtype, layout, rows, count, at, by, i, quick)) return i;
+    if (i < pairs) {
         LanePair v[AT_ONCE];
         rotate_one(dtype, layout, rows, count, at, by, i, v);
         put_one(dtype, layout, rows, count, at, i, v);
     }
+    return pairs;
 }
 
-/* Rows without gaps. Where their pairs fill no whole number of vectors, the last vector reaches back into the one before it, and
- * so is read before that is written: x and y may be the same. */
-INLINE void rotate_dense(Dtype dtype, Layout layout, Rows rows, int count, CosSin by, int64_t pairs) {
+/* Rows without gaps, from pair `start` on. Where their pairs fill no whole number of vectors, the last vector reaches back into the
+ * one before it, and so is read before that is written: x and y may be the same.
+ *
+ * Returns `pairs`, or where it is asked to be `quick` and stopped at a bfloat16 that may be subnormal: from there on nothing is
+ * written. */
+INLINE int64_t rotate_dense(Dtype dtype, Layout layout, Rows rows, int count, CosSin by, int64_t start, int64_t pairs, bool quick) {
     const Steps at = steps(layout, size_of(dtype), pairs);
     const int64_t rest = pairs % LANES;
     LanePair last[AT_ONCE];
     if (pairs < LANES) {
         for (int j = 0; j < count; j++)
             rotate_few(dtype, rows.x + j * rows.x_next, at, rows.y + j * rows.y_next, at, by, pairs);
-        return;
+        return pairs;
     }
     if (rest) rotate_one(dtype, layout, rows, count, at, by, pairs - LANES, last);
-    rotate_vectors(dtype, layout, rows, count, at, by, pairs - rest);
+    const int64_t done = rotate_vectors(dtype, layout, rows, count, by, at, start, pairs - rest, quick);
+    if (done < pairs - rest) return done;
     if (rest) put_one(dtype, layout, rows, count, at, pairs - LANES, last);
+    return pairs;
 }

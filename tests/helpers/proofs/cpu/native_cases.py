@@ -90,22 +90,35 @@ def rounding_problem(kernel, dtype, layout):
     return None if same.all() else f"{got[~same][:4]} instead of {wanted[~same][:4]}"
 
 
+# x, cos and sin whose difference comes as close to 0 as any: 129 · (2²³ + 1) − 128 · (129 · 2¹⁶ + 1) = 1.
+_CLOSE = (2.0**-7 * 129, 1.0), ((2**23 + 1) * 2.0**-23, (129 * 2**16 + 1) * 2.0**-23)
+# By what they are multiplied: where a kernel begins to look for subnormal results, and beyond.
+_EDGES = [
+    *((x, angle, _CLOSE[1]) for x, angle in product((2.0**-33, 2.0**-34), (2.0**-63, 2.0**-64))),
+    (1.0, 2.0**-130, (0, 1)), (1.0, 2.0**-130, (1, 0)), (2.0**-100, 0.5, (1, 1)),
+    (2.0**-130, 1.0, (1, 1)), (0.0, 1.0, (1, 1)),
+]  # fmt: skip
+_PLACES = [(0, 0, 0), (1, 2, 17), (3, 0, 40), (4, 1, 63), (2, 2, 80)]
+
+
 def flushing_problem(kernel, layout):
-    """Return the head whose subnormal bfloat16 comes out wrong where those beside it are far from that; else None."""
+    """Return the sizes and the place (head, token, pair) where a lone subnormal bfloat16 comes out wrong, else None."""
     import torch
 
     from tightrope.backends.shared.angles import Table
 
-    part = np.full((1, 2, 64), 2.0**-130, np.float32)
-    table = Table(cos=torch.from_numpy(part), sin=torch.from_numpy(part / 2))  # no result is 0
-    for small in range(5):
-        x = np.full((1, 5, 2, 128), 2.0**100, np.float32)
-        x[:, small] = 1
-        x[..., ::3] *= 3
+    pairs = 96
+    for (size, angle, (cos, sin)), (head, token, pair), in_place in product(_EDGES, _PLACES, (False, True)):
+        x = np.full((1, 5, 3, 2 * pairs), 1.5, np.float32)
+        table = np.full((2, 1, 3, pairs), 0.75, np.float32)
+        members = (pair, pairs + pair) if layout == "half" else (2 * pair, 2 * pair + 1)
+        x[0, head, token, members] = np.multiply(_CLOSE[0], size)
+        table[:, 0, token, pair] = np.multiply((cos, sin), angle)
         given = torch.from_numpy(x).to(torch.bfloat16)
-        out = torch.empty_like(given)
-        kernel.rotate((given,), (out,), table, layout=layout, side="head", order="bhsd", transpose=False)
-        wanted = reference.rotate_bits(x, part[:, None], part[:, None] / 2, layout=layout, dtype="bfloat16")
+        out = given if in_place else torch.empty_like(given)
+        angles = Table(cos=torch.from_numpy(table[0]), sin=torch.from_numpy(table[1]))
+        kernel.rotate((given,), (out,), angles, layout=layout, side="head", order="bhsd", transpose=False)
+        wanted = reference.rotate_bits(x, *table[:, :, None], layout=layout, dtype="bfloat16")
         if not np.array_equal(out.float().numpy(), wanted):
-            return small
+            return size, angle, (head, token, pair)
     return None

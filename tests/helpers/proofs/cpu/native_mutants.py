@@ -30,17 +30,17 @@ IN_ROW = [
     Mutant("rest of the first head for all", "put_one(dtype, layout, rows, count, at, pairs - LANES, last)",
            "put_one(dtype, layout, rows, 1, at, pairs - LANES, last)"),
     Mutant("second vector with the first angles", "angles_at(by, i + LANES)", "angles_at(by, i)"),
-    Mutant("odd vector left out", "for (; i < pairs; i", "for (; layout == INTERLEAVED && i < pairs; i"),
+    Mutant("odd vector left out", "if (i < pairs) {", "if (layout == INTERLEAVED && i < pairs) {"),
     Mutant("second member in the wrong place", "{channel, pairs * channel}", "{channel, (pairs - 1) * channel}"),
     Mutant("few of the first head for all", "rotate_few(dtype, rows.x + j * rows.x_next", "rotate_few(dtype, rows.x"),
 ]  # fmt: skip
 IN_TILE = [
-    Mutant("sin with a stride of cos", "row.sin + by.sin", "row.sin + by.cos"),
+    Mutant("sin with a stride of cos", "steps * by.sin", "steps * by.cos"),
     Mutant("rest before not copied", "if (h->before) copy", "if (0) copy"),
     Mutant("rest after not copied", "if (h->after)", "if (0)"),
-    Mutant("rest of one head copied", "for (int i = 0; i < run.at_once; i++)", "for (int i = 0; i < 1; i++)"),
+    Mutant("rest of one head copied", "for (int n = 0; n < run->at_once; n++)", "for (int n = 0; n < 1; n++)"),
     Mutant("output with the stride of the input", "at_once * h->out.head, 0, 0}", "at_once * h->in.head, 0, 0}"),
-    Mutant("heads with the step of the input", "h->in.head, h->out.head, ahead}", "h->in.head, h->in.head, ahead}"),
+    Mutant("heads with the step of the input", "h->in.head, h->out.head, job", "h->in.head, h->in.head, job"),
     Mutant("heads left over not rotated", "if (first + whole < last)", "if (0)"),
     Mutant("every tile the first", "h->in.batch + tile.first * h->in.seq", "h->in.batch"),
 ]  # fmt: skip
@@ -71,10 +71,38 @@ IN_AVX512 = [
     Mutant("bfloat16 pairs exchanged", "alternating(16)", "alternating(15)"),
     Mutant("float16 pairs exchanged", "alternating(32)", "alternating(33)"),
     Mutant("float16 cut off", "_MM_FROUND_TO_NEAREST_INT", "_MM_FROUND_TO_ZERO"),
-    Mutant("subnormal numbers flushed", "return found;", "return false;"),
+    Mutant("subnormal numbers flushed", "quick || !any_subnormal(v)", "true"),
     Mutant("subnormal second members flushed", "_mm512_fpclass_ps_mask(v.second, 0x20)", "0"),
-    Mutant("subnormal numbers of the first head alone seen", "j < count; j++) found", "j < 1; j++) found"),
-    Mutant("small numbers of the first row alone seen", "j < count; j++) all", "j < 1; j++) all"),
+    Mutant(
+        "small numbers of the first head alone seen",
+        "all = j ? _mm512_ternarylogic_epi32(all, a, b, 0x80)",
+        "all = j ? all",
+    ),
+    Mutant(
+        "small second members not seen",
+        "_mm512_castps_si512(w[j].first), raise",
+        "_mm512_castps_si512(v[j].first), raise",
+    ),
+    Mutant("numbers small from half as much on", "_mm512_set1_epi16(34 << 7)", "_mm512_set1_epi16(35 << 7)"),
+]
+IN_FLUSHING = [
+    Mutant("angles small from half as much on", "(127 - 63) << 23", "(127 - 64) << 23"),
+    Mutant("small cos not seen", "((c & 0x7fffffff) - 1 < limit - 1) | ", ""),
+    Mutant("small sin not seen", " | ((n & 0x7fffffff) - 1 < limit - 1)", ""),
+    Mutant(
+        "small angles of the first token alone seen",
+        "for (int64_t s = 0; s < tokens; s++) {\n        const char *cos = angles.cos",
+        "for (int64_t s = 0; s < 1; s++) {\n        const char *cos = angles.cos",
+    ),
+]
+IN_EXACT_TILE = [
+    Mutant(
+        "what was rotated in place rotated again", "run.inner.count - j, done, pairs", "run.inner.count - j, 0, pairs"
+    ),
+    Mutant("first pairs of later rows left out", "j++, start = 0, row", "j++, row"),
+    Mutant("rows behind a small number left out", "&run, run.inner.count - j", "&run, 1"),
+    Mutant("runs behind a small number left out", "while (run.outer.count)", "if (run.outer.count)"),
+    Mutant("one head of a small number rotated", "h < run->at_once; h++", "h < 1; h++"),
 ]
 IN_NEON = [
     Mutant("bfloat16 ties away", "vdupq_n_u32(0x7fff)", "vdupq_n_u32(0x8000)"),
@@ -98,7 +126,8 @@ MISTAKES = [
     Mistake(file, variant, mutant)
     for file, variant, mutants in (
         ("row.h", SHARED, IN_ROW), ("rotate.h", SHARED, IN_TILE), ("angles.h", SHARED, IN_ANGLES),
-        ("avx2.c", "avx2", IN_AVX2), ("avx512.c", "avx512bf16", IN_AVX512), ("neon.c", "neon", IN_NEON),
+        ("avx2.c", "avx2", IN_AVX2), ("avx512.c", "avx512bf16", IN_AVX512), ("angles.h", "avx512bf16", IN_FLUSHING),
+        ("rotate.h", "avx512bf16", IN_EXACT_TILE), ("neon.c", "neon", IN_NEON),
     )
     for mutant in mutants
 ]  # fmt: skip
