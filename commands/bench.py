@@ -93,9 +93,9 @@ def bench(
     Tasks: "in place" and "new tensors" rotate q and k by given angles; "with gradient" adds the backward pass; "by
     position" computes the angles, too; "angles" computes angles alone. Calls are timed from Python, overhead included.
 
-    Each round times every contender once; the figures are medians. "× copy" is the time relative to copying the same
-    tensors; "bandwidth / copy" is the bytes that must move over the time, relative to the copy's; "memory" is the peak
-    beyond the arguments. What was measured before Ctrl-C is printed, and written with --json.
+    Each round times every contender once. "median" and "range" are over the rounds; "× copy" is the time relative to
+    copying the same tensors in the same round; "memory" is the peak beyond the arguments. What was measured before
+    Ctrl-C is printed, and written with --json.
 
     SOURCE is a config.json, a folder that has one, a GGUF file, the name of a model on the Hugging Face hub, or - for
     standard input; default: Llama 3.
@@ -144,6 +144,7 @@ def _measure(out: Output, jobs: "Sequence[Job]", rounds: int, rows: "list[Row]")
     number, seconds = len(jobs), timing.estimate(jobs, rounds)
     about = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
     out.console.say(f"{number} measurement{'s' * (number != 1)} of {rounds} rounds, about {about}", "dim")
+    out.console.say(f"processor: {timing.processor()}", "dim")
     with _memory_errors():
         for job in out.track(jobs, "timing"):
             measured = timing.run(job, rounds)

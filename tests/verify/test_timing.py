@@ -14,6 +14,8 @@ from tightrope import backends
 from tightrope.cli import main
 from tightrope.commands.bench import bench
 from tightrope.verify import timing
+from tightrope.verify.timing import measure
+from tightrope.verify.timing.processor import named_by
 
 
 class Clock:
@@ -189,3 +191,26 @@ def test_whole_models_are_written_with_the_documented_fields():
     form = json.loads((ROOT / "docs" / "tightrope.schema.json").read_text())
     jsonschema.Draft202012Validator(form).validate(written)
     assert [one["host_ratio"] for one in written["results"]] == [1.5, 0.9]
+
+
+CPUINFO = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC
+"""
+
+
+def test_a_processor_is_named_with_family_and_model():
+    assert named_by(CPUINFO) == "AMD EPYC (family 25, model 17)"
+
+
+def test_cpuinfo_without_a_name_names_nothing():
+    assert named_by("processor\t: 0\nCPU implementer\t: 0x41\n") == ""
+
+
+@pytest.mark.backend("torch")
+def test_a_row_holds_the_fastest_and_the_slowest_round(monkeypatch):
+    monkeypatch.setattr(measure, "interleaved", lambda calls, *_: {name: [3.0, 1.0, 2.0] for name in calls})
+    for row in measure.run(jobs("torch")[0]):
+        assert (row.minimum, row.seconds, row.maximum) == (1.0, 2.0, 3.0)

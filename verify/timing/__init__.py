@@ -8,11 +8,12 @@ from tightrope.verify.timing.estimate import estimate
 from tightrope.verify.timing.jobs import plan
 from tightrope.verify.timing.measure import absent, interleaved, moved, run
 from tightrope.verify.timing.on_whole_models import WholeRow, whole_models
+from tightrope.verify.timing.processor import processor
 from tightrope.verify.timing.rows import Row, as_dicts
 from tightrope.verify.timing.work import OURS, TASKS, YARDSTICK
 
 __all__ = [
     "OURS", "TASKS", "YARDSTICK", "Row", "WholeRow", "absent", "as_dicts", "estimate", "interleaved",
-    "moved", "plan",
+    "moved", "plan", "processor",
     "run", "whole_models",
 ]  # fmt: skip

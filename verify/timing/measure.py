@@ -11,6 +11,7 @@ from typing import Final, cast
 from tightrope import backends
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.verify.timing.jobs import Job
+from tightrope.verify.timing.processor import processor
 from tightrope.verify.timing.rows import Row
 from tightrope.verify.timing.work import OURS, YARDSTICK, Contenders, Task
 
@@ -67,10 +68,12 @@ def _row(
     ratio = median(own / other for own, other in zip(seconds[name], seconds[YARDSTICK], strict=True))
     work, rope = job.work, job.rope
     return Row(
-        backend=job.backend, device=job.device, path=path, task=work.task, dtype=work.dtype, seq=work.seq,
+        backend=job.backend, device=job.device, path=path, processor=processor(), task=work.task, dtype=work.dtype,
+        seq=work.seq,
         heads=work.heads, kv_heads=work.kv_heads, order=work.order, layout=rope.layout, rotary_dim=rope.rotary_dim,
-        head_dim=rope.head_dim, contender=name, remark=remark, seconds=median(seconds[name]), ratio=ratio,
-        share=moved(work.task, rope) / ratio, peak=peak,
+        head_dim=rope.head_dim, contender=name, remark=remark, seconds=median(seconds[name]),
+        minimum=min(seconds[name]), maximum=max(seconds[name]), ratio=ratio, share=moved(work.task, rope) / ratio,
+        peak=peak,
     )  # fmt: skip
 
 

@@ -15,11 +15,13 @@ class Row:
 
     Attributes:
         backend, device, path: Where it ran; for Tightrope also which code.
+        processor: Of the host, see `processor`.
         task, dtype, seq, heads, kv_heads, order: What was timed, see `Work`.
         layout, rotary_dim, head_dim: The rope, see `RopeConfig`.
         contender: `"tightrope"`, the yardstick `"copy"`, or a library.
         remark: What a library does differently from the task; `""`: nothing.
-        seconds: Median of one call.
+        seconds: Median over rounds of one call.
+        minimum, maximum: The fastest and the slowest round's.
         ratio: Median over rounds of its time by the yardstick's in the same round.
         share: Bandwidth as a share of the yardstick's: the bytes that the task must move, over time.
         peak: Bytes held at once beyond what was there before the call; None where nothing tells.
@@ -28,6 +30,7 @@ class Row:
     backend: str
     device: str
     path: str
+    processor: str
     task: Task
     dtype: str
     seq: int
@@ -40,6 +43,8 @@ class Row:
     contender: str
     remark: str
     seconds: float
+    minimum: float
+    maximum: float
     ratio: float
     share: float
     peak: int | None

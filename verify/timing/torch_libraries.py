@@ -172,6 +172,27 @@ def _fits_llama_cpp(work: Work, rope: RopeConfig, device: str) -> str:
     return _fits_any_head(work, rope, device)
 
 
+def _vllm(inputs: Inputs) -> Apply:
+    import_module("vllm.platforms").current_platform.import_kernels()
+    rotate, rope, positions = torch.ops._C.rotary_embedding, inputs.rope, inputs.positions[0]
+    q, k = (x[0].flatten(1) for x in (inputs.q, inputs.k))  # as its layers hold them: tokens, all channels
+    table, half = torch.cat(inputs.halves, -1), rope.layout == "half"
+
+    def apply(*_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rotate(positions, q, k, rope.head_dim, table, half)
+        return inputs.q, inputs.k
+
+    return apply
+
+
+def _fits_vllm(work: Work, rope: RopeConfig, device: str) -> str:
+    if work.task != "in place" or work.order != "bshd":
+        return "rotates in place and in order bshd only"
+    if device != "cpu":
+        return "is timed on the CPU only"
+    return _fits_any_head(work, rope, device)
+
+
 def _fits_any_head(work: Work, rope: RopeConfig, device: str) -> str:
     return "" if rope.side == "head" else "turns the first channels only"
 
@@ -215,6 +236,9 @@ LIBRARIES: Final = (
     Library(
         name="llama.cpp", module="xllamacpp", unfit=_fits_llama_cpp, by_position=_llama_cpp(in_place=False),
         in_place=_llama_cpp(in_place=True), remark="its own copies of q and k, computes angles too",
+    ),
+    Library(
+        name="vLLM", module="vllm", unfit=_fits_vllm, in_place=_vllm, remark="its C kernel, a table in the dtype of q",
     ),
     Library(name="torchtune", module="torchtune", unfit=_fits_torchtune, given=_torchtune),
 )  # fmt: skip

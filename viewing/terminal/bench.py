@@ -20,7 +20,7 @@ def print_rows(screen: "Screen", rows: Sequence[Row]) -> None:
     tokens = f"{first.seq:,} token{'s' * (first.seq != 1)}"
     where = f"{first.backend} {first.device}, {first.task}, {first.dtype}"
     screen.say(f"{where}, {tokens}, {first.order}, {first.pairs}", "bold")
-    headings = ("  who", "time", "× copy", "bandwidth\n/ copy", "memory")
+    headings = ("  who", "median", "range", "× copy", "memory")
     print_grid(screen, grid(headings, [(f"  {row.who}", *figures(row)) for row in rows]))
     screen.say()
 
@@ -46,9 +46,15 @@ def _whole(row: WholeRow) -> tuple[str, ...]:
 
 
 def figures(row: Row) -> tuple[str, ...]:
-    """Return time, its ratio to the copy's, bandwidth as a share of the copy's, and memory, as text."""
+    """Return the median time, the fastest and the slowest, the ratio to the copy's, and memory, as text."""
     memory = "" if row.peak is None else f"{row.peak / 2**20:.1f} MiB"
-    return in_words(row.seconds), f"{row.ratio:.2f}", f"{row.share:.0%}", memory
+    return in_words(row.seconds), _range(row.minimum, row.maximum), f"{row.ratio:.2f}", memory
+
+
+def _range(low: float, high: float) -> str:
+    """Return two times, the unit once where both have it."""
+    (first, unit), (second, other) = (in_words(seconds).split() for seconds in (low, high))
+    return f"{first}–{second} {unit}" if unit == other else f"{first} {unit}–{second} {other}"
 
 
 def in_words(seconds: float) -> str:
