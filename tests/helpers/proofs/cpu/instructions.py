@@ -20,7 +20,7 @@ CALLS = {
     "positions": "rope(q, k, positions=positions)",
     "copy": "q2.copy_(q), k2.copy_(k)",
 }
-_TIMES, _WARM = 50, 20
+_FEW, _MANY = 100, 600
 _CONTROL = "callgrind_control"
 
 
@@ -32,18 +32,25 @@ def main(names):
 
 def count(name):
     """Return the instructions of one call, for one token of a Llama 3 of 8 billion parameters, bfloat16."""
+    few, many = (counted(name, times) for times in (_FEW, _MANY))
+    return round((many - few) / (_MANY - _FEW))  # what starts and stops the counting is counted, too
+
+
+def counted(name, times):
+    """Return the instructions of so many calls and of what is around them."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
         command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
-        ran = subprocess.run([*command, sys.executable, __file__, "--run", name], capture_output=True, text=True)
-        found = re.search(r"Collected : (\d+)", ran.stderr)
-        if ran.returncode or found is None:
-            raise SystemExit(f"valgrind counted nothing:\n{ran.stderr[-2000:]}")
-    return int(found[1]) // _TIMES
+        command += [sys.executable, __file__, "--run", name, str(times)]
+        ran = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"Collected : (\d+)", ran.stderr)
+    if ran.returncode or found is None:
+        raise SystemExit(f"valgrind counted nothing:\n{ran.stderr[-2000:]}")
+    return int(found[1])
 
 
-def call_under_valgrind(name):
-    """Make the call, counted after some that are not."""
+def call_under_valgrind(name, times):
+    """Make the call so often, counted, after some that are not."""
     import torch
 
     from tightrope.backends.torch import RotaryEmbedding
@@ -57,16 +64,16 @@ def call_under_valgrind(name):
         "angles": rope.angles(positions),
     }  # fmt: skip
     run = eval(f"lambda: ({CALLS[name]})", values)
-    for _ in range(_WARM):
+    for _ in range(_FEW):
         run()
     subprocess.run([_CONTROL, "--instr=on", str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
-    for _ in range(_TIMES):
+    for _ in range(times):
         run()
     subprocess.run([_CONTROL, "--instr=off", str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        call_under_valgrind(sys.argv[2])
+        call_under_valgrind(sys.argv[2], int(sys.argv[3]))
     else:
         main(sys.argv[1:])
