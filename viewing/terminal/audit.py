@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 _STYLES = {
     "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
 }  # fmt: skip
-_COUNTED: dict[str, str] = {
-    **WORDS, "rounding": "right up to rounding", "wrong": "wrong", "unjudged": "not judged", "refuses": "refused",
-    "absent": "not there",
+_COUNTED = {
+    "agrees": "right", "rounding": "right up to rounding", "wrong": "wrong", "unjudged": "not judged",
+    "refuses": "refused", "absent": "not there",
 }  # fmt: skip
 
 
