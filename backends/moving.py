@@ -15,7 +15,7 @@ from tightrope.rope.identity.key_record import KeyRecord
 from tightrope.rope.support.validation import require
 
 # What no operation on keys can change.
-_FIXED: Final = ("layers", "precision", "dtype", "kv_heads", "slice", "kind")
+_FIXED: Final = ("layers", "precision", "dtype", "kv_heads", "slice", "kinds")
 _IF_KNOWN: Final = ("tokens", "weights")
 
 
@@ -27,7 +27,7 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
     orders only channels and axes change place, bit for bit.
 
     Args:
-        keys: An array of torch or MLX, in the source's order.
+        keys: An array of torch or MLX, in the source's order; of a window the latest tokens, as many as there are.
         source: What the keys are.
         target: What they shall be. tokens and weights count where both state them.
         layer: Which layer's.
@@ -38,7 +38,7 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
     require(differences(source, target))
     if not 0 <= layer < len(source.layers):
         raise RopeConfigError(f"layer must be one of the {len(source.layers)}, counted from 0, got {shortened(layer)}")
-    _check_shape(keys, source)
+    tokens = _tokens(keys, source, layer)
     framework = type(keys).__module__.partition(".")[0]
     backend = load(framework) if framework in ("torch", "mlx") else None
     if backend is None or not backend.RotaryEmbedding.ops.is_array(keys):
@@ -46,7 +46,7 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
     ops, rope = backend.RotaryEmbedding.ops, _rope(source, layer)
     if rope is not None:
         module = backend.RotaryEmbedding(rope)
-        for positions, old, new in _turns(source, target, layer):
+        for positions, old, new in _turns(source, target, layer, tokens):
             # A copy where writing would reach the caller's array.
             keys = module.rerotate(keys.clone() if ops.in_place else keys, positions, old, new, order=source.order)
         if source.layout != target.layout:
@@ -61,6 +61,7 @@ def differences(source: KeyRecord, target: KeyRecord) -> Iterator[str]:
         if name in _IF_KNOWN and None in (one, other):
             continue
         if one != other:
+            name = name.removesuffix("s") if name == "kinds" else name
             yield f"{name} must be the same on both sides, got {shortened(one)} and {shortened(other)}"
     if np.shape(source.positions) != np.shape(target.positions):
         yield f"positions must be as many on both sides, got {np.shape(source.positions)}, {np.shape(target.positions)}"
@@ -76,13 +77,15 @@ def list_of(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _turns(source: KeyRecord, target: KeyRecord, layer: int) -> Iterator[tuple[Any, Frequencies, Frequencies]]:
+def _turns(
+    source: KeyRecord, target: KeyRecord, layer: int, tokens: int
+) -> Iterator[tuple[Any, Frequencies, Frequencies]]:
     """Yield (positions, old, new) of each rotation between the two."""
     old, new = source.frequencies(layer), target.frequencies(layer)
     if old is None or new is None:
         return
     still = Frequencies(np.zeros_like(old.inv_freq), 1.0)
-    before, after = (_positions(record) for record in (source, target))
+    before, after = (_positions(record, tokens) for record in (source, target))
     if not target.rotated:
         if source.rotated:
             yield before, old, still
@@ -96,8 +99,9 @@ def _turns(source: KeyRecord, target: KeyRecord, layer: int) -> Iterator[tuple[A
         yield after - before, still, Frequencies(new.inv_freq, 1.0)
 
 
-def _positions(record: KeyRecord) -> Any:
-    positions = np.array(record.positions, np.int64)
+def _positions(record: KeyRecord, tokens: int) -> Any:
+    """Return the positions of the latest tokens."""
+    positions = np.array(record.positions, np.int64)[..., record.count - tokens :]
     return positions[:, None] if positions.ndim == 2 else positions
 
 
@@ -132,14 +136,16 @@ def _channels(rope: RopeConfig, layout: Layout, width: int) -> Any:
     return channels
 
 
-def _check_shape(keys: Any, record: KeyRecord) -> None:
+def _tokens(keys: Any, record: KeyRecord, layer: int) -> int:
+    """Return how many tokens there are, after a check of the shape."""
     shape = tuple(getattr(keys, "shape", ()))
     if len(shape) != len(record.order):
         raise RopeConfigError(f"keys must have the axes of order {record.order!r}, got shape {shape}")
     heads, tokens = (shape[1], shape[2]) if record.order == "bhsd" else (shape[-2], shape[-3])
-    if (heads, tokens) != (record.kv_heads, record.count):
+    if heads != record.kv_heads or not record.holds(layer, tokens):
         said = f"{record.kv_heads} heads and {record.count} tokens"
         raise RopeConfigError(f"keys must have the record's {said}, got shape {shape} in order {record.order!r}")
+    return int(tokens)
 
 
 def _ordered(keys: Any, order: str, wanted: str) -> Any:

@@ -5,8 +5,9 @@
 
 MODEL is a folder with config.json, safetensors and a tokenizer; the same on both sides. Keys are cached as they were
 rotated, so both sides must mean the same rotation: Tightrope makes it so, and the file has a record of it
-(`tightrope.keys`) and a hash of the weights; keys of another rotation or other weights are refused. One
-prompt without padding; models whose layers all have keys and values (not state-space layers).
+(`tightrope.keys`) and a hash of the weights. Keys that were rotated at other positions, in another layout or not at
+all are moved; keys of another rotation or other weights are refused. One prompt without padding; models whose layers
+all have keys and values (not state-space layers).
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import tightrope
-from tightrope.keys import KeyRecord, differences, record_of
+from tightrope.keys import KeyRecord, move, record_of
 
 TOKENS = 64
 
@@ -45,7 +46,7 @@ def save_torch(cache: Any, tokens: list[int], rope: tightrope.ModelRope, path: s
     arrays = {}
     for index, layer in enumerate(cache.layers):
         arrays[f"{index}.keys"], arrays[f"{index}.values"] = layer.keys.contiguous(), layer.values.contiguous()
-    save_file(arrays, path, metadata=_metadata(tokens, rope, arrays["0.keys"], weights))
+    save_file(arrays, path, metadata=_metadata(tokens, rope, arrays, weights))
 
 
 def load_torch(path: str, model: Any, weights: str | None = None) -> tuple[Any, list[int]]:
@@ -56,9 +57,11 @@ def load_torch(path: str, model: Any, weights: str | None = None) -> tuple[Any, 
     _check_patched(model)
     cache = DynamicCache(config=model.config)
     with safe_open(path, framework="pt") as file:
-        tokens = _checked(file.metadata(), tightrope.read(model.config), weights)
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        slides = [hasattr(layer, "cumulative_length") for layer in cache.layers]
+        tokens = _moved(arrays, file.metadata(), tightrope.read(model.config), slides, weights)
         for index, layer in enumerate(cache.layers):
-            keys, values = (file.get_tensor(f"{index}.{part}").to(model.device) for part in ("keys", "values"))
+            keys, values = (arrays[f"{index}.{part}"].to(model.device) for part in ("keys", "values"))
             cache.update(keys, values, index)
             if hasattr(layer, "cumulative_length"):  # a sliding window counts what fell out of it, too
                 layer.cumulative_length = len(tokens) - 1
@@ -75,7 +78,7 @@ def save_mlx(
     for index, layer in enumerate(cache):
         for part in ("keys", "values"):
             arrays[f"{index}.{part}"] = _in_order(layer, getattr(layer, part))
-    mx.save_safetensors(path, arrays, metadata=_metadata(tokens, rope, arrays["0.keys"], weights))
+    mx.save_safetensors(path, arrays, metadata=_metadata(tokens, rope, arrays, weights))
 
 
 def load_mlx(
@@ -86,8 +89,8 @@ def load_mlx(
     from mlx_lm.models.cache import make_prompt_cache
 
     arrays, metadata = mx.load(path, return_metadata=True)
-    tokens = _checked(metadata, rope, weights)
     cache = make_prompt_cache(model)
+    tokens = _moved(arrays, metadata, rope, [hasattr(layer, "max_size") for layer in cache], weights)
     for index, layer in enumerate(cache):
         layer.keys, layer.values = (_filled(layer, arrays[f"{index}.{part}"], tokens) for part in ("keys", "values"))
         layer.offset = len(tokens) - 1
@@ -117,24 +120,53 @@ def _filled(layer: Any, array: Any, tokens: list[int]) -> Any:
     return mx.pad(window, ((0, 0), (0, 0), (layer.max_size - window.shape[2], 0), (0, 0)))
 
 
-def _metadata(tokens: list[int], rope: tightrope.ModelRope, keys: Any, weights: str | None) -> dict[str, str]:
+def _metadata(
+    tokens: list[int], rope: tightrope.ModelRope, arrays: dict[str, Any], weights: str | None
+) -> dict[str, str]:
     """Return the record of what is cached: all tokens but the last, which starts the decoding."""
-    dtype = str(keys.dtype).rpartition(".")[2]
-    made = {"dtype": dtype, "kv_heads": keys.shape[1], "tokens": tuple(tokens[:-1]), "weights": weights}
-    return {**record_of(rope, range(len(tokens) - 1), **made).to_metadata(), "next": json.dumps(tokens[-1])}
+    count = len(tokens) - 1
+    kinds = tuple(_kind(rope, index, arrays, count) for index in range(len(arrays) // 2))
+    keys = arrays[f"0.{_ROTATED[kinds[0]]}"]
+    made = {"dtype": str(keys.dtype).rpartition(".")[2], "kv_heads": keys.shape[1], "kind": kinds}
+    record = record_of(rope, range(count), tokens=tuple(tokens[:-1]), weights=weights, **made)
+    return {**record.to_metadata(), "next": json.dumps(tokens[-1])}
 
 
-def _checked(metadata: dict[str, str], rope: tightrope.ModelRope, weights: str | None) -> list[int]:
-    """Return the tokens of a file whose keys this model would have rotated and computed alike.
+# Where a layer holds what was rotated: transformers and mlx-lm keep MLA's latent keys first, their rotated part second.
+_ROTATED = {"full": "keys", "window": "keys", "latent": "values"}
+
+
+def _kind(rope: tightrope.ModelRope, layer: int, arrays: dict[str, Any], count: int) -> str:
+    """Return what a layer holds of so many tokens."""
+    keys, config = arrays[f"{layer}.keys"], rope.for_layer(layer)
+    if config is not None and keys.shape[-1] not in (config.head_dim, config.rotary_dim):
+        return "latent"
+    return "full" if keys.shape[2] >= count else "window"
+
+
+def _moved(
+    arrays: dict[str, Any], metadata: dict[str, str], rope: tightrope.ModelRope, slides: list[bool], weights: str | None
+) -> list[int]:
+    """Move the keys of a file to what this model would have cached, and return the tokens.
+
+    Args:
+        arrays: Keys and values, by layer; keys are replaced.
+        metadata: Of the file.
+        rope: Of this model, which has them at positions 0, 1, …
+        slides: By layer, whether this model's cache needs no more than the latest tokens.
+        weights: The hash of this model's weights.
 
     Raises:
         RopeConfigError: They are of another rotation or of other weights: attention would mix two models.
     """
     theirs = KeyRecord.from_metadata(metadata)
-    at = range(len(theirs.tokens or ()))
-    ours = record_of(rope, at, dtype=theirs.dtype, kv_heads=theirs.kv_heads, tokens=theirs.tokens, weights=weights)
-    if problems := list(differences(theirs, ours)):
-        raise tightrope.RopeConfigError(problems)
+    kinds = tuple("full" if kind == "window" and not fits else kind
+                  for kind, fits in zip(theirs.kinds, slides, strict=True))  # fmt: skip
+    made = {"dtype": theirs.dtype, "kv_heads": theirs.kv_heads, "tokens": theirs.tokens, "kind": kinds}
+    ours = record_of(rope, range(theirs.count), weights=weights, **made)
+    for layer, kind in enumerate(kinds):
+        name = f"{layer}.{_ROTATED[kind]}"
+        arrays[name] = move(arrays[name], theirs, ours, layer=layer)
     return [*(theirs.tokens or ()), int(json.loads(metadata["next"]))]
 
 

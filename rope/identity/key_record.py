@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from tightrope.rope.support.validation import is_list, is_whole, number, one_of,
 VERSION: Final = 1
 METADATA_KEY: Final = "tightrope.keys"
 DTYPE_BYTES: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
-KINDS: Final = ("full", "window", "latent")
+Kind = Literal["full", "window", "latent"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORDERS: Final = ("bhsd", "bshd", "thd")
 
 _HEAD = ("layout", "side", "head_dim", "rotary_dim", "axes")
@@ -37,7 +38,8 @@ class KeyRecord:
         dtype: `"float32"`, `"bfloat16"` or `"float16"`.
         kv_heads: Heads in these arrays; of all slices together it is kv_heads · slices.
         slice: (index, slices) of tensor parallelism.
-        kind: `"full"`, `"window"` (the latest tokens alone) or `"latent"` (MLA: the rotated part of latent keys).
+        kind: Of cache: `"full"`, `"window"` (a layer has as many of the latest tokens as its array) or `"latent"` (MLA:
+            the rotated part of latent keys); one for all layers, or one per layer.
         tokens: The ids of the tokens, where they are known.
         weights: A hash of the weights, of any kind, where it is known.
         version: Of this record.
@@ -53,13 +55,13 @@ class KeyRecord:
     dtype: str
     kv_heads: int
     slice: tuple[int, int] = (0, 1)
-    kind: Literal["full", "window", "latent"] = "full"
+    kind: Kind | tuple[Kind, ...] = "full"
     tokens: tuple[int, ...] | None = None
     weights: str | None = None
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        for name in ("layers", "positions", "slice", "tokens"):
+        for name in ("layers", "positions", "slice", "tokens", "kind"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, _tuples(getattr(self, name)))
         require(_problems(self))
@@ -69,6 +71,15 @@ class KeyRecord:
         """Tokens whose keys these are."""
         rows = self.positions
         return len(rows[0]) if rows and isinstance(rows[0], tuple) else len(rows)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kind of each layer."""
+        return self.kind if isinstance(self.kind, tuple) else (self.kind,) * len(self.layers)
+
+    def holds(self, layer: int, tokens: int) -> bool:
+        """Say whether an array of a layer may have so many tokens."""
+        return tokens == self.count or (self.kinds[layer] == "window" and 0 <= tokens < self.count)
 
     def frequencies(self, layer: int) -> Frequencies | None:
         """Return the frequencies in force in a layer, None where it has no position."""
@@ -158,7 +169,7 @@ def _problems(record: KeyRecord) -> Iterator[str]:
     yield from one_of("layout", record.layout, LAYOUTS)
     yield from one_of("order", record.order, ORDERS)
     yield from one_of("dtype", record.dtype, DTYPE_BYTES)
-    yield from one_of("kind", record.kind, KINDS)
+    yield from _kind_problems(record)
     yield from positive_integer("kv_heads", record.kv_heads)
     yield from _list_problems(record)
     if not isinstance(record.ropes, Mapping):
@@ -167,6 +178,16 @@ def _problems(record: KeyRecord) -> Iterator[str]:
         for name in dict.fromkeys(record.layers):
             if name is not None:
                 yield from _rope_problems(name, record.ropes.get(name) if isinstance(name, str) else None)
+
+
+def _kind_problems(record: KeyRecord) -> Iterator[str]:
+    if not isinstance(record.kind, tuple):
+        yield from one_of("kind", record.kind, KINDS)
+        return
+    if isinstance(record.layers, tuple) and len(record.kind) != len(record.layers):
+        yield f"kind must be one, or one for each of {len(record.layers)} layers, got {len(record.kind)}"
+    for one in record.kind:
+        yield from one_of("kind", one, KINDS)
 
 
 def _list_problems(record: KeyRecord) -> Iterator[str]:

@@ -85,9 +85,11 @@ def _size(record: KeyRecord, header: Any) -> int:
         raise RopeConfigError(f"layer must be one of the record's {len(record.layers)}, got {shortened(layer)}")
     if header["part"] not in ("keys", "values"):
         raise RopeConfigError(f"part must be 'keys' or 'values', got {shortened(header['part'])}")
-    by_order = {"bhsd": (1, record.kv_heads, record.count), "bshd": (1, record.count, record.kv_heads)}
-    wanted = by_order.get(record.order, (record.count, record.kv_heads))
-    right = isinstance(shape, list) and len(shape) == len(wanted) + 1 and all(map(is_whole, shape))
+    axis = record.order.index("s" if "s" in record.order else "t")
+    right = isinstance(shape, list) and len(shape) == len(record.order) and all(map(is_whole, shape))
+    tokens = shape[axis] if right and record.holds(layer, shape[axis]) else record.count
+    by_order = {"bhsd": (1, record.kv_heads, tokens), "bshd": (1, tokens, record.kv_heads)}
+    wanted = by_order.get(record.order, (tokens, record.kv_heads))
     if not right or tuple(shape[:-1]) != wanted or not 0 <= shape[-1] <= WIDEST_HEAD:
         raise RopeConfigError(f"shape must be {[*wanted, 'width']} by the record, got {shortened(shape)}")
     return math.prod(shape) * DTYPE_BYTES[record.dtype]
