@@ -94,6 +94,27 @@ def test_orders_change_and_change_back(backend, put, order, expected):
     assert np.array_equal(backend.to_numpy(keys.move(moved, other, ROTATED, layer=0)), K)
 
 
+WINDOWS = replace(ROTATED, kind=("full", "window"))
+
+
+def test_a_window_holds_the_latest_tokens(backend, put):
+    """Five of seven: moved by the positions of the last five; a layer that is no window must have all."""
+    rope = backend.RotaryEmbedding(MODEL)
+    far = replace(WINDOWS, positions=tuple((AT + 100).tolist()))
+    moved = keys.move(put(K[:, :, 2:]), replace(WINDOWS, rotated=False), far, layer=1)
+    expected = rope(put(K[:, :, 2:]), positions=put(AT[2:] + 100, "int64"))
+    assert np.array_equal(backend.to_numpy(moved), backend.to_numpy(expected))
+    assert keys.move(put(K[:, :, 7:]), WINDOWS, far, layer=1).shape[2] == 0
+    for array, layer in ((K[:, :, 2:], 0), (np.concatenate((K, K), 2), 1)):
+        with pytest.raises(RopeConfigError, match="2 heads and 7 tokens"):
+            keys.move(put(array), WINDOWS, far, layer=layer)
+
+
+def test_one_kind_for_all_is_that_kind_for_each():
+    assert list(keys.differences(ROTATED, replace(ROTATED, kind=("full", "full")))) == []
+    assert keys.KeyRecord.from_json(WINDOWS.to_json()) == WINDOWS
+
+
 OTHER = {
     "layers": replace(keys.record_of({**CONFIG, "rope_theta": 1e4}, AT, dtype="float32", kv_heads=2)),
     "dtype": replace(ROTATED, dtype="bfloat16"),
@@ -143,6 +164,10 @@ def test_a_record_survives_json_bit_by_bit():
         ({"slice": [2, 2]}, "slice must be"),
         ({"kv_heads": 0}, "kv_heads must be"),
         ({"ropes": {}}, "ropes must state inv_freq"),
+        ({"kind": "half"}, "kind must be one of"),
+        ({"kind": ["full", "half"]}, "kind must be one of"),
+        ({"kind": ["full"]}, "kind must be one, or one for each of 2 layers, got 1"),
+        ({"kind": 3}, "kind must be one of"),
         ({"layers": 3}, "layers must be"),
     ],
 )
@@ -174,6 +199,16 @@ class TestStream:
         parts = list(keys.read_parts(file, keys.read_record(file)))
         assert [(one.layer, one.part) for one in parts] == [part[:2] for part in self.PARTS]
         assert all(np.array_equal(one.array, part[2]) for one, part in zip(parts, self.PARTS, strict=True))
+
+    def test_a_window_is_written_and_read_with_the_tokens_it_has(self):
+        file = io.BytesIO()
+        keys.write_stream(file, WINDOWS, [(0, "keys", K), (1, "keys", K[:, :, 4:])])
+        file.seek(0)
+        parts = list(keys.read_parts(file, keys.read_record(file)))
+        assert np.array_equal(parts[1].array, K[:, :, 4:])
+        for layer, array in ((0, K[:, :, 4:]), (1, np.concatenate((K, K), 2))):
+            with pytest.raises(RopeConfigError, match=r"shape must be \[1, 2, 7, 'width'\] by the record"):
+                keys.write_stream(io.BytesIO(), WINDOWS, [(layer, "keys", array)])
 
     def test_wherever_it_is_cut_off_it_says_so(self, stream):
         for end in range(0, len(stream), 37):

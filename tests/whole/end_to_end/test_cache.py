@@ -3,6 +3,7 @@
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from mlx_lm.models.cache import make_prompt_cache
 import tightrope
 from models import hf_models, pairs
 from samples.example_files import load
+from tightrope import keys
 
 pytestmark = pytest.mark.backend("torch", "mlx")
 
@@ -123,3 +125,66 @@ def test_both_commands_of_the_example_run_one_after_the_other(hand_off, tmp_path
     assert "angles and rotation" in capsys.readouterr().out
     hand_off.main(["decode", folder, path])
     assert len(capsys.readouterr().out.split()) == hand_off.TOKENS
+
+
+@pytest.fixture(scope="module")
+def received(hand_off, tmp_path_factory):
+    """A file of MLX's, and the tokens that follow it."""
+    pair, path = pairs.pair("llama3.1"), str(tmp_path_factory.mktemp("cache") / "cache.safetensors")
+    hand_off.save_mlx(mlx_cache(pair, prompt()[:-1]), prompt(), tightrope.read(pair.folder), path)
+    cache, tokens = hand_off.load_mlx(path, pair.mlx, tightrope.read(pair.folder))
+    return path, hand_off.decode_mlx(pair.mlx, cache, tokens[-1], 12)
+
+
+class TestKeysThatWereCachedOtherwise:
+    """The receiver moves them: the decoding is that of keys it cached itself."""
+
+    @pytest.mark.parametrize("changes", [
+        {"positions": tuple(range(5000, 5023))}, {"rotated": False}, {"layout": "interleaved"},
+        {"layout": "interleaved", "positions": tuple(range(-7, 16))},
+    ], ids=["positions", "plain", "layout", "layout and positions"])  # fmt: skip
+    @pytest.mark.parametrize("side", ["torch", "mlx"])
+    def test_they_are_moved(self, hand_off, received, tmp_path, changes, side):
+        pair, path = pairs.pair("llama3.1"), str(tmp_path / "moved.safetensors")
+        arrays, metadata = mx.load(received[0], return_metadata=True)
+        record = keys.KeyRecord.from_metadata(metadata)
+        other = replace(record, **changes)
+        for layer in range(len(record.layers)):
+            arrays[f"{layer}.keys"] = keys.move(arrays[f"{layer}.keys"], record, other, layer=layer)
+        mx.save_safetensors(path, arrays, metadata={**metadata, **other.to_metadata()})
+        if side == "mlx":
+            cache, tokens = hand_off.load_mlx(path, pair.mlx, tightrope.read(pair.folder))
+            assert hand_off.decode_mlx(pair.mlx, cache, tokens[-1], 12) == received[1]
+            return
+        with tightrope.patched(pair.torch):
+            cache, tokens = hand_off.load_torch(path, pair.torch)
+            assert hand_off.decode_torch(pair.torch, cache, tokens[-1], 12) == received[1]
+
+
+KINDS = {
+    "llama3.1": {"full"},
+    "gemma3_text": {"full", "window"},
+    "deepseek_v3": {"latent"},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_record_says_what_each_layer_holds(hand_off, tmp_path, name):
+    pair, path = pairs.pair(name), str(tmp_path / "cache.safetensors")
+    with tightrope.patched(pair.torch):
+        hand_off.prefill(pair.torch, prompt(), path)
+    arrays, metadata = mx.load(path, return_metadata=True)
+    kinds = keys.KeyRecord.from_metadata(metadata).kinds
+    assert set(kinds) == KINDS[name]
+    for layer, kind in enumerate(kinds):
+        assert (arrays[f"{layer}.keys"].shape[2] < 23) == (kind == "window")
+
+
+def test_a_window_is_no_cache_for_layers_that_see_everything(hand_off, tmp_path):
+    pair, path = pairs.pair("gemma3_text"), str(tmp_path / "cache.safetensors")
+    with tightrope.patched(pair.torch):
+        hand_off.prefill(pair.torch, prompt(), path)
+    arrays, metadata = mx.load(path, return_metadata=True)
+    everything = [False] * (len(arrays) // 2)
+    with pytest.raises(ValueError, match="kind must be the same on both sides"):
+        hand_off._moved(arrays, metadata, tightrope.read(pair.folder), everything, None)
