@@ -44,3 +44,9 @@ class TestTransformers:
 @pytest.mark.parametrize("name", MODELS)
 def test_fsdp2_gives_the_bits_of_a_model_in_that_dtype(ranks, name, dtype, order):
     assert [rank[f"{name} {dtype} {order}"] for rank in ranks] == [{"same": True, "gradient": 0.0}] * 2
+
+
+@pytest.mark.parametrize("order", ["patched before", "patched after"])
+@pytest.mark.parametrize("wrapper", ["DDP", "FSDP1"])
+def test_a_wrapped_model_is_patched_and_unpatched_as_the_model_itself(ranks, wrapper, order):
+    assert [rank[f"{wrapper} {order}"] for rank in ranks] == [[True, True]] * 2

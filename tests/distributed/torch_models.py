@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 import transformers
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
 from transformers import GlmConfig, GlmForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.distributed import DistributedConfig
 
@@ -99,12 +100,35 @@ def sharded(name, dtype, patch_first):
     return {"same": same, "gradient": apart(near, whole.model.layers[0].self_attn.q_proj.weight.grad)}
 
 
+def wrapped(name, wrap, patch_first):
+    """Say whether a wrapped model has the bits of the whole, patched through the wrapper, and after unpatch its own."""
+    whole = type(MODELS[name]()).from_pretrained(name).eval()
+    own = logits(whole)
+    tightrope.patch(whole)
+    model = type(whole).from_pretrained(name).eval()
+    if patch_first:
+        tightrope.patch(model)
+    model = wrap(model)
+    if not patch_first:
+        tightrope.patch(model)
+    same = torch.equal(logits(model), logits(whole))
+    tightrope.unpatch(model)
+    return [same, torch.equal(logits(model), own)]
+
+
+WRAPPERS = {"DDP": DistributedDataParallel, "FSDP1": partial(FullyShardedDataParallel, use_orig_params=True,
+                                                               device_id=torch.device("cpu"))}  # fmt: skip
+
 if RANK == 0:
     torch.manual_seed(0)
     for name, make in MODELS.items():
         make().save_pretrained(name)
 dist.barrier()
 MESH = init_device_mesh("cpu", (WORLD,))
+for patch_first in (True, False):
+    order = "patched before" if patch_first else "patched after"
+    for kind, wrap in WRAPPERS.items():
+        record(f"{kind} {order}", lambda wrap=wrap, first=patch_first: wrapped("llama", wrap, first))
 for name in MODELS:
     record(f"{name} tensor", lambda name=name: split(name, tp_size=WORLD, tp_plan="auto"))
     record(f"{name} pipeline", lambda name=name: split(name, pp_size=WORLD))

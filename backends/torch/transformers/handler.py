@@ -22,7 +22,7 @@ from tightrope.backends.torch.transformers.places import (
     text_config,
 )
 from tightrope.backends.torch.transformers.probe import find_form
-from tightrope.backends.torch.transformers.replacing import swaps_of
+from tightrope.backends.torch.transformers.replacing import buffer_swaps, swaps_of
 from tightrope.backends.torch.transformers.rotary import HFRotary
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError, RopeError
@@ -39,7 +39,7 @@ _PACKED: Final = (
 
 def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
     """Return what `tightrope.patch` changes in a transformers model; see `tightrope.backends.patching.patch`."""
-    model = inner_model(model)
+    given, model = model, inner_model(model)
     if options.layers is not None:
         raise RopeConfigError(f"layers is for parts of MLX models: those of transformers know their own. {UNTOUCHED}")
     text = text_config(model)
@@ -51,6 +51,7 @@ def plan(model: torch.nn.Module, config: object, options: Options) -> PatchPlan:
     _settle_users(model, places)
     served = [(place, place.rope) for place in places if place.rope]
     swaps = [swap for place, rope in served for swap in swaps_of(place, _angles_of(rope), options)]
+    swaps += buffer_swaps(given, [place.module for place, _ in served])
     notes = [note for _, rope in served for note in rope.notes]
     notes += [_PACKED for _, rope in served if options.policy == "row" and _follows_length(rope, options)]
     notes += [f"{place.path}: {place.why}" for place, _ in served if place.why]

@@ -34,6 +34,19 @@ def swaps_of(place: RotaryPlace, rope: ModelRope, options: Options) -> Iterator[
             yield _method_swap(user.module, user.method, classes.setdefault(kind, _with_forward(*kind)))
 
 
+def buffer_swaps(model: torch.nn.Module, replaced: list[torch.nn.Module]) -> Iterator[Swap]:
+    """Yield what keeps DDP from sending buffers that are gone with the replaced modules.
+
+    It finds out from the list that it made when it wrapped the model whether there are any, and fails where none is
+    left; where some are it makes the list again by itself.
+    """
+    gone = {id(buffer) for module in replaced for buffer in module.buffers()}
+    for module in model.modules():
+        sent = getattr(module, "modules_buffers", None)
+        if isinstance(module, torch.nn.parallel.DistributedDataParallel) and sent and gone.issuperset(map(id, sent)):
+            yield Swap(module, "modules_buffers", [], sent, main=False)
+
+
 class Patched(type):
     """The type of classes that patching makes; pickle would look for them in the module of the original."""
 
