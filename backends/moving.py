@@ -12,7 +12,7 @@ from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Frequencies
 from tightrope.rope.identity.key_record import KeyRecord
-from tightrope.rope.support.validation import require
+from tightrope.rope.support.validation import is_whole, require
 
 # What no operation on keys can change.
 _FIXED: Final = ("layers", "precision", "dtype", "kv_heads", "slice", "kinds")
@@ -36,7 +36,7 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
         RopeConfigError: A field differs that no operation on keys can change, or the array is not what source says.
     """
     require(differences(source, target))
-    if not 0 <= layer < len(source.layers):
+    if not is_whole(layer) or not 0 <= layer < len(source.layers):
         raise RopeConfigError(f"layer must be one of the {len(source.layers)}, counted from 0, got {shortened(layer)}")
     tokens = _tokens(keys, source, layer)
     framework = type(keys).__module__.partition(".")[0]

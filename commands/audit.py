@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from tightrope.commands.shared.common import Source, examples, name_of, sources_argument
+from tightrope.commands.shared.failures import in_a_line
 from tightrope.commands.shared.output import Output, output_options
-from tightrope.rope.errors import BackendUnavailable, shortened
+from tightrope.rope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from tightrope.verify.audit import Audit
@@ -91,5 +92,4 @@ def _audited(
     except BackendUnavailable:
         raise  # of all files, not of this one
     except Exception as error:
-        words = shortened(" ".join(str(error).split()), 200, plain=True)
-        return library.Audit(name_of(source), remark=f"the audit failed: {type(error).__name__}: {words}", failed=True)
+        return library.Audit(name_of(source), remark=f"the audit failed: {in_a_line(error)}", failed=True)

@@ -1,7 +1,7 @@
 """`tightrope golden write` and `tightrope golden check`."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,7 +15,13 @@ from tightrope.commands.shared.common import (
     rope_options,
     source_argument,
 )
+from tightrope.commands.shared.failures import in_a_line
 from tightrope.commands.shared.output import Output, file_errors, file_option, output_options
+from tightrope.rope.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    from tightrope.verify.golden import GoldenReport
+    from tightrope.verify.parity import OnDevice
 
 
 @click.group(short_help="Compare this machine with another one.")
@@ -78,11 +84,33 @@ def check_files(files: tuple[str, ...], wanted: list[str], out: Output) -> None:
     from tightrope.viewing.terminal import golden as shown
 
     subjects, _ = choose(out, wanted)
-    reports = {}
+    found, failed = [], []
     for path in out.track(files, "checking"):
-        reports[path] = library.check(path, subjects)
-        shown.print_report(out.console, reports[path])
-        out.console.say(f"{path}: {shown.verdict(reports[path])}")
-    out.write_json([{"file": path, **report.to_dict()} for path, report in reports.items()])
-    failed = [f"{path}: {shown.verdict(report)}" for path, report in reports.items() if not report.agrees]
+        report = library.check(path, subjects) if len(files) == 1 else _checked(path, subjects)
+        if isinstance(report, str):
+            found.append({"file": path, **_UNREAD, "error": report})
+            failed.append(report)
+            out.console.say(report, "bold red")
+            continue
+        found.append({"file": path, **report.to_dict()})
+        shown.print_report(out.console, report)
+        verdict = f"{path}: {shown.verdict(report)}"
+        out.console.say(verdict)
+        failed += [] if report.agrees else [verdict]
+    out.write_json(found)
     out.finish(passed=not failed, failure="; ".join(failed))
+
+
+_UNREAD: Final = {"agrees": False, "identical": False, "story": None, "findings": ()}
+
+
+def _checked(path: str, subjects: "list[OnDevice]") -> "GoldenReport | str":
+    """Return the report on one file of many, or why there is none: the others are compared all the same."""
+    from tightrope.verify import golden as library
+
+    try:
+        return library.check(path, subjects)
+    except ExtraMissing:
+        raise  # of all files, not of this one
+    except Exception as error:  # whatever it is, it has its line, and the exit status says so
+        return f"{'' if path in str(error) else f'{path}: '}{in_a_line(error)}"

@@ -1,13 +1,17 @@
 """`tightrope parity`."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tightrope.commands.shared.common import Source, SourceType, backends_option, choose, examples, rope_options
+from tightrope.commands.shared.failures import in_a_line
 from tightrope.commands.shared.output import Output, output_options, write
 from tightrope.rope.reference import DTYPES
+
+if TYPE_CHECKING:
+    from tightrope.verify.parity import ModelReport
 
 
 @click.command(
@@ -49,7 +53,7 @@ def parity(
     options: dict[str, Any] = {"block": block, "layer_type": layer_type, "max_position": max_position}
     models = []
     for name, source in out.track(sources, "comparing"):
-        models.append(library.compare_source(name, source, subjects, dtypes=dtypes or DTYPES, **options))
+        models.append(_compared(name, source, subjects, dtypes=dtypes or DTYPES, **options))
         shown.print_model(out.console, models[-1], [one.name for one in subjects])
     report = library.summarise(subjects, absent, models)
     shown.print_summary(out.console, report, time.monotonic() - started)
@@ -58,3 +62,13 @@ def parity(
         write(junit_file, library.junit(models))
         out.written(junit_file)
     out.finish(passed=report.agrees, failure=report.failure)
+
+
+def _compared(name: str, *arguments: Any, **options: Any) -> "ModelReport":
+    """Return the comparison of one configuration of many: an error in it is its own, and the others are compared."""
+    from tightrope.verify import parity as library
+
+    try:
+        return library.compare_source(name, *arguments, **options)
+    except Exception as error:  # whatever it is, it has its line, and the exit status says so
+        return library.ModelReport(name, {}, (), (), error=f"the comparison failed: {in_a_line(error)}")

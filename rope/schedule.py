@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.support.validation import instance, one_of, require
+from tightrope.rope.support.validation import instance, one_of, require, whole_number
 
 Policy = Literal["row", "transformers"]
 Switch = Literal["auto", "short", "long"]
@@ -91,7 +91,7 @@ class FrequencySchedule:
             return self.fixed, state
         if self.policy == "row":
             return self.by_row(lengths), state
-        longest = max(lengths, default=0)
+        longest = whole_number("a length", max(lengths, default=0))
         if self.boundary is None:
             state = longest = self._grown(longest, state or 0)
         return TableChoice((self._key(longest),)), state
@@ -125,7 +125,7 @@ class FrequencySchedule:
         return [keys[length] for length in lengths]
 
     def _key(self, length: int) -> int | None:
-        return self.config.scaling.effective_length(self.config, max(length, 0))
+        return self.config.scaling.effective_length(self.config, max(whole_number("a length", length), 0))
 
     def _grown(self, longest: int, held: int) -> int:
         """Return the length whose table holds after a batch whose longest row has that many tokens."""

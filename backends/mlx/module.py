@@ -96,7 +96,7 @@ class RotaryEmbedding(RotaryBase, nn.Module):
     ) -> Any:  # fmt: skip
         """By the graph of an earlier call of its kind, see `Replays`."""
         xs = (q,) if k is None else (q, k)
-        if seq_len is not None or order not in ORDERS or not _replayed(xs):
+        if seq_len is not None or type(order) is not str or order not in ORDERS or not _replayed(xs):
             return None
         rope_angles = self._chosen(layer_type)
         key = layer_type or self.layer_type

@@ -153,6 +153,9 @@ def check_integers(ops: Ops, name: str, values: Array) -> None:
         raise RopeConfigError(f"{name} must be of an integer dtype, got {values.dtype}; convert it: {into}")
 
 
+MOST_TOKENS: Final = 2**63 - 1
+"""The longest length: what 64 bits of a device hold."""
+
 Lengths = int | Sequence[int] | Array
 """Tokens in context (largest position + 1): one number for all rows, or one per row."""
 
@@ -165,7 +168,7 @@ def find_lengths(ops: Ops, seq_len: Lengths | None) -> RowLengths | None:
     """Return the lengths as a list on the host, or as an array (rows,) of the framework; None where not given.
 
     Raises:
-        RopeConfigError: They are not whole numbers >= 0, or not one or one per row.
+        RopeConfigError: They are not whole numbers from 0 to `MOST_TOKENS`, or not one or one per row.
     """
     if seq_len is None:
         return None
@@ -177,7 +180,7 @@ def find_lengths(ops: Ops, seq_len: Lengths | None) -> RowLengths | None:
 def host_lengths(seq_len: Lengths) -> list[int]:
     """Return lengths that are on the host as a list; see `find_lengths`."""
     numbers: list[int] = [int(seq_len)] if is_whole(seq_len) else _on_host(seq_len)
-    if not numbers or min(numbers) < 0:
+    if not numbers or min(numbers) < 0 or max(numbers) > MOST_TOKENS:
         raise _wrong(seq_len)
     return numbers
 
@@ -219,7 +222,7 @@ def _on_device(ops: Ops, seq_len: Array) -> Array:
 
 def _on_host(seq_len: Any) -> list[int]:
     numbers = seq_len.tolist() if hasattr(seq_len, "tolist") else seq_len
-    numbers = numbers if isinstance(numbers, Sequence) else [numbers]
+    numbers = numbers if isinstance(numbers, Sequence) and not isinstance(numbers, bytes | bytearray) else [numbers]
     # A set of types, not a loop: a step asks for hundreds of rows.
     if set(map(type, numbers)) == {int}:
         return list(numbers)
@@ -229,4 +232,6 @@ def _on_host(seq_len: Any) -> list[int]:
 
 
 def _wrong(seq_len: Lengths) -> RopeConfigError:
-    return RopeConfigError(f"seq_len must be whole numbers >= 0, one or one per row, got {shortened(seq_len)}")
+    return RopeConfigError(
+        f"seq_len must be whole numbers from 0 to 2**63 - 1, one or one per row, got {shortened(seq_len)}"
+    )

@@ -70,7 +70,7 @@ def find_positions(
                 raise _fractions_refused(ops, positions)
             return Positions(shaped(_fractions(ops, positions, like)))
         positions = positions.astype(np.int64) if isinstance(positions, np.ndarray) else ops.int64(positions)
-    values, known = _taken(ops, "positions", positions, like, "an integer")
+    values, known = integers(ops, "positions", positions, like, "an integer")
     return Positions(shaped(values), None if known is None else _ends(known))
 
 
@@ -91,14 +91,14 @@ def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Arra
                 f"{name} must leave {shortened(seq)} positions within 64 bits, got {shortened(start)}"
             )
         return Positions(ops.arange(start, start + seq, like)[None, None], [start + seq])
-    values, known = _taken(ops, name, start, like, "an int or an integer")
+    values, known = integers(ops, name, start, like, "an int or an integer")
     if len(values.shape) > 1:
         raise RopeConfigError(f"{name} must be one number or one per row (batch,), got shape {tuple(values.shape)}")
     ends = None if known is None else [int(first) + seq for first in known.reshape(-1)]
     return Positions(ops.int64(values).reshape(1, -1, 1) + ops.arange(0, seq, values), ends)
 
 
-def _taken(ops: Ops, name: str, given: Any, like: Array | None, kind: str) -> tuple[Array, NDArray[np.int64] | None]:
+def integers(ops: Ops, name: str, given: Any, like: Array | None, kind: str) -> tuple[Array, NDArray[np.int64] | None]:
     """Return integers as an array of the framework, and on the host where they were there; there int64, to add to."""
     if not isinstance(given, np.ndarray):
         if not ops.is_array(given):
@@ -106,12 +106,23 @@ def _taken(ops: Ops, name: str, given: Any, like: Array | None, kind: str) -> tu
             raise RopeConfigError(f"{name} must be {wanted}, got {shortened(given)}{conversion(ops, name, given)}")
         check_integers(ops, name, given)
         return ops.index(given), None
+    known = host_integers(name, given)
+    return ops.from_numpy(known, like), None if ops.compiling() else known
+
+
+def host_integers(name: str, given: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a numpy array of integers as int64, in which the next position has room.
+
+    Raises:
+        RopeConfigError: It is masked, of another dtype, or holds what 64 bits do not.
+    """
+    if isinstance(given, np.ma.MaskedArray):
+        raise RopeConfigError(f"{name} must have a value everywhere, got a masked array; fill it: {name}.filled(0)")
     if given.dtype.kind not in "iu":
         raise RopeConfigError(f"{name} must be of an integer dtype, got {given.dtype}; convert it: {name}.astype(int)")
     if given.size and int(given.max()) > _INT64.max:
         raise RopeConfigError(f"{name} must be below 2**63, got {given.max()}")
-    known = given.astype(np.int64)
-    return ops.from_numpy(known, like), None if ops.compiling() else known
+    return given.astype(np.int64)
 
 
 def _are_floats(ops: Ops, given: Any) -> bool:

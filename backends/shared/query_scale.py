@@ -3,8 +3,9 @@
 import numpy as np
 
 from tightrope.backends.shared.ops import Array, Ops
+from tightrope.backends.shared.positions import host_integers
 from tightrope.rope.config.query_scale import QueryScale
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 
 
 def query_scale_at(ops: Ops, scale: QueryScale | None, positions: Array) -> Array:
@@ -15,12 +16,11 @@ def query_scale_at(ops: Ops, scale: QueryScale | None, positions: Array) -> Arra
     Raises:
         RopeConfigError: Positions are not whole numbers.
     """
-    if isinstance(positions, np.ndarray) and positions.dtype.kind in "iu":
-        positions = ops.from_numpy(positions.astype(np.int64), None)
+    if isinstance(positions, np.ndarray):
+        positions = ops.from_numpy(host_integers("positions", positions), None)
     if not ops.is_array(positions) or not ops.is_integer(positions):
-        raise RopeConfigError(
-            f"positions must be an integer array of {ops.framework}, got {getattr(positions, 'dtype', positions)}"
-        )
+        got = shortened(getattr(positions, "dtype", positions))
+        raise RopeConfigError(f"positions must be an integer array of {ops.framework} or numpy, got {got}")
     positions = ops.int64(positions)
     if scale is None:
         return ops.float32(positions * 0 + 1)

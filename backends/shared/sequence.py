@@ -90,7 +90,8 @@ def declared_lengths(ops: Ops, positions: Positions, like: Array | None) -> RowL
 def _largest_of_group(ops: Ops, positions: Positions, group: object, like: Array | None) -> list[int]:
     """Return the largest position + 1 of each row, over all processes; the same on each."""
     rows = positions.values.shape[1]
-    ends = ops.numbers(ops.largest_by_row(positions.values) + 1)
+    # Python counts on where a narrow dtype would not.
+    ends = [last + 1 for last in ops.numbers(ops.largest_by_row(positions.values))]
     most, fewest, longest = _largest(ops, [rows, -rows, max(ends, default=0)], group, like)
     if most != -fewest:
         # Every process finds it here, before anything whose size depends on it: none is left waiting.

@@ -114,7 +114,8 @@ class RotaryEmbedding(RotaryBase, torch.nn.Module):
         sources: tuple[Any, ...] | None = None
         if angles is None:
             if seq_len is None and (positions is None or offset is None):
-                sources = () if where is None or type(where) is int else (where,)
+                counted = where is None or (positions is None and type(where) is int)
+                sources = () if counted else (where,)
         elif where is None and seq_len is None:
             sources = _given(angles, self._key(layer_type))
         xs = (q,) if k is None else (q, k)

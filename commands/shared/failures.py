@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from tightrope.rope.errors import RopeError
+from tightrope.rope.errors import RopeError, shortened
 from tightrope.rope.support.files import why
 from tightrope.rope.support.printable import printable
 
@@ -47,6 +47,12 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
         _discard_output()
         where = error.filename or "standard output"
         raise click.ClickException(_escaped(f"{where}: {why(error)}")) from error
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what ended the work on one file of many, for its line among the results: the others go on."""
+    words = shortened(" ".join(str(error).split()), 200, plain=True)
+    return words if isinstance(error, RopeError) else f"{type(error).__name__}: {words}"
 
 
 def _escaped(message: str) -> str:

@@ -40,7 +40,7 @@ def grid_positions(
             argument is not allowed.
     """
     require([*one_of("first", first, ("row", "column")), *one_of("time", time, (True, False))])
-    whole_number("start", start)
+    start = whole_number("start", start)
     sizes = array("grids", grids)
     if sizes.ndim == 2 and sizes.shape[1] == 2:
         sizes = np.insert(sizes, 0, 1, axis=1)

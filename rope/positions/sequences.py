@@ -33,9 +33,7 @@ def padded(lengths: ArrayLike, *, side: Padding = "left", width: int | None = No
     """
     require(one_of("side", side, ("left", "right")))
     rows = counts("lengths", lengths)
-    if width is not None:
-        whole_number("width", width, 0)
-    columns = int(rows.max(initial=0)) if width is None else width
+    columns = int(rows.max(initial=0)) if width is None else whole_number("width", width, 0)
     if (rows > columns).any():
         raise RopeConfigError(f"width must be >= the longest row ({rows.max()}), got {columns}")
     steps = np.arange(columns, dtype=np.int64)
@@ -81,9 +79,8 @@ def chunks(length: int, size: int, *, start: int = 0) -> tuple[Int64, ...]:
         size: Tokens of a chunk.
         start: The position of the first token.
     """
-    whole_number("length", length, 0)
-    whole_number("size", size, 1)
-    whole_number("start", start)
+    length, size = whole_number("length", length, 0), whole_number("size", size, 1)
+    start = whole_number("start", start)
     stop = start + length
     return tuple(np.arange(at, min(at + size, stop), dtype=np.int64) for at in range(start, stop, size))
 
@@ -98,8 +95,7 @@ def window(length: int, size: int, *, ring: bool = False) -> Int64:
         size: Keys that the window holds.
         ring: In the order of a ring buffer, in which position p lies in slot p mod size; else oldest first.
     """
-    whole_number("length", length, 0)
-    whole_number("size", size, 1)
+    length, size = whole_number("length", length, 0), whole_number("size", size, 1)
     require(one_of("ring", ring, (True, False)))
     held = np.arange(max(0, length - size), length, dtype=np.int64)
     return np.roll(held, length % size) if ring and length > size else held

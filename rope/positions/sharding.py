@@ -39,9 +39,8 @@ def shards(
     Raises:
         RopeConfigError: The length, or a document, cannot be divided so.
     """
-    whole_number("length", length, 0)
-    whole_number("count", count, 1)
-    whole_number("block", block, 1)
+    length, count = whole_number("length", length, 0), whole_number("count", count, 1)
+    block = whole_number("block", block, 1)
     require(one_of("scheme", scheme, ("contiguous", "zigzag", "striped")))
     require(one_of("major", major, ("rank", "document")))
     if block != 1 and scheme != "striped":

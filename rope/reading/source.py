@@ -177,7 +177,9 @@ def _parsed(file: IO[bytes], name: str) -> dict[str, Any]:
     """Return the JSON object in a file; of a pipe, which has no size, no more than the limit is read."""
     content = file.read(MAX_BYTES + 1)
     if content.startswith(MAGIC):
-        raise RopeConfigError("is a GGUF file, which is not read from a pipe; give its path", source=name)
+        raise RopeConfigError(
+            "is a GGUF file, which is read neither from a pipe nor under a name in .json; give its path", source=name
+        )
     if len(content) > MAX_BYTES:
         raise _too_large(f"more than {MAX_BYTES:,}", name)
     try:

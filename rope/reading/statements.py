@@ -189,5 +189,6 @@ def _agrees_with_ropes(key: str, value: object, model: ModelRope) -> bool:
     if key in BASE_KEYS:
         return all(rope.base == value for rope in ropes)
     if key in SHARE_KEYS:
-        return all(int(rope.head_dim * value) == rope.rotary_dim for rope in ropes)
+        # A share beyond 1 is none, and its product may be beyond every float.
+        return 0 <= value <= 1 and all(int(rope.head_dim * value) == rope.rotary_dim for rope in ropes)
     return key in WIDTH_KEYS and all(rope.rotary_dim == value for rope in ropes)

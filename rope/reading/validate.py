@@ -1,10 +1,11 @@
 """Many configurations at once: which files a person means, and what is wrong with each."""
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tightrope.rope.errors import RopeConfigError, RopeWarning
+from tightrope.rope.errors import RopeConfigError, RopeError, RopeWarning
 from tightrope.rope.reading.reader import read
 from tightrope.rope.reading.source import FILE_NAMES, Loaded, kept
 
@@ -38,7 +39,23 @@ def files_of(source: str) -> Iterator[Path]:
 
 
 def _files_in(folder: str) -> Iterator[Path]:
-    yield from sorted(file for file in Path(folder).glob("*.json") if file.is_file())
+    """Yield every *.json; a link that leads nowhere is a file that cannot be read, a folder or a pipe is none.
+
+    Raises:
+        RopeConfigError: The folder cannot be read.
+    """
+    try:
+        files = sorted(Path(folder, name) for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError as error:
+        raise RopeConfigError(f"cannot be read: {error.strerror}", source=folder) from error
+    yield from (file for file in files if file.is_file() or (file.is_symlink() and not _exists(file)))
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except (OSError, RuntimeError):  # a circle of links
+        return False
 
 
 def _is_folder(source: str) -> bool:
@@ -63,4 +80,6 @@ def problems(source: str | Path | Loaded, *, strict: bool = False) -> list[str]:
             read(source, strict=strict)
         except RopeConfigError as error:
             return [f"{error.source or source}: {problem}" for problem in error.problems]
+        except RopeError as error:
+            return [f"{source}: {error}"]
     return []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from paths import ROOT
 from samples.cli_files import results
 from samples.golden_files import CONFIGURATIONS, rewritten
 from tightrope.cli import main
@@ -76,6 +77,20 @@ def test_check_command_says_in_one_line_what_is_wrong_with_a_file(golden_path):
     ran = run("check", golden_path)
     assert ran.exit_code == 1
     assert ran.output.splitlines() == [f"Error: {ran.output.removeprefix('Error: ').rstrip()}"]
+
+
+def test_a_damaged_file_among_several_hides_none_of_the_others(golden_path, golden_subject, tmp_path):
+    (tmp_path / "damaged").write_bytes(golden_path.read_bytes()[:-1])
+    files = [tmp_path / "damaged", golden_path, tmp_path / "missing"]
+    ran = run("check", *files, "--backends", golden_subject.name, "--json", tmp_path / "found")
+    assert ran.exit_code == 1
+    assert f"{golden_path}: identical, every bit" in ran.output
+    results = json.loads((tmp_path / "found").read_text())["results"]
+    assert [one["agrees"] for one in results] == [False, True, False]
+    assert all(str(file) in one["error"] for file, one in zip(files, results, strict=True) if not one["agrees"])
+    form = json.loads((ROOT / "docs" / "tightrope.schema.json").read_text())
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator(form).validate(json.loads((tmp_path / "found").read_text()))
 
 
 def test_one_file_holds_one_backend(config, tmp_path):

@@ -78,7 +78,7 @@ def test_several_configurations_may_have_standard_input_among_them(tmp_path):
     ("content", "words"),
     [
         (b"", "is not JSON"),
-        (b"GGUF" + bytes(100), "is a GGUF file, which is not read from a pipe; give its path"),
+        (b"GGUF" + bytes(100), "is a GGUF file, which is read neither from a pipe nor under a name in .json"),
         (b" " * 2000, "more than 1,000 bytes is no configuration (limit 1,000)"),
     ],
 )

@@ -8,6 +8,7 @@ import itertools
 import pytest
 
 import fuzz_inputs
+import run
 from fuzz_inputs import CORPUS, mutated, seeds
 from fuzz_targets import TARGETS, refused
 
@@ -22,9 +23,25 @@ def target(request):
     return request.param
 
 
-@pytest.mark.parametrize("path", sorted(CORPUS.rglob("*.*")), ids=lambda path: path.name)
+KEPT = sorted(path for path in CORPUS.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.name)
 def test_a_failure_of_the_past_stays_fixed(path):
-    TARGETS[path.parent.name](path.read_bytes())
+    kind = path.parent.name
+    for target in ("json", "dict") if kind == "json" else (kind,):
+        TARGETS[target](path.read_bytes())
+
+
+def test_an_input_that_fails_is_kept_where_the_next_run_finds_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz_inputs, "CORPUS", tmp_path)
+    for kind in ("json", "gguf"):
+        (tmp_path / kind).mkdir()
+    run.keep("dict", b"{}")
+    run.keep("gguf", b"GGUF")
+    assert b"{}" in seeds("json")
+    assert b"{}" in seeds("dict")
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
 
 
 def test_mutations_of_valid_inputs_give_a_result_or_an_error_in_words(target):

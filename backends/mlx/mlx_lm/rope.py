@@ -7,11 +7,14 @@ import mlx.nn as nn
 
 from tightrope.backends.mlx.mlx_lm.step import StepAngles
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
+from tightrope.backends.shared.arguments import batch_and_seq, check_rotatable
+from tightrope.backends.shared.positions import find_positions
 from tightrope.rope.config.describe import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import frequencies
+from tightrope.rope.support.validation import is_number
 
 
 class MLXRope(nn.Module):
@@ -57,6 +60,8 @@ class MLXRope(nn.Module):
             inverse: Undo the rotation, attention factor and all.
             positions: (batch, seq), or (axes, batch, seq) for M-RoPE, in place of offset.
         """
+        if not isinstance(x, mx.array):
+            raise RopeConfigError(f"x must be an mlx array, got {type(x).__name__}")
         if type(offset) is int and positions is None and scale == 1 and not inverse and x.ndim == 4:
             return self._step.rotated(x, offset)
         if x.ndim == 3:
@@ -72,11 +77,13 @@ class MLXRope(nn.Module):
     def _general(
         self, x: mx.array, offset: int | mx.array, scale: float, inverse: bool, positions: mx.array | None
     ) -> mx.array:
-        if not float(scale).is_integer():
-            raise RopeConfigError(f"scale must be a whole number, so that positions stay whole, got {scale!r}")
-        if positions is None:
-            positions = mx.reshape(mx.array(offset), (-1, 1)) + mx.arange(x.shape[-2])
-        cos, sin = self._rope.cos_sin(positions * int(scale))
+        check_rotatable(self._rope.ops, "x", x, self._config.pairs, "bhsd")
+        if not is_number(scale) or not float(scale).is_integer():
+            raise RopeConfigError(f"scale must be a whole number, so that positions stay whole, got {shortened(scale)}")
+        ops, given = self._rope.ops, offset if positions is None else None
+        where = find_positions(ops, self._config, positions, given, batch_and_seq(x, "bhsd")[1], x).values
+        # Widened first: a narrow dtype does not hold the product.
+        cos, sin = self._rope.cos_sin((where if ops.is_float(where) else ops.int64(where)) * int(scale))
         if inverse:
             # cos and sin hold the attention factor g, so (g R)⁻¹ = (g R)ᵀ / g².
             gain = frequencies(self._config, self._config.original_length).attention_factor ** 2

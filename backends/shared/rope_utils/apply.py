@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tightrope.backends.shared.arguments import conversion
 from tightrope.backends.shared.ops import Array, Order
+from tightrope.backends.shared.positions import integers
 from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rope_utils.framework import Framework
 from tightrope.rope.config.rope import RopeConfig
@@ -165,13 +167,38 @@ class ApplyFunctions(Framework):
         """Return the rows of tables at positions, where tables are by position."""
         if position_ids is None:
             return cos, sin
+        where, known = integers(self.ops, "position_ids", position_ids, cos, "an integer")
         if len(cos.shape) == 2:
-            return cos[position_ids], sin[position_ids]
-        if position_ids.shape[-1] != cos.shape[-2]:
-            raise RopeConfigError(
-                f"position_ids must have the {cos.shape[-2]} positions of cos and sin, got {position_ids.shape[-1]}"
-            )
+            return self._rows_at(where, known, cos, sin)
+        if where.shape[-1:] != cos.shape[-2:-1]:
+            got = where.shape[-1] if len(where.shape) else "a single number"
+            raise RopeConfigError(f"position_ids must have the {cos.shape[-2]} positions of cos and sin, got {got}")
         return cos, sin
+
+    def _rows_at(self, where: Array, known: NDArray[np.int64] | None, cos: Array, sin: Array) -> tuple[Array, Array]:
+        """Return the rows of tables at positions; NaN beyond the tables, where nobody can look without waiting."""
+        length = cos.shape[0]
+        least, end = self._bounds(where, known)
+        if least is not None and end is not None:
+            if least < 0 or end > length:
+                raise RopeConfigError(
+                    f"position_ids must be from 0 to {length - 1}, the rows of cos and sin, got {least} to {end - 1}"
+                )
+            return cos[where], sin[where]
+        inside = (where >= 0) & (where < length)
+        index = self.ops.where(inside, where, 0)
+        nan = float("nan")
+        return self.ops.where(inside[..., None], cos[index], nan), self.ops.where(inside[..., None], sin[index], nan)
+
+    def _bounds(self, where: Array, known: NDArray[np.int64] | None) -> tuple[int | None, int | None]:
+        """Return the least position, and the largest + 1; None where the host does not know them."""
+        if known is not None:
+            return int(known.min(initial=0)), int(known.max(initial=-1)) + 1
+        if 0 in where.shape:
+            return 0, 0
+        rows = self.ops.int64(where).reshape(1, 1, -1)
+        ends, starts = self.ops.ends(rows), self.ops.ends(-rows)
+        return (None, None) if ends is None or starts is None else (1 - starts[0], ends[0])
 
     def _merged(self, table: Array, sections: list[int]) -> Array:
         starts = np.cumsum([0, *sections])
@@ -210,7 +237,7 @@ def _order(cos: Array, unsqueeze_dim: int) -> Order:
             f"cos and sin must be (batch, seq, rotary_dim) or (seq, rotary_dim), got shape {tuple(cos.shape)}"
         )
     orders: dict[int, Order] = {axes - 2: "bhsd", axes - 1: "bshd", -3: "bhsd", -2: "bshd"}
-    if unsqueeze_dim not in orders:
+    if not is_whole(unsqueeze_dim) or unsqueeze_dim not in orders:
         raise RopeConfigError(
             f"unsqueeze_dim must be {axes - 2} or -3 for (batch, heads, seq, head_dim), {axes - 1} or -2 for "
             f"(batch, seq, heads, head_dim), got {shortened(unsqueeze_dim)}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from tightrope.backends.shared.ops import Array
+from tightrope.backends.shared.positions import integers
 from tightrope.backends.shared.rope_utils.framework import Framework
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, RopeKeyError, shortened, suggestion
@@ -81,7 +82,8 @@ class ParameterFunctions(Framework):
         schedule, state = states[layer_type]
         if schedule.fixed is not None:
             return
-        longest = self.ops.numbers(self.ops.largest(position_ids))[0] + 1
+        where, _ = integers(self.ops, "position_ids", position_ids, x if self.ops.is_array(x) else None, "an integer")
+        longest = 0 if 0 in where.shape else self.ops.numbers(self.ops.largest(where))[0] + 1
         choice, state = schedule.plan([longest], state)
         states[layer_type] = schedule, state
         found = frequencies(schedule.config, choice.lengths[0])

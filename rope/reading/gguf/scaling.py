@@ -123,8 +123,8 @@ def _longrope(file: Divided, factor: float) -> LongRope:
     missing = [name for name in ("rope_factors_long", "rope_factors_short") if name not in file.divisors]
     if missing:
         section.findings.problem(f"tensor {missing[0]} is required beside the other one and missing")
-    long = file.divisors.get("rope_factors_long") or file.divisors["rope_factors_short"]
-    short = file.divisors.get("rope_factors_short") or long
+    short = file.divisors.get("rope_factors_short", ())
+    long = file.divisors.get("rope_factors_long", short)
     return LongRope(
         long_factor=tuple(factor * divisor for divisor in long),
         short_factor=tuple(factor * divisor for divisor in short),
