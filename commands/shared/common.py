@@ -123,7 +123,10 @@ def name_of(source: Source | Path) -> str:
     path = Path(source)
     if is_hub_id(str(source)) and not path.exists():
         return str(source)
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL character in the name
+        return path.stem
     return path.parent.name if path.name == "config.json" else path.stem if path.is_file() else path.name
 
 
