@@ -1,6 +1,7 @@
 """What several commands share: options, reading, backends; what they say is in `output`."""
 
 import json
+import os
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -123,11 +124,8 @@ def name_of(source: Source | Path) -> str:
     path = Path(source)
     if is_hub_id(str(source)) and not path.exists():
         return str(source)
-    try:
-        path = path.resolve()
-    except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL character in the name
-        return path.stem
-    return path.parent.name if path.name == "config.json" else path.stem if path.is_file() else path.name
+    path = Path(os.path.abspath(path))  # links keep their own names: those of the hub's cache lead to checksums
+    return path.parent.name if path.name == "config.json" else path.name if path.is_dir() else path.stem
 
 
 def choose(out: "Output", wanted: list[str]) -> "tuple[list[OnDevice], list[str]]":

@@ -103,4 +103,4 @@ def test_what_is_recorded_is_not_for_standard_output(config, monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)  # where a file called "-" would be
     ran = run("write", config, "-o", "-")
     assert ran.exit_code == 2
-    assert "-o must name a file: what is recorded is no text" in ran.stderr
+    assert "-o must name a file: the recording is binary" in ran.stderr
