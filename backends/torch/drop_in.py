@@ -166,8 +166,8 @@ def _check(**tensors: tuple[object, int]) -> None:
 
 def _starts(cu_seqlens: Any, total: int, like: torch.Tensor) -> torch.Tensor:
     """Return where each packed sequence starts, int64 (sequences + 1,), after a check that they hold every token."""
-    starts, _ = integers(_OPS, "cu_seqlens", cu_seqlens, like, "an integer")
-    starts = starts.to(torch.int64)
+    given, _ = integers(_OPS, "cu_seqlens", cu_seqlens, like, "an integer")
+    starts: torch.Tensor = given.to(torch.int64)
     found = starts.tolist() if starts.ndim == 1 else []
     if not found or found[0] != 0 or found[-1] != total or found != sorted(found):
         raise RopeConfigError(f"cu_seqlens must rise from 0 to the {total} tokens, got {shortened(starts.tolist())}")
@@ -187,13 +187,14 @@ def _sequence(starts: torch.Tensor, total: int) -> torch.Tensor:
 def _positions(x: torch.Tensor, offsets: Any, cu_seqlens: Any, max_seqlen: int | None) -> torch.Tensor:
     """Return the position of each token: (seq,), (batch, seq), or (total,) of packed ones."""
     if cu_seqlens is None:
-        return positions_from(_OPS, "seqlen_offsets", offsets, x.shape[1], x).values[0]
+        counted: torch.Tensor = positions_from(_OPS, "seqlen_offsets", offsets, x.shape[1], x).values[0]
+        return counted
     starts = _starts(cu_seqlens, x.shape[0], x)
     longest = int(starts.diff().max()) if len(starts) > 1 else 0
     if max_seqlen is not None and longest > whole_number("max_seqlen", max_seqlen, 0):
         raise RopeConfigError(f"max_seqlen must be at least {longest}, the longest sequence; got {max_seqlen}")
     within = _within(starts, x.shape[0])
-    first = positions_from(_OPS, "seqlen_offsets", offsets, 1, x).values.reshape(-1)
+    first: torch.Tensor = positions_from(_OPS, "seqlen_offsets", offsets, 1, x).values.reshape(-1)
     if len(first) not in (1, len(starts) - 1):
         raise RopeConfigError(f"seqlen_offsets must be one or one per sequence ({len(starts) - 1}), got {len(first)}")
     return within + (first if len(first) == 1 else first[_sequence(starts, x.shape[0])])
