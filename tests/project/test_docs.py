@@ -278,3 +278,9 @@ def test_documentation_builds_without_a_warning_and_fetches_nothing(tmp_path):
     numerics = (tmp_path / "html" / "numerics.html").read_text()
     assert "<math" in numerics
     assert not re.search(r'<(?:script|link)[^>]*(?:src|href)="(?:https?:)?//', numerics)
+
+
+def test_each_promise_of_hardness_names_a_test_that_is_there():
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "hardness.md").read_text())
+    assert len(named) > 20
+    assert [name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()] == []
