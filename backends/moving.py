@@ -35,16 +35,17 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
     Raises:
         RopeConfigError: A field differs that no operation on keys can change, or the array is not what source says.
     """
-    require(differences(source, target))
-    if not is_whole(layer) or not 0 <= layer < len(source.layers):
-        raise RopeConfigError(f"layer must be one of the {len(source.layers)}, counted from 0, got {shortened(layer)}")
-    tokens = _tokens(keys, source, layer)
+    _check_records(source, target, layer)
+    tokens, rope = _tokens(keys, source, layer), _rope(source, layer)
     framework = type(keys).__module__.partition(".")[0]
     backend = load(framework) if framework in ("torch", "mlx") else None
     if backend is None or not backend.RotaryEmbedding.ops.is_array(keys):
         raise RopeConfigError(f"keys must be an array of torch or MLX, got {type(keys).__name__}")
-    ops, rope = backend.RotaryEmbedding.ops, _rope(source, layer)
+    if str(keys.dtype).rpartition(".")[2] != source.dtype:
+        raise RopeConfigError(f"keys must be of the record's dtype {source.dtype!r}, got {keys.dtype}")
+    ops = backend.RotaryEmbedding.ops
     if rope is not None:
+        _check_width(keys, rope)
         module = backend.RotaryEmbedding(rope)
         for positions, old, new in _turns(source, target, layer, tokens):
             # A copy where writing would reach the caller's array.
@@ -52,6 +53,20 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
         if source.layout != target.layout:
             keys = keys[..., ops.from_numpy(_channels(rope, target.layout, keys.shape[-1]), keys)]
     return _ordered(keys, source.order, target.order)
+
+
+def _check_records(source: KeyRecord, target: KeyRecord, layer: int) -> None:
+    for name, record in (("source", source), ("target", target)):
+        if not isinstance(record, KeyRecord):
+            raise RopeConfigError(f"{name} must be a KeyRecord, got {type(record).__name__}")
+    require(differences(source, target))
+    if not is_whole(layer) or not 0 <= layer < len(source.layers):
+        raise RopeConfigError(f"layer must be one of the {len(source.layers)}, counted from 0, got {shortened(layer)}")
+
+
+def _check_width(keys: Any, rope: RopeConfig) -> None:
+    if keys.shape[-1] < rope.rotary_dim:
+        raise RopeConfigError(f"keys must have at least rotary_dim ({rope.rotary_dim}) channels, got {keys.shape[-1]}")
 
 
 def differences(source: KeyRecord, target: KeyRecord) -> Iterator[str]:

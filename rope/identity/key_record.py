@@ -103,7 +103,7 @@ class KeyRecord:
         """
         try:
             values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RopeConfigError(f"the record of the keys must be JSON: {error}") from error
         if not isinstance(values, dict):
             raise RopeConfigError(f"the record of the keys must be a JSON object, got {shortened(values)}")
@@ -143,6 +143,9 @@ def record_of(
     """
     model = as_model(source)
     at = np.asarray(positions)
+    at = at if at.size else at.astype(np.int64)  # nothing, which numpy takes for floats
+    names = [item.name for item in fields(KeyRecord)]
+    require(f"unknown field {name!r}{suggestion(name, names)}" for name in more if name not in names)
     if at.dtype.kind not in "iu" or at.ndim not in (1, 2):
         raise RopeConfigError(f"positions must be (tokens,) or (axes, tokens) integers, got {shortened(positions)}")
     length = int(at.max(initial=-1)) + 1 if seq_len is None else seq_len

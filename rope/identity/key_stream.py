@@ -36,13 +36,24 @@ def write_stream(file: IO[bytes], record: KeyRecord, parts: Iterable[tuple[int, 
     """Write a record, and the arrays as they come: (layer, "keys" or "values", array); bfloat16 as uint16."""
     text = record.to_json().encode()
     file.write(MAGIC + struct.pack("<Q", len(text)) + text)
-    for layer, part, array in parts:
+    for layer, part, given in parts:
+        array = _checked(given, record.dtype)
         header = json.dumps({"layer": layer, "part": part, "shape": list(array.shape)}).encode()
         _size(record, json.loads(header))
         file.write(struct.pack("<Q", len(header)) + header)
-        file.write(np.ascontiguousarray(array, _raw(record.dtype)).tobytes())
+        file.write(np.ascontiguousarray(array).tobytes())
     file.write(struct.pack("<Q", 0))
     file.flush()
+
+
+def _checked(given: Any, dtype: str) -> NDArray[Any]:
+    """Return an array of the bytes that a stream holds, little-endian."""
+    array, raw = np.asarray(given), np.dtype(_raw(dtype))
+    if array.dtype.newbyteorder("=") != raw.newbyteorder("="):
+        raise RopeConfigError(
+            f"an array must be of {raw.name} where the record's dtype is {dtype!r}, got {array.dtype}"
+        )
+    return array.astype(raw, copy=False)
 
 
 def read_record(file: IO[bytes]) -> KeyRecord:

@@ -144,6 +144,28 @@ def test_arrays_that_are_not_what_the_record_says_are_refused(backend, put):
         keys.move(put(K[:, :, :5]), ROTATED, ROTATED, layer=0)
     with pytest.raises(RopeConfigError, match="must be an array of torch or MLX"):
         keys.move(K, ROTATED, ROTATED, layer=0)
+    with pytest.raises(RopeConfigError, match=r"keys must be of the record's dtype 'float32', got .*float16"):
+        keys.move(put(K, "float16"), ROTATED, ROTATED, layer=0)
+    with pytest.raises(RopeConfigError, match=r"keys must have at least rotary_dim \(16\) channels, got 8"):
+        keys.move(put(K[..., :8]), ROTATED, replace(ROTATED, layout="interleaved"), layer=0)
+
+
+@pytest.mark.parametrize("layer", [-1, 2, 0.0, "0", None])
+def test_a_layer_is_counted_from_0(backend, put, layer):
+    with pytest.raises(RopeConfigError, match="layer must be one of the 2"):
+        keys.move(put(K), ROTATED, ROTATED, layer=layer)
+
+
+@pytest.mark.parametrize("record", [None, json.loads(ROTATED.to_json())])
+def test_what_is_no_record_is_refused_by_name(backend, put, record):
+    with pytest.raises(RopeConfigError, match="target must be a KeyRecord, got"):
+        keys.move(put(K), ROTATED, record, layer=0)
+
+
+def test_a_record_of_no_tokens_and_of_a_misspelt_field():
+    assert keys.record_of(MODEL, [], dtype="float32", kv_heads=2).count == 0
+    with pytest.raises(RopeConfigError, match="unknown field 'rotaded'; did you mean 'rotated'"):
+        keys.record_of(MODEL, AT, dtype="float32", kv_heads=2, rotaded=True)
 
 
 def test_a_record_survives_json_bit_by_bit():
@@ -177,7 +199,7 @@ def test_records_that_cannot_be_right_are_refused(changes, text):
         keys.KeyRecord.from_json(json.dumps(values))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
+@pytest.mark.parametrize("text", [None, "", "[]", "{", "[" * 100_000, b"\xff"])
 def test_what_is_no_record_is_refused(text):
     with pytest.raises(RopeConfigError):
         keys.KeyRecord.from_json(text)
@@ -199,6 +221,13 @@ class TestStream:
         parts = list(keys.read_parts(file, keys.read_record(file)))
         assert [(one.layer, one.part) for one in parts] == [part[:2] for part in self.PARTS]
         assert all(np.array_equal(one.array, part[2]) for one, part in zip(parts, self.PARTS, strict=True))
+
+    @pytest.mark.parametrize(("dtype", "array"), [
+        ("float32", K.astype(np.float64)), ("bfloat16", K), ("float16", K.astype(np.uint16)), ("float32", [1.0]),
+    ])  # fmt: skip
+    def test_an_array_of_another_dtype_is_not_converted(self, dtype, array):
+        with pytest.raises(RopeConfigError, match=f"where the record's dtype is '{dtype}'"):
+            keys.write_stream(io.BytesIO(), replace(ROTATED, dtype=dtype), [(0, "keys", array)])
 
     def test_a_window_is_written_and_read_with_the_tokens_it_has(self):
         file = io.BytesIO()
