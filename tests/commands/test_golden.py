@@ -37,6 +37,21 @@ def test_commands_write_and_check(config, golden_subject, tmp_path):
     assert report["identical"]
 
 
+def test_a_gguf_file_is_recorded_with_the_layout_of_its_channels(golden_subject, tmp_path):
+    """llama.cpp's converter permutes Llama's q and k: neighbours pair in the file, halves in the published weights."""
+    from samples import gguf_files
+
+    keys = {
+        "block_count": 2, "embedding_length": 32, "attention.head_count": 2, "context_length": 64, "rope.freq_base": 5e5
+    }  # fmt: skip
+    gguf_files.write(tmp_path / "llama.gguf", "llama", keys)
+    backend = ["--backends", golden_subject.name]
+    ran = run("write", tmp_path / "llama.gguf", "-o", tmp_path / "a.safetensors", *backend, "--json", "-")
+    assert results(ran.stdout)[0]["story"]["configuration"]["layout"] == "interleaved"
+    ran = run("check", tmp_path / "a.safetensors", *backend)
+    assert (ran.exit_code, "identical, every bit" in ran.output) == (0, True), ran.output
+
+
 @pytest.fixture
 def disagreeing(golden_path, golden_subject):
     """What the command says of a file with one rotation rotated round."""

@@ -25,6 +25,8 @@ Array = NDArray[Any]
 
 CORE: Final = "core"
 
+_LAYOUT: Final = "layout"  # beside the keys of config.json, none of which has this name
+
 
 @dataclass(frozen=True)
 class GoldenFinding:
@@ -122,10 +124,33 @@ def check(path: str | Path, subjects: Sequence[OnDevice]) -> GoldenReport:
         RopeConfigError: The file is not to be believed; see `file.load`.
     """
     story, arrays = file.load(Path(path))
-    model = read(story.configuration)
+    model = _model(story.configuration)
     _require_plan(model, arrays, str(path))
     found = (one for key, rope in model.ropes.items() for one in _compare(key, rope, subjects, arrays))
     return GoldenReport(story, tuple(found))
+
+
+def _configuration(model: ModelRope) -> dict[str, Any]:
+    """Return the fragment of a config.json that reads as these ropes.
+
+    Where a file stores q and k in another order of channels than the published weights (llama.cpp's permuted
+    families), the fragment is of those, and `layout` beside it says how the stored channels pair.
+    """
+    layouts = {rope.layout for rope in model.ropes.values()}
+    published = model.published_layout
+    if published is None or layouts == {published} or len(layouts) > 1:
+        return model.to_hf("v5")
+    return {**_with_layout(model, published).to_hf("v5"), _LAYOUT: layouts.pop()}
+
+
+def _model(configuration: dict[str, Any]) -> ModelRope:
+    """Return the ropes that `_configuration` wrote."""
+    model = read({key: value for key, value in configuration.items() if key != _LAYOUT})
+    return _with_layout(model, configuration[_LAYOUT]) if _LAYOUT in configuration else model
+
+
+def _with_layout(model: ModelRope, layout: Any) -> ModelRope:
+    return replace(model, ropes={key: rope.replace(layout=layout) for key, rope in model.ropes.items()})
 
 
 def _tell(model: ModelRope, subject: OnDevice, source: str) -> Provenance:
@@ -133,7 +158,7 @@ def _tell(model: ModelRope, subject: OnDevice, source: str) -> Provenance:
 
     return Provenance(
         source=source,
-        configuration=model.to_hf("v5"),
+        configuration=_configuration(model),
         backend=subject.name,
         path=subject.backend.path(subject.device),
         framework=subject.backend.version,
