@@ -25,11 +25,12 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
 
 
 @click.command(
+    short_help="Check whether other libraries rotate a model right.",
     epilog=examples(
         "tightrope audit path/to/model",
         "tightrope audit path/to/configs --against mlx-lm --spelling v5",
         "tightrope audit path/to/configs --matrix",
-    )
+    ),
 )
 @sources_argument(metavar="MODEL_OR_CONFIG...")
 @click.option(
