@@ -7,7 +7,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from tightrope.backends.mlx import operations
-from tightrope.backends.mlx.exporting import constant, is_exporting, is_traced, shows_export
+from tightrope.backends.mlx.exporting import constant, is_exporting, shows_export
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.mlx.module import RotaryEmbedding
@@ -69,7 +69,7 @@ class StepAngles:
 
     def _computed(self, x: mx.array, offset: int) -> _Table:
         seq = x.shape[2]
-        if seq > 1 or abs(offset) > _FAR or not self._by_device or is_traced(x):  # which may be for a file
+        if seq > 1 or abs(offset) > _FAR or not self._by_device:
             return self._angles(offset, seq)
         table: _Table = self._one_position(mx.array([offset], dtype=mx.int64))
         return table

@@ -162,6 +162,25 @@ def test_angles_that_lie_in_memory_as_views_are_exported_by_their_values(tmp_pat
         assert same(exported(tmp_path / f"{batch}.mlxfn", function, q)(q), function(q))
 
 
+def test_angles_that_nothing_given_decides_are_exported_for_the_caller_s_own_operations(tmp_path):
+    rope, q = made(ROPE), drawn(2, 3, 5, 12)
+    function = lambda x: x * rope.cos_sin(mx.arange(5) + 3)[0]  # noqa: E731
+    assert same(exported(tmp_path / "cos.mlxfn", function, q)(q), function(q))
+
+
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_a_rope_of_mlx_lm_exports_whether_its_angles_were_evaluated_or_not(tmp_path, layout, calls):
+    pytest.importorskip("mlx_lm")
+    from tightrope.backends.mlx.mlx_lm import MLXRope
+
+    config = ROPE.replace(layout=layout)
+    rope, x = MLXRope(config), drawn(2, 3, 1, 32)
+    for _ in range(calls):
+        rope(x, 3)
+    assert same(exported(tmp_path / "rope.mlxfn", lambda x: rope(x, 3), x)(x), MLXRope(config)(x, 3))
+
+
 def test_within_the_block_constants_are_rotated_by_plain_operations_too(tmp_path):
     from tightrope.backends.mlx import exporting
 
