@@ -30,9 +30,10 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
         "tightrope audit path/to/model",
         "tightrope audit path/to/configs --against mlx-lm --spelling v5",
         "tightrope audit path/to/configs --matrix",
+        "tightrope audit path/to/configs --matrix --with vllm.json",
     ),
 )
-@sources_argument(metavar="MODEL_OR_CONFIG...")
+@sources_argument(required=False, metavar="MODEL_OR_CONFIG...")
 @click.option(
     "--against",
     callback=_peer_names,
@@ -44,29 +45,42 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
     "--context",
     type=click.IntRange(min=1),
     metavar="TOKENS",
-    help="Context that llama.cpp is set up for; default: the model's.",
+    help="Context that llama.cpp and vLLM are set up for; default: the model's.",
+)
+@click.option(
+    "--with",
+    "others",
+    type=click.Path(exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="What --json wrote in another environment, to show beside this.",
 )
 @click.option("--matrix", is_flag=True, help="Print models down and libraries across, as a Markdown table.")
 @output_options
 def audit(
     sources: tuple[Source, ...], against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None,
-    matrix: bool, out: Output,
+    others: tuple[str, ...], matrix: bool, out: Output,
 ) -> None:  # fmt: skip
     """Check whether other libraries rotate a model as its configuration says.
 
-    The rope objects of transformers, mlx-lm and mlx-vlm and the graph of llama.cpp are built, where they are installed,
-    without weights or downloads, and compared with exact arithmetic on the configuration.
+    The rope objects of transformers, mlx-lm and mlx-vlm, the tables of vLLM and the graph of llama.cpp are built, where
+    they are installed, without weights or downloads, and compared with exact arithmetic on the configuration.
 
     MODEL_OR_CONFIG is a config.json, a folder that has one, a folder of *.json, a GGUF file (compared with llama.cpp
     and with the config.json beside it), the name of a model on the Hugging Face hub, or - for standard input. Spelling
-    v5 is how transformers 5 saves a model. Exit status 1 if a library is wrong beyond rounding, a configuration is
-    invalid, or its audit fails.
+    v5 is how transformers 5 saves a model. Exit status 1 if a library is wrong beyond rounding or cannot be examined
+    here, a configuration is invalid, or its audit fails.
     """
     from tightrope.rope.reading.validate import find_sources
+    from tightrope.verify import audit as library
     from tightrope.viewing.terminal import audit as shown
 
+    if not (sources or others):
+        raise click.UsageError("name a configuration, or findings with --with")
+    elsewhere = [one for path in others for one in library.read_findings(path)]
     found = list(find_sources(sources))
     audits = [_audited(source, against, spelling, context) for _, source in out.track(found, "auditing")]
+    audits = library.joined(audits, elsewhere) if elsewhere else audits
     if matrix:
         out.console.say_all(*shown.matrix(audits).splitlines())
     elif len(audits) == 1:
@@ -79,6 +93,8 @@ def audit(
     failures += [f"invalid: {', '.join(unreadable)}"] if unreadable else []
     failed = [one.name for one in audits if one.failed]
     failures += [f"could not be audited: {', '.join(failed)}"] if failed else []
+    unusable = sorted({peer.peer for one in audits for peer in one.peers if peer.status == "unusable"})
+    failures += [f"cannot be examined here: {', '.join(unusable)}"] if unusable else []
     out.finish(passed=not failures, failure="; ".join(failures))
 
 

@@ -7,6 +7,7 @@ import click
 
 from tightrope.commands.shared.common import Source, examples, read_model, rope_options, source_argument
 from tightrope.commands.shared.output import Output, as_json, file_option, output_options, write
+from tightrope.rope.errors import RopeConfigError
 
 
 @click.command(
@@ -20,7 +21,13 @@ from tightrope.commands.shared.output import Output, as_json, file_option, outpu
 @click.option(
     "--to", "spelling", type=click.Choice(["v4", "v5", "gguf-metadata"]), required=True, help="Spelling to write."
 )
-@click.option("--check", "checked", metavar="GGUF", help="Print the keys in which this file differs (gguf-metadata).")
+@click.option(
+    "--check",
+    "checked",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="GGUF",
+    help="Print the keys in which this file differs (gguf-metadata).",
+)
 @file_option(default="-", help="[default: print it]")
 @rope_options
 @output_options
@@ -71,7 +78,10 @@ def _metadata(
         write(path, as_json({**written, **({"tensors": tensors} if tensors else {})}))
         out.write_json([{"keys": written, "tensors": tensors}])
         return
-    found = differences(open_file(Path(checked)), wanted)
+    try:
+        found = differences(open_file(Path(checked)), wanted)
+    except RopeConfigError as error:
+        raise RopeConfigError(error.problems, source=checked) from error
     words = "".join(f"{line}\n" for line in found) or f"{checked}: no key about rotation differs\n"
     write(path, words.encode("utf-8", "backslashreplace"))
     out.write_json([{"file": checked, "differences": found}])

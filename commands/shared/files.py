@@ -33,16 +33,23 @@ def check_outputs(ctx: click.Context) -> bool:
 
 def _outputs(ctx: click.Context) -> dict[str, str]:
     """Return the files that are to be written, by the option that says so."""
-    options = (one for one in ctx.command.params if isinstance(one, click.Option) and isinstance(one.type, click.Path))
-    paths = {one.opts[-1]: ctx.params[str(one.name)] for one in options}
+    paths = {
+        one.opts[-1]: ctx.params[str(one.name)]
+        for one in ctx.command.params
+        if isinstance(one, click.Option) and isinstance(one.type, click.Path) and not one.type.exists
+    }
     return {option: path for option, path in paths.items() if path is not None}
 
 
-def _inputs(ctx: click.Context) -> Iterator[Path]:
-    """Yield the files that are read: of a folder those that `read` takes."""
+def _inputs(ctx: click.Context, option: str) -> Iterator[Path]:
+    """Yield the files that are read and that an option may not name: of a folder those that `read` takes."""
+    # A config.json may be written anew in its own place.
+    own = (ctx.command.name, option) == ("convert", "--output") and ctx.params["spelling"] != "gguf-metadata"
     for one in ctx.command.params:
         value = ctx.params.get(str(one.name))
-        if isinstance(one, click.Argument) or str(one.name) == "compared":
+        # A path that must exist is read.
+        read = isinstance(one.type, click.Path) and one.type.exists
+        if (isinstance(one, click.Argument) and not own) or read or str(one.name) == "compared":
             for source in value if isinstance(value, tuple) else (value,):
                 yield from () if source is None or isinstance(source, Loaded) else files_of(source)
 
@@ -56,9 +63,7 @@ def _refuse_twice(named: Mapping[str, Path]) -> None:
 
 
 def _refuse_input(ctx: click.Context, option: str, path: Path) -> None:
-    if (ctx.command.name, option) == ("convert", "--output"):
-        return
-    if any(_same(path, read) for read in _inputs(ctx)):
+    if any(_same(path, read) for read in _inputs(ctx, option)):
         raise click.UsageError(f"{option} would overwrite an input: {path}; name another file")
 
 

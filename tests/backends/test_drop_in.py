@@ -1,5 +1,7 @@
 """Functions with other kernels' signatures rotate as those do, at the shapes that those projects test themselves."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -49,11 +51,12 @@ class TestFlashAttention:
     @pytest.mark.parametrize("fraction", [1.0, 0.5])
     @pytest.mark.parametrize("offsets", ["none", "int", "tensor"])
     def test_padded_batches(self, interleaved, fraction, offsets):
-        x = normal(self.BATCH, self.SEQ, self.HEADS, self.DIM)
+        batch = self.BATCH if offsets == "tensor" else 2
+        x = normal(batch, self.SEQ, self.HEADS, self.DIM)
         cos, sin, table = self.tables(int(fraction * self.DIM))
-        starts = {"none": 0, "int": 13, "tensor": torch.arange(self.BATCH) % self.SEQ}[offsets]
+        starts = {"none": 0, "int": 13, "tensor": torch.arange(batch) % self.SEQ}[offsets]
         found = drop_in.apply_rotary_emb(x, cos, sin, interleaved, seqlen_offsets=starts)
-        rows = np.broadcast_to(np.asarray(starts).reshape(-1, 1) + np.arange(self.SEQ), (self.BATCH, self.SEQ))
+        rows = np.broadcast_to(np.asarray(starts).reshape(-1, 1) + np.arange(self.SEQ), (batch, self.SEQ))
         close(found, expected(x, table[rows][:, :, None], interleaved))
 
     @pytest.mark.parametrize("interleaved", [False, True])
@@ -75,6 +78,49 @@ class TestFlashAttention:
         assert drop_in.apply_rotary_emb(x, cos, sin, inplace=True) is x
         assert torch.equal(x, wanted)
 
+    def test_in_place_on_a_leaf_that_requires_a_gradient(self):
+        cos, sin, _ = self.tables(self.DIM)
+        x = normal(2, 7, self.HEADS, self.DIM).half().requires_grad_()
+        apart = x.detach().clone().requires_grad_()
+        found = drop_in.apply_rotary_emb(x, cos.half(), sin.half(), inplace=True)
+        wanted = drop_in.apply_rotary_emb(apart, cos.half(), sin.half())
+        assert torch.equal(found, wanted)
+        assert found.data_ptr() == x.data_ptr()
+        for one in (found, wanted):
+            one.backward(normal(*one.shape).half())
+        assert torch.equal(x.grad, apart.grad)
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_the_gradient_is_the_rotation_back(self, packed):
+        cos, sin, table = self.tables(self.DIM)
+        x = normal(*((7,) if packed else (1, 7)), self.HEADS, self.DIM).requires_grad_()
+        how = {"cu_seqlens": torch.tensor([0, 3, 7]), "max_seqlen": 4} if packed else {}
+        gradient = normal(*x.shape)
+        drop_in.apply_rotary_emb(x, cos, sin, True, **how).backward(gradient)
+        rows = np.r_[0:3, 0:4] if packed else np.arange(7)
+        close(x.grad, expected(gradient, -table[rows][:, None], True))
+
+    @pytest.mark.parametrize(
+        ("how", "message"),
+        [
+            ({"seqlen_offsets": torch.tensor([1.0, 2.0])}, "seqlen_offsets"),
+            ({"seqlen_offsets": torch.tensor([1, 2, 3])}, "seqlen_offsets"),
+            ({"seqlen_offsets": -1}, "must hold positions -1 to 5"),
+            ({"cu_seqlens": torch.tensor([0, 2])}, "x must be a float tensor of 3 axes"),
+            ({"max_seqlen": 3}, "max_seqlen must be at least 7"),
+        ],
+    )
+    def test_arguments_that_do_not_fit_are_refused(self, how, message):
+        cos, sin, _ = self.tables(self.DIM)
+        with pytest.raises(RopeConfigError, match=message):
+            drop_in.apply_rotary_emb(normal(2, 7, 4, self.DIM), cos, sin, **how)
+
+    @pytest.mark.parametrize("bounds", [[0, 3, 6], [1, 7], [0, 5, 3, 7]])
+    def test_bounds_that_do_not_divide_the_tokens_are_refused(self, bounds):
+        cos, sin, _ = self.tables(self.DIM)
+        with pytest.raises(RopeConfigError, match="cu_seqlens must rise from 0 to the 7 tokens"):
+            drop_in.apply_rotary_emb(normal(7, 4, self.DIM), cos, sin, cu_seqlens=torch.tensor(bounds))
+
     def test_positions_beyond_the_tables_are_refused(self):
         cos, sin, _ = self.tables(self.DIM)
         with pytest.raises(RopeConfigError, match="cos and sin must hold positions 400 to 406, got 3 rows"):
@@ -90,13 +136,16 @@ class TestFlashAttention:
 
 @pytest.mark.parametrize(
     ("batch", "seq", "heads", "kv_heads", "dim"),
-    [(1, 128, 32, 32, 64), (2, 128, 32, 8, 64), (3, 423, 73, 213, 92)],
+    [(1, 128, 32, 32, 64), (2, 128, 32, 8, 64), (1, 2, 1, 2, 8), (3, 423, 7, 21, 92)],
 )
-def test_liger(batch, seq, heads, kv_heads, dim):
+@pytest.mark.parametrize("rows", ["one", "each"])
+def test_liger(batch, seq, heads, kv_heads, dim, rows):
     table = angles(seq, dim)
     full = torch.from_numpy(np.concatenate((table, table), -1).astype(np.float32))[None]
     exact = full[0, :, : dim // 2].double().numpy()
-    q, k = normal(batch, heads, seq, dim), normal(batch, kv_heads, seq, dim)
+    full = full.expand(batch, -1, -1) if rows == "each" else full
+    # As a projection leaves them: heads and tokens exchanged in memory.
+    q, k = normal(batch, seq, heads, dim).transpose(1, 2), normal(batch, seq, kv_heads, dim).transpose(1, 2)
     for found, x in zip(drop_in.liger_rotary_pos_emb(q, k, full.cos(), full.sin()), (q, k), strict=True):
         close(found, expected(x, exact))
 
@@ -104,14 +153,15 @@ def test_liger(batch, seq, heads, kv_heads, dim):
 class TestTransformerEngineAndApex:
     BATCH, HEADS = 2, 4
 
-    def freqs(self, length, dim):
+    def freqs(self, length, dim, interleaved=False):
         table = angles(length, dim).astype(np.float32)
-        return torch.from_numpy(np.concatenate((table, table), -1))[:, None, None], table.astype(np.float64)
+        twice = np.repeat(table, 2, -1) if interleaved else np.concatenate((table, table), -1)
+        return torch.from_numpy(twice)[:, None, None], table.astype(np.float64)
 
-    @pytest.mark.parametrize("margin", [0, 10])
-    @pytest.mark.parametrize("share", [0.5, 1.0])
-    @pytest.mark.parametrize("hidden", [128, 256])
-    @pytest.mark.parametrize("form", ["sbhd", "bshd"])
+    @pytest.mark.parametrize(
+        ("form", "hidden", "share", "margin"),
+        [("sbhd", 128, 0.5, 0), ("bshd", 128, 1.0, 10), ("sbhd", 256, 1.0, 10), ("bshd", 256, 0.5, 0)],
+    )
     def test_batches(self, form, hidden, share, margin):
         seq = 2048 - margin
         freqs, table = self.freqs(2048, int(hidden * share))
@@ -132,18 +182,59 @@ class TestTransformerEngineAndApex:
     @pytest.mark.parametrize("transposed", [False, True])
     def test_apex(self, transposed):
         freqs, table = self.freqs(64, 128)
-        t = normal(64, self.BATCH, self.HEADS, 128)
-        wanted = expected(t, table[:, None, None])
+        t = normal(54, self.BATCH, self.HEADS, 128)  # fewer tokens than angles
+        wanted = expected(t, table[:54, None, None])
         found = drop_in.fused_apply_rotary_pos_emb(t, freqs, transposed)
         cached = drop_in.fused_apply_rotary_pos_emb_cached(t, freqs.cos(), freqs.sin(), transposed)
         close(found, wanted)
         close(cached, wanted)
         assert found.transpose(0, 1).is_contiguous() == cached.transpose(0, 1).is_contiguous() == transposed
 
-    def test_interleaved_pairs(self):
-        freqs, table = self.freqs(8, 128)
+    def test_interleaved_pairs_have_their_angle_in_both_channels(self):
+        freqs, table = self.freqs(8, 64, interleaved=True)
         t = normal(8, self.BATCH, self.HEADS, 128)
         close(drop_in.apply_rotary_pos_emb(t, freqs, interleaved=True), expected(t, table[:, None, None], True))
+
+    @pytest.mark.parametrize("form", ["sbhd", "bshd", "thd"])
+    def test_first_positions(self, form):
+        freqs, table = self.freqs(20, 128)
+        first = torch.tensor([3, 9], dtype=torch.int32)
+        bounds = torch.tensor([0, 2, 6], dtype=torch.int32) if form == "thd" else None
+        shape = {"sbhd": (6, 2), "bshd": (2, 6), "thd": (6,)}[form]
+        batch = np.add.outer(np.arange(6), [3, 9])
+        rows = {"sbhd": batch, "bshd": batch.T, "thd": np.r_[3:5, 9:13]}[form]
+        t = normal(*shape, self.HEADS, 128)
+        found = drop_in.apply_rotary_pos_emb(t, freqs, form, first, fused=True, cu_seqlens=bounds)
+        close(found, expected(t, table[rows][..., None, :]))
+
+    @pytest.mark.parametrize("form", ["sbhd", "thd"])
+    def test_ranks_of_context_parallelism_hold_two_parts_of_a_sequence(self, form):
+        freqs, table = self.freqs(24, 128)
+        whole = normal(24, *(() if form == "thd" else (1,)), self.HEADS, 128)
+        bounds = [0, 8, 24] if form == "thd" else [0, 24]
+        # Each sequence in four parts: rank 0 has the first and the last, rank 1 those between.
+        parts = [np.array_split(np.arange(first, last), 4) for first, last in itertools.pairwise(bounds)]
+        for rank in (0, 1):
+            held = np.concatenate([np.concatenate((four[rank], four[3 - rank])) for four in parts])
+            within = np.concatenate([np.concatenate((four[rank], four[3 - rank])) - four[0][0] for four in parts])
+            packed = {"cu_seqlens": torch.tensor(bounds, dtype=torch.int32)} if form == "thd" else {}
+            found = drop_in.apply_rotary_pos_emb(whole[held], freqs, form, **packed, cp_size=2, cp_rank=rank)
+            close(found, expected(whole[held], table[within][(..., *[None] * (whole.ndim - 2), slice(None))]))
+
+    @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+    @pytest.mark.parametrize("exchanged", [(0, 1), (2, 3)])
+    def test_any_memory_layout_and_dtype_is_rounded_once_and_has_a_gradient(self, dtype, exchanged):
+        freqs, table = self.freqs(9, 128)
+        t = normal(7, self.BATCH, self.HEADS, 128).to(getattr(torch, dtype))
+        t = t.transpose(*exchanged).contiguous().transpose(*exchanged).requires_grad_()
+        found = drop_in.apply_rotary_pos_emb(t, freqs)
+        along = table[:7, None, None]
+        found.sum().backward()
+        half_an_ulp = torch.finfo(found.dtype).eps / 2
+        for rounded, exact in (
+            (found.detach(), expected(t.detach().float(), along)), (t.grad, expected(torch.ones(t.shape), -along))
+        ):  # fmt: skip
+            np.testing.assert_allclose(rounded.double().numpy(), exact, rtol=half_an_ulp, atol=ROUNDING * 2)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -151,6 +242,9 @@ class TestTransformerEngineAndApex:
             ({"tensor_format": "shbd"}, "tensor_format must be one of 'sbhd', 'bshd', 'thd'"),
             ({"tensor_format": "thd"}, "cu_seqlens belongs to tensor_format 'thd'"),
             ({"cu_seqlens": torch.tensor([0, 8])}, "cu_seqlens belongs to tensor_format 'thd'"),
+            ({"start_positions": torch.tensor([0, 1])}, "freqs must hold positions 0 to 8, got 8 rows"),
+            ({"start_positions": torch.tensor([0, 1]), "cp_size": 2}, "start_positions needs cp_size 1"),
+            ({"cp_size": 2, "cp_rank": 2}, "cp_rank must be from 0 to cp_size - 1"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, arguments, message):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from audits.peers import LLAMA31, MadeUp, without_scaling
 from samples.cli_files import results
 from tightrope.cli import main
-from tightrope.verify.audit.peers import PEERS, PeerEntry
+from tightrope.verify.audit.peers import PEERS, PeerEntry, PeerUnusable
 from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import Audit, PeerAudit
 from tightrope.viewing.terminal.audit import print_audit
@@ -121,7 +121,65 @@ def test_a_matrix_has_models_down_and_peers_across(run, config):
         "| --- | --- | --- |",
         "| jamba | – | – |",
         "| llama | right | WRONG |",
+        "| **right** | 1 | 0 |",
+        "| **WRONG** | 0 | 1 |",
+        "| **–** | 1 | 1 |",
     ]
+
+
+@pytest.fixture
+def elsewhere(run, config, tmp_path):
+    """Return the findings of one library, as another environment would have written them."""
+    run(config, "--against", "wrong", "--json", tmp_path / "elsewhere.json")
+    return tmp_path / "elsewhere.json"
+
+
+def test_findings_of_another_environment_are_shown_beside_these(run, config, elsewhere):
+    result = run(config, "--against", "right", "--matrix", "--with", elsewhere)
+    assert "| model | right 1.0 | wrong 1.0 |" in result.output
+    assert "| llama | right | WRONG |" in result.output
+    assert result.exit_code == 1
+
+
+def test_findings_alone_are_shown_with_every_figure(run, config, elsewhere, tmp_path):
+    result = run("--with", elsewhere, "--json", tmp_path / "again.json")
+    assert result.output.startswith("llama\n")
+    assert results((tmp_path / "again.json").read_text()) == results(elsewhere.read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "must be what tightrope audit --json"),
+     ('{"schema": 1, "command": "parity", "results": []}', "command 'parity'"),
+     ('{"schema": 2, "command": "audit", "results": []}', "schema 2"), ("[]", "must be what tightrope audit --json"),
+     ('{"schema": 1, "command": "audit", "results": [{}]}', "no field 'peers'")],
+)  # fmt: skip
+def test_findings_that_are_something_else_are_one_line_and_exit_status_1(run, config, tmp_path, text, said):
+    (tmp_path / "elsewhere.json").write_text(text)
+    result = run(config, "--with", tmp_path / "elsewhere.json")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_findings_are_not_overwritten(run, config, elsewhere):
+    result = run(config, "--with", elsewhere, "--json", elsewhere)
+    assert result.exit_code == 2
+    assert "--json would overwrite an input" in result.output
+
+
+def test_neither_a_configuration_nor_findings_is_exit_status_2(run):
+    assert run().exit_code == 2
+
+
+def test_a_library_that_cannot_be_examined_here_is_said_and_exit_status_1(run, config, monkeypatch):
+    def unusable(*arguments, **options):
+        raise PeerUnusable("wrong ELF class")
+
+    monkeypatch.setattr(MadeUp, "build", unusable)
+    result = run(config, "--against", "right")
+    assert "right 1.0 cannot be examined here: wrong ELF class" in result.output
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize("name", [name for name, entry in PEERS.items() if entry.remedy])

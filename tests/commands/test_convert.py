@@ -151,6 +151,27 @@ def test_check_says_which_keys_of_a_file_differ(tmp_path, base, status):
     assert ("llama.rope.freq_base is 10000.0, should be 500000.0" in ran.stdout) == bool(status)
 
 
+@pytest.mark.parametrize("target", ["config.json", "model.gguf"])
+def test_metadata_overwrite_neither_the_configuration_nor_the_file_that_is_checked(tmp_path, target):
+    path, file = tmp_path / "config.json", tmp_path / "model.gguf"
+    path.write_text(json.dumps(LLAMA))
+    file.write_bytes(b"GGUF")
+    ran = convert(path, "--to", "gguf-metadata", "--check", file, "-o", tmp_path / target)
+    assert ran.exit_code == 2
+    assert "--output would overwrite an input" in ran.output
+
+
+@pytest.mark.parametrize(("content", "status"), [(None, 2), (b"no header", 1)])
+def test_a_file_to_check_that_cannot_be_read_is_said(tmp_path, content, status):
+    path, file = tmp_path / "config.json", tmp_path / "model.gguf"
+    path.write_text(json.dumps(LLAMA))
+    if content is not None:
+        file.write_bytes(content)
+    ran = convert(path, "--to", "gguf-metadata", "--check", file)
+    assert ran.exit_code == status
+    assert "model.gguf" in ran.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["--to", "v6"]], ids=["no spelling", "unknown spelling"])
 def test_wrong_usage_exits_2(config, arguments):
     assert convert(config, *arguments).exit_code == 2

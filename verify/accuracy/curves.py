@@ -12,7 +12,7 @@ from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import LAYOUTS
 from tightrope.rope.errors import RopeError
 from tightrope.verify.accuracy.positions import cos_sin_errors
-from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses, installed, load
+from tightrope.verify.audit.peers import Built, PeerEnds, PeerLacks, PeerRefuses, PeerUnusable, installed, load
 from tightrope.verify.parity.subjects import Subject
 
 _WINDOW: Final = 16
@@ -46,7 +46,7 @@ def error_curves(
 
 
 def _peer_curves(config: dict[str, Any], model: ModelRope, key: str) -> dict[str, list[float]]:
-    """Return the curves of the libraries that are installed and build this model."""
+    """Return the curves of the libraries that are installed, build this model and serve every position."""
     layer = next((index for index, name in enumerate(model.layers) if name == key), 0)
     curves = {}
     for name in installed():
@@ -54,7 +54,7 @@ def _peer_curves(config: dict[str, Any], model: ModelRope, key: str) -> dict[str
             peer, version = load(name)
             built = peer.build(config, model)
             errors = [_peer_error(built, layer, model.ropes[key], position) for position in ERROR_POSITIONS]
-        except (PeerLacks, PeerRefuses, RopeError):
+        except (PeerEnds, PeerLacks, PeerRefuses, PeerUnusable, RopeError):
             continue
         curves[_TITLES.get(name, f"{name} {{}}").format(version)] = errors
     return curves

@@ -9,7 +9,7 @@ import numpy as np
 from tightrope.rope import reference
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.frequencies import frequencies
-from tightrope.verify.audit.peers import Built, Float32, Float64, PeerEnds
+from tightrope.verify.audit.peers import Built, Float32, Float64, PeerEnds, PeerLacks
 
 # First positions of the blocks of 8 tokens that are compared.
 OFFSETS: Final = (0, 4_000, 32_768, 131_000)
@@ -29,6 +29,11 @@ def offsets(rope: RopeConfig) -> tuple[int, ...]:
     """Return the positions to compare at: `OFFSETS`, and just beyond the length where tables switch."""
     switch = rope.scaling.switch_length(rope)
     return OFFSETS if switch is None else tuple(sorted({*OFFSETS, switch + 1}))
+
+
+def rows_compared(rope: RopeConfig) -> int:
+    """Return how many positions from 0 on hold all that are compared."""
+    return max(offsets(rope)) + _TOKENS
 
 
 def vectors(rope: RopeConfig) -> Float32:
@@ -87,10 +92,16 @@ def _arrangements(y: Float64, rope: RopeConfig) -> tuple[Float64, ...]:
 
 
 def rotate_by(built: Built, layer: int, rope: RopeConfig) -> dict[int, Float32]:
-    """Return what a peer makes of the queries, by offset."""
+    """Return what a peer makes of the queries, by offset.
+
+    Raises:
+        PeerLacks: It serves none of the positions.
+    """
     x = vectors(rope)
     rotated = {}
     for offset in offsets(rope):
         with suppress(PeerEnds):
             rotated[offset] = built.rotate(layer, x, offset)
+    if not rotated:
+        raise PeerLacks(f"it serves fewer than {_TOKENS} positions")
     return rotated

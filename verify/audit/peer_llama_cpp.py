@@ -12,7 +12,7 @@ from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.gguf.architectures import ARCHITECTURES
 from tightrope.rope.reading.gguf.file import GgufFile
 from tightrope.rope.reading.gguf.from_config import architecture_of, metadata_of
-from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses, PeerUnusable
 from tightrope.verify.llama_cpp import Refusal
 from tightrope.verify.llama_cpp.rotation import Rotations
 
@@ -21,7 +21,7 @@ MOST_BYTES: Final = 2**31
 _HEADS: Final = 2
 
 
-class BuiltLlamaCpp:
+class LlamaCppRopes(Built):
     """See `tightrope.verify.audit.peers.Built`."""
 
     multiplies = True
@@ -94,7 +94,7 @@ def _as_heads(arrays: list[NDArray[np.float32]], seq: int, heads: int) -> NDArra
     return y.reshape(-1, seq, y.shape[1], y.shape[2]).transpose(0, 2, 1, 3).reshape(-1, seq, y.shape[2])[:heads]
 
 
-def build(config: Mapping[str, Any], model: ModelRope, context: int | None = None) -> BuiltLlamaCpp:
+def build(config: Mapping[str, Any], model: ModelRope, context: int | None = None) -> LlamaCppRopes:
     """See `tightrope.verify.audit.peers.Peer.build`: of the header that llama.cpp's converter should write."""
     if architecture_of(model.model_type) is None:
         raise PeerLacks(f"it has no architecture for model_type {model.model_type!r}")
@@ -102,10 +102,12 @@ def build(config: Mapping[str, Any], model: ModelRope, context: int | None = Non
         file = metadata_of(config, model)
     except RopeConfigError as error:
         raise PeerRefuses(str(error)) from error
-    return build_file(file, model, context)
+    built = build_file(file, model, context)
+    built.settings += f", the {file.architecture} header that convert --to gguf-metadata prints"
+    return built
 
 
-def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> BuiltLlamaCpp:
+def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> LlamaCppRopes:
     """Return llama.cpp's rotation of a GGUF file's model, from its header."""
     width = max(rope.head_dim for rope in model.ropes.values())
     needed = len(model.layers) * 5 * (_HEADS * width) ** 2 * 4
@@ -118,7 +120,6 @@ def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> 
     row = ARCHITECTURES.get(file.architecture)
     permuted = row is not None and row.permuted and next(iter(model.ropes.values())).layout == "half"
     try:
-        return BuiltLlamaCpp(Rotations(file, model, length), model, length, permuted=permuted)
+        return LlamaCppRopes(Rotations(file, model, length), model, length, permuted=permuted)
     except Refusal as error:
-        said = str(error) if error.available else f"it does not run here: {error}"
-        raise PeerRefuses(said) from error
+        raise (PeerRefuses if error.available else PeerUnusable)(str(error)) from error

@@ -20,7 +20,7 @@ from tightrope.backends.patching.models import Options, PatchPlan
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.huggingface.model import TEXT_KEYS
-from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses
 
 # What a model class of mlx-lm raises where a configuration lacks something or says something that it does not know.
 REFUSALS: Final = (
@@ -38,11 +38,8 @@ _PARTS: Final = (*TEXT_KEYS, "vision_config", "audio_config")
 B = TypeVar("B")
 
 
-class BuiltMlxLm:
+class MlxLmRopes(Built):
     """See `tightrope.verify.audit.peers.Built`. Nothing of it is evaluated but what the ropes compute."""
-
-    settings = ""
-    multiplies = False
 
     def __init__(self, model: nn.Module, rope: ModelRope) -> None:
         self.model = model
@@ -84,7 +81,7 @@ def why_not(plan: Callable[[nn.Module, object, Options], PatchPlan], model: nn.M
     return ""
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltMlxLm:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> MlxLmRopes:
     """See `tightrope.verify.audit.peers.Peer.build`.
 
     Arguments that a configuration lacks and that do not bear on rotation are filled in: a fragment that says only how a
@@ -92,7 +89,7 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
     """
     module = _module(config)
     return completed_until_built(
-        lambda full: BuiltMlxLm(module.Model(module.ModelArgs.from_dict(full)), model), config, module
+        lambda full: MlxLmRopes(module.Model(module.ModelArgs.from_dict(full)), model), config, module
     )
 
 

@@ -14,15 +14,13 @@ from tightrope.backends.mlx.mlx_vlm import plan, text_layers
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
 from tightrope.verify.audit.peer_mlx_lm import REFUSALS, completed_until_built, why_not
-from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses
 
 _PARTS = ("text", "vision", "perceiver", "projector", "audio")
 
 
-class BuiltMlxVlm:
+class MlxVlmRopes(Built):
     """See `tightrope.verify.audit.peers.Built`."""
-
-    softmax_scale: float | None = None
 
     def __init__(self, model: nn.Module, rope: ModelRope) -> None:
         self.model = model
@@ -57,7 +55,7 @@ def _turned(rope: Any, x: mx.array, offset: int) -> mx.array:
     return result
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltMlxVlm:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> MlxVlmRopes:
     """See `tightrope.verify.audit.peers.Peer.build`."""
     utils = importlib.import_module("mlx_vlm.utils")
     try:
@@ -65,12 +63,12 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
     except (ValueError, ImportError, KeyError) as error:
         raise PeerLacks(f"it has no model_type {config.get('model_type', '')!r}") from error
 
-    def construct(complete: dict[str, Any]) -> BuiltMlxVlm:
+    def construct(complete: dict[str, Any]) -> MlxVlmRopes:
         # Some classes move the keys of a flat file into its text part themselves, in what they are given: a copy.
         own = copy.deepcopy(complete)
         own["text_config"] = own.get("text_config") or {}
         arguments = module.ModelConfig.from_dict(own)
-        return BuiltMlxVlm(module.Model(utils.update_module_configs(arguments, module, own, _PARTS)), model)
+        return MlxVlmRopes(module.Model(utils.update_module_configs(arguments, module, own, _PARTS)), model)
 
     parts: dict[str, Any] = {"vision_config": {}, "audio_config": {}}
     return completed_until_built(construct, {**parts, **config}, module)

@@ -20,18 +20,14 @@ from tightrope.backends.torch.transformers.network import (
 )
 from tightrope.backends.torch.transformers.rotary import FORMS, Form
 from tightrope.rope.config.model import ModelRope
-from tightrope.verify.audit.peers import PeerLacks, PeerRefuses
+from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses
 
 # Whatever the library raises is its refusal: its strict dataclasses have errors of their own kinds.
 _REFUSALS = Exception
 
 
-class BuiltTransformers:
+class TransformersRopes(Built):
     """See `tightrope.verify.audit.peers.Built`."""
-
-    softmax_scale: float | None = None
-    settings = ""
-    multiplies = False
 
     def __init__(self, rotary: torch.nn.Module, scope: dict[str, Any], rope: ModelRope) -> None:
         self.rotary = rotary
@@ -96,7 +92,7 @@ def _whole(apply: Any, q: torch.Tensor, output: Any) -> torch.Tensor:
     return first
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltTransformers:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> TransformersRopes:
     """See `tightrope.verify.audit.peers.Peer.build`."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -109,9 +105,9 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
         text = AutoConfig.for_model(kind, **fields).get_text_config(decoder=True)
         network = build_network(text)
         if network is not None:
-            return BuiltTransformers(_rotary(network, text, model), _called(network), model)
+            return TransformersRopes(_rotary(network, text, model), _called(network), model)
         code = importlib.import_module(type(text).__module__.replace(".configuration_", ".modeling_"))
-        return BuiltTransformers(_rotary_class(code, text)(text), vars(code), model)
+        return TransformersRopes(_rotary_class(code, text)(text), vars(code), model)
     except (PeerLacks, PeerRefuses):
         raise
     except ImportError as error:

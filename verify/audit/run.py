@@ -1,6 +1,6 @@
 """Does a library rotate a model as its configuration says? Its own rope objects, built and compared with the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,18 @@ from tightrope.rope.support.extras import install_command
 from tightrope.verify.audit.causes import KEY, SPELLING, UNKNOWN, explain
 from tightrope.verify.audit.comparison import compare, rotate_by
 from tightrope.verify.audit.gguf import FilePeer, beside, contents
-from tightrope.verify.audit.peers import PEERS, Built, Peer, PeerLacks, PeerRefuses, installed, load
+from tightrope.verify.audit.peers import (
+    PEERS,
+    Built,
+    Peer,
+    PeerLacks,
+    PeerRefuses,
+    PeerUnusable,
+    Unloadable,
+    installed,
+    load,
+    version_of,
+)  # fmt: skip
 from tightrope.verify.audit.remedies import remedies
 from tightrope.verify.audit.report import VISIBLE, Audit, PeerAudit, RopeAudit, Status
 
@@ -54,7 +65,7 @@ def audit(
     if not names:
         commands = "; or ".join(install_command(entry.distribution) for entry in PEERS.values())
         raise BackendUnavailable(f"there is no library to audit; {commands}")
-    peers = [(peer_name, *load(peer_name)) for peer_name in names]
+    peers = [(peer_name, *_loaded(peer_name, named=bool(against))) for peer_name in names]
     path = gguf_path(source)
     if path is not None:
         asked = peers if against else [one for one in peers if hasattr(one[1], "build_file")]
@@ -78,6 +89,16 @@ def audit(
         one = _audited(f"{peer_name} {version}", peer, config, model, context)
         audits.append(replace(one, remedies=remedies(one, peer_name, source)))
     return Audit(found, tuple(audits))
+
+
+def _loaded(name: str, *, named: bool) -> tuple[Peer, str]:
+    """Return a peer and its version; one that nobody named and that fails to import does not keep the others back."""
+    try:
+        return load(name)
+    except BackendUnavailable as error:
+        if named:
+            raise
+        return Unloadable(str(error)), version_of(PEERS[name])
 
 
 def _of_file(
@@ -131,31 +152,33 @@ def _audited(title: str, peer: Peer, config: dict[str, Any], model: ModelRope, c
         ropes = _ropes(built, model)
     except PeerLacks as error:
         return PeerAudit(title, "absent", f"{title} has no rope object to build for this model: {error}")
+    except PeerUnusable as error:
+        return PeerAudit(title, "unusable", f"{title} cannot be examined here: {error}")
     except PeerRefuses as error:
         return _refusal(title, peer, config, model, error, context)
-    softmax = _softmax_words(built, model)
-    status: Status = "wrong" if softmax else max((rope.status for rope in ropes), key=_WORST.index)
+    faults = _faults(built, model)
+    status: Status = "wrong" if faults else max((rope.status for rope in ropes), key=_WORST.index)
     if status == "wrong" and model.guessed:
         verdict = f"{title} rotates this model otherwise than Tightrope guesses of an unknown family; neither is judged"
         return PeerAudit(title, "unjudged", verdict, ropes)
-    causes = _causes(ropes, softmax)
+    causes = _causes(ropes, faults)
     older = _causes_in_older_spelling(peer, config, model, context) if status == "wrong" else None
     if older is not None and older != causes:
         causes = older | {_cure(config)}
     if status == "rounding":
         causes = {"precision only"}
     mends = built.mends() if status == "wrong" else ""
-    verdict = _verdict(title, ropes, model, status, softmax)
+    verdict = _verdict(title, ropes, model, status, faults)
     if built.settings:
         verdict += f" (assumed: {built.settings})"
     return PeerAudit(title, status, verdict, ropes, tuple(sorted(causes)), mends)
 
 
-def _causes(ropes: Sequence[RopeAudit], softmax: str) -> set[str]:
+def _causes(ropes: Sequence[RopeAudit], faults: Mapping[str, str]) -> set[str]:
     """Return the classes of what a peer does otherwise."""
     causes = {deviation.cause for rope in ropes for deviation in rope.deviations}
     causes |= {UNKNOWN for rope in ropes if rope.status == "wrong" and not rope.deviations}
-    return causes | ({"softmax factor"} if softmax else set())
+    return causes | set(faults)
 
 
 def _rope(built: Built, key: str, model: ModelRope) -> RopeAudit:
@@ -198,8 +221,8 @@ def _causes_in_older_spelling(
         if older == config:
             return None
         built = peer.build(older, model, context)
-        return _causes(_ropes(built, model), _softmax_words(built, model))
-    except (PeerRefuses, PeerLacks, RopeConfigError):
+        return _causes(_ropes(built, model), _faults(built, model))
+    except (PeerRefuses, PeerLacks, PeerUnusable, RopeConfigError):
         return None
 
 
@@ -208,21 +231,26 @@ def _cure(config: dict[str, Any]) -> str:
     return SPELLING if "rope_parameters" in str(config) else KEY
 
 
-def _softmax_words(built: Built, model: ModelRope) -> str:
+def _faults(built: Built, model: ModelRope) -> dict[str, str]:
+    """Return what a peer does wrong beside the rotation itself: words by cause."""
+    found = {"table ends": built.beyond} if built.beyond else {}
     scale = built.softmax_scale
-    if scale is None or abs(scale / model.softmax_scale - 1) <= _SCALE_ROUNDING:
-        return ""
-    return f"scaling the attention logits by {scale:.5g} (config.json: {model.softmax_scale:.5g})"
+    if scale is not None and abs(scale / model.softmax_scale - 1) > _SCALE_ROUNDING:
+        words = f"scaling the attention logits by {scale:.5g} (config.json: {model.softmax_scale:.5g})"
+        found["softmax factor"] = words
+    return found
 
 
-def _verdict(title: str, ropes: Sequence[RopeAudit], model: ModelRope, status: Status, softmax: str) -> str:
+def _verdict(
+    title: str, ropes: Sequence[RopeAudit], model: ModelRope, status: Status, faults: Mapping[str, str]
+) -> str:
     if status == "agrees":
         return f"{title} rotates this model as config.json says"
     if status == "rounding":
         worst = max((error, position) for rope in ropes for position, error in rope.errors.items())
         return f"{title} rotates this model right up to float32 rounding of the angle: {worst[0]:.1g} at {worst[1]:,}"
     clauses = list(dict.fromkeys(_clause(rope, model) for rope in ropes if rope.status == "wrong"))
-    return f"{title} rotates this model " + "; ".join(filter(None, (*clauses, softmax)))
+    return f"{title} rotates this model " + "; ".join((*clauses, *faults.values()))
 
 
 def _clause(rope: RopeAudit, model: ModelRope) -> str:

@@ -7,6 +7,7 @@ that it fills in, never assumed.
 import ctypes as C  # C types read better under one letter
 import importlib.util
 import os
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -140,7 +141,10 @@ def load() -> C.CDLL:
     path = library_path()
     if path is None:
         raise OSError(f"{DISTRIBUTION} is not installed")
-    library = C.CDLL(str(path), mode=os.RTLD_NOW)
+    try:
+        library = C.CDLL(str(path), mode=os.RTLD_NOW)
+    except OSError as error:  # of a wheel for another processor the loader says no more than that it found nothing
+        raise OSError(f"{path.name} of {DISTRIBUTION} does not load on {platform.machine()}: {error}") from error
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, list(arguments)

@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
 _STYLES = {
     "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
+    "unusable": "yellow",
+}  # fmt: skip
+_TOTALS = {
+    "right": ("agrees", "rounding"), "WRONG": ("wrong",), "refuses": ("refuses",), "?": ("unjudged",),
+    "unusable": ("unusable",),
 }  # fmt: skip
 _COUNTED = {
     "agrees": "right", "rounding": "right up to rounding", "wrong": "wrong", "unjudged": "not judged",
-    "refuses": "refused", "absent": "not there",
+    "refuses": "refused", "absent": "not there", "unusable": "not examined",
 }  # fmt: skip
 
 
@@ -56,13 +61,13 @@ def _errors(audit: Audit) -> "Grid":
 
 def print_list(shown_on: "Screen", audits: Sequence[Audit]) -> None:
     """Print the matrix of models and peers, why a model has no line in it, and a summary for each peer."""
-    from tightrope.viewing.terminal.console import grid, print_grid
+    from tightrope.viewing.terminal.console import Cell, grid, print_grid
 
     names = peer_names(audits)
     rows = []
     for audit in audits:
         by_name = {peer.peer: _cell(peer) for peer in audit.peers}
-        rows += [[audit.name, *(by_name[name] for name in names)]] if by_name else []
+        rows += [[audit.name, *(by_name.get(name, Cell("")) for name in names)]] if by_name else []
     if names:
         print_grid(shown_on, grid(("model", *names), rows, left=1 + len(names)))
         shown_on.say()
@@ -81,8 +86,17 @@ def matrix(audits: Sequence[Audit]) -> str:
     lines = [["model", *names], ["---"] * (1 + len(names))]
     for audit in audits:
         by_name = {peer.peer: peer for peer in audit.peers}
-        lines.append([audit.name, *(WORDS[by_name[name].status] if by_name else "–" for name in names)])
+        lines.append([audit.name, *(WORDS[by_name[name].status] if name in by_name else "–" for name in names)])
+    lines += _totals(audits, names)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _totals(audits: Sequence[Audit], names: Sequence[str]) -> list[list[str]]:
+    """Return a line for each result that a peer has, with how many models have it."""
+    found = {name: total["status"] for name, total in count(audits).items()}
+    lines = {word: [sum(found[name][one] for one in statuses) for name in names] for word, statuses in _TOTALS.items()}
+    lines["–"] = [len(audits) - sum(numbers) for numbers in zip(*lines.values(), strict=True)]
+    return [[f"**{word}**", *map(str, numbers)] for word, numbers in lines.items() if any(numbers)]
 
 
 def peer_names(audits: Sequence[Audit]) -> list[str]:

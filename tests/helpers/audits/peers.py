@@ -7,18 +7,17 @@ import numpy as np
 from models.tiny_models import fields
 from tightrope.rope import reference
 from tightrope.rope.scaling import find_type
+from tightrope.verify.audit.peers import Built
 
 LLAMA31, YARN, LONG = fields("llama3.1"), fields("qwen2"), fields("phi3")
 NO_TRUNCATE = fields("gpt_oss")
 PARTIAL = fields("glm4")
 
 
-class MadeUp:
+class MadeUp(Built):
     """A peer that rotates by a rope of its own, in float64."""
 
     softmax_scale = None
-    settings = ""
-    multiplies = False
 
     def __init__(self, change, *, softmax_scale=None, gathered=False):
         self.change, self.softmax_scale, self.gathered = change, softmax_scale, gathered

@@ -67,6 +67,62 @@ def test_a_refusal_is_quoted_in_llama_cpp_s_own_words(model):
         build_file(GgufFile("llama", {**KEYS, "rope.freq_base": "five"}, {}), model)
 
 
+# Of a shared library: 64 bits, little-endian, for machine 0xF3 (RISC-V), one that no other is taken for.
+OF_ANOTHER_MACHINE = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xf3\x00\x01\x00\x00\x00" + bytes(40)
+
+
+@pytest.mark.parametrize("content", [OF_ANOTHER_MACHINE, b"text", None], ids=["another machine", "no library", "none"])
+def test_a_wheel_that_does_not_load_here_is_no_refusal_of_the_model(tmp_path, monkeypatch, content):
+    package = tmp_path / "xllamacpp"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    if content is not None:
+        (package / "xllamacpp.abi3.so").write_bytes(content)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (peer,) = audit(CONFIG, ["llama.cpp"]).peers
+    assert peer.status == "unusable"
+    assert "cannot be examined here: xllamacpp.abi3.so of xllamacpp does not load on" in peer.verdict
+    assert not peer.fixable
+
+
+def test_an_architecture_that_llama_cpp_does_not_have_is_quoted(tmp_path):
+    path = write(tmp_path / "model.gguf", "llama", {**SHAPE, "rope.scaling.type": "sideways"})
+    file = GgufFile("no-such-architecture", KEYS, {})
+    with pytest.raises(PeerRefuses, match="unknown model architecture: 'no-such-architecture'"):
+        build_file(file, tightrope.read(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, "scaling ignored"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024,
+                           "attention_factor": 1.5}}, "attention factor"),
+    ],
+    ids=["dynamic NTK", "attention_factor"],
+)  # fmt: skip
+def test_what_gguf_has_no_key_for_is_found(changes, cause):
+    (peer,) = audit({**CONFIG, **changes}, ["llama.cpp"]).peers
+    assert (peer.status, peer.causes) == ("wrong", (cause,))
+
+
+@pytest.mark.parametrize(("context", "side"), [(4096, "short"), (16384, "long")])
+def test_longrope_has_the_factors_of_its_context_at_every_length(context, side):
+    block = {"short_factor": [1.0] * 32, "long_factor": [2.0] * 32, "original_max_position_embeddings": 4096}
+    config = {**CONFIG, "model_type": "phi3", "max_position_embeddings": 16384}
+    config["rope_scaling"] = {"rope_type": "longrope", **block}
+    (peer,) = audit(config, ["llama.cpp"], context=context).peers
+    assert (peer.status, peer.causes) == ("wrong", (f"{side} factors always",))
+    assert f"context {context:,}" in peer.verdict
+
+
+def test_a_config_json_says_which_header_was_assumed():
+    (peer,) = audit(CONFIG, ["llama.cpp"]).peers
+    assert "the llama header that convert --to gguf-metadata prints" in peer.verdict
+    (other,) = audit({**CONFIG, "model_type": "internlm3x", "head_dim": 64}, ["llama.cpp"]).peers
+    assert other.status == "absent"
+
+
 def test_more_layers_than_virtual_weights_allow_are_refused(model):
     wide = replace(model.rope(), head_dim=1024, rotary_dim=1024)
     tall = replace(model, ropes={"default": wide}, layers=("default",) * 500)
