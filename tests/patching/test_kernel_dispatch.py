@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 from transformers.models.llama import modeling_llama
 
 import tightrope
-from models import hf_models
+from models import hf_models, tiny_models
 from tightrope.backends.torch.transformers import register_kernels
 from tightrope.backends.torch.transformers.kernels import _rotation_of
+from tightrope.verify import audit
 
 pytestmark = pytest.mark.backend("torch")
 
@@ -59,6 +60,13 @@ def test_a_model_whose_apply_function_is_a_module_is_patched_whole(llama, monkey
     with tightrope.patched(llama, **hf_models.FAITHFUL) as report:
         assert {part.action for part in report.layers} == {"angles and rotation"}
         torch.testing.assert_close(hf_models.logits(llama), own)
+
+
+@pytest.mark.parametrize("module", [AsModule, WithRotaryDim])
+def test_a_family_whose_apply_function_is_a_module_is_audited(monkeypatch, module):
+    monkeypatch.setattr(modeling_llama, "apply_rotary_pos_emb", module())
+    (found,) = audit.audit(tiny_models.fields("llama3.1"), ["transformers"]).peers
+    assert found.status in ("agrees", "rounding"), found.verdict
 
 
 def test_an_argument_that_differs_from_its_default_goes_to_the_function_itself(llama, monkeypatch):
@@ -107,6 +115,7 @@ from transformers.models.llama import modeling_llama
 import tightrope
 from tightrope.backends.torch.transformers import register_kernels
 from tightrope.backends.torch.transformers.kernels import FusedRotary
+from tightrope.verify.audit import audit
 
 torch.manual_seed(0)
 tokens = torch.arange(2, 20)[None]
@@ -126,6 +135,8 @@ for train in (False, True):
         if train:
             logits.sum().backward()
             assert model.model.layers[0].self_attn.q_proj.weight.grad.abs().max() > 0
+        (found,) = audit(model.config, ["transformers"]).peers
+        assert found.status in ("agrees", "rounding"), found.verdict
         with tightrope.patched(model) as report:
             assert {part.action for part in report.layers} == {"angles and rotation"}
     model.set_use_kernels(True)

@@ -31,6 +31,9 @@ KEY: Final = "key not read"
 
 # Original lengths that readers fall back to.
 _LENGTHS: Final = (2048, 4096, 8192)
+# What YaRN's paper recommends, and readers take.
+_BETA_FAST: Final = 32.0
+_BETA_SLOW: Final = 1.0
 # A divisor beyond any position: a pair that does not rotate.
 _STILL: Final = 1e30
 # What measuring a gain with float32 leaves open.
@@ -127,6 +130,13 @@ def _yarns(rope: RopeConfig, scaling: Yarn) -> Iterator[Deviation]:
     if not scaling.truncate:
         words = "with a rounded correction range (config.json: truncate false)"
         yield from _changed("truncate ignored", words, rope, scaling=replace(scaling, truncate=True))
+    usual = {"beta_fast": _BETA_FAST, "beta_slow": _BETA_SLOW}
+    if (scaling.beta_fast, scaling.beta_slow) != (_BETA_FAST, _BETA_SLOW):
+        words = (
+            f"with beta_fast {_BETA_FAST:g} and beta_slow {_BETA_SLOW:g} "
+            f"(config.json: {scaling.beta_fast:g} and {scaling.beta_slow:g})"
+        )
+        yield from _changed("betas ignored", words, rope, scaling=replace(scaling, **usual))
 
 
 def _bases(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> Iterator[Deviation]:

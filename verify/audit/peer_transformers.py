@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tightrope.backends.torch.transformers.apply import APPLY_NAME, Meaning, meaning_of
+from tightrope.backends.torch.transformers.apply import APPLY_NAME, Meaning, arguments_of, meaning_of
 from tightrope.backends.torch.transformers.forward import apply_functions
 from tightrope.backends.torch.transformers.network import (
     attention_modules,
@@ -52,10 +52,10 @@ class TransformersRopes(Built):
         functions = list(_apply_functions(self.scope, output))
         if not functions:
             raise PeerLacks("it has no apply function that is a rotation known here")
-        apply, meaning = next((pair for pair in functions if pair[1].layout == layout), functions[0])
+        apply, form, meaning = next((one for one in functions if one[2].layout == layout), functions[0])
         if meaning.order == "bshd":
             q = q.transpose(1, 2)
-        rotated = _whole(apply, q, output)
+        rotated = _whole(apply, form, q, output)
         return (rotated.transpose(1, 2) if meaning.order == "bshd" else rotated).contiguous().numpy()
 
     def mends(self) -> str:
@@ -63,31 +63,33 @@ class TransformersRopes(Built):
         return ""
 
 
-def _apply_functions(scope: dict[str, Any], output: Any) -> Iterator[tuple[Any, Meaning]]:
-    """Yield the apply functions of a module that take what its rotary module gives, with what they do."""
+def _apply_functions(scope: dict[str, Any], output: Any) -> Iterator[tuple[Any, Form, Meaning]]:
+    """Yield the apply functions of a module that take what its rotary module gives, with what they do.
+
+    Where Hugging Face's `kernels` is installed, some of them are modules.
+    """
     forms: list[Form] = (
         ["complex"] if isinstance(output, torch.Tensor) else [form for form in FORMS if form != "complex"]
     )
     for name, function in scope.items():
-        if APPLY_NAME.match(name) and inspect.isfunction(function):
+        if APPLY_NAME.match(name) and callable(function) and not inspect.isclass(function):
             for form in forms:
                 meaning = meaning_of(function, form)
                 if meaning:
-                    yield function, meaning
+                    yield function, form, meaning
                     break
 
 
-def _whole(apply: Any, q: torch.Tensor, output: Any) -> torch.Tensor:
+def _whole(apply: Any, form: Form, q: torch.Tensor, output: Any) -> torch.Tensor:
     """Return q rotated; where the function takes only channels that rotate, the others as they are."""
     angles = (output,) if isinstance(output, torch.Tensor) else output
-    names = list(inspect.signature(apply).parameters)
-    xs = 2 if names[1] in ("k", "xk", "key") else 1
-    ordered = dict(zip(["freqs_cis"] if len(angles) == 1 else ["cos", "sin"], angles, strict=True))
+    names = arguments_of(apply, form)
+    values = (*[q] * (len(names) - len(angles)), *angles)
     try:
-        rotated = apply(*[q] * xs, **ordered)
+        rotated = apply(**dict(zip(names, values, strict=True)))
     except RuntimeError:
         width = angles[0].shape[-1] * (2 if len(angles) == 1 else 1)
-        rotated = torch.cat((_whole(apply, q[..., :width], output), q[..., width:]), -1)
+        rotated = torch.cat((_whole(apply, form, q[..., :width], output), q[..., width:]), -1)
     first: torch.Tensor = rotated[0] if isinstance(rotated, tuple) else rotated
     return first
 

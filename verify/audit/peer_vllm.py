@@ -43,6 +43,8 @@ class VllmRopes(Built):
     def __init__(self, model: ModelRope, found: dict[str, Any], tables: dict[str, NDArray[np.float32]]) -> None:
         self.model, self.found, self.tables = model, found, tables
         self.settings = f"max_model_len {found['max_model_len']:,}"
+        if found["stood_in"]:
+            self.settings += f", a plain configuration class for {found['stood_in']}"
         rows, longest = min((rope["rows"] for rope in found["layers"].values()), default=0), found["max_model_len"]
         if 0 < rows < longest:
             self.beyond = f"reading past its table of cos and sin, which ends at position {rows:,} of {longest:,}"
@@ -51,13 +53,21 @@ class VllmRopes(Built):
         """See `tightrope.verify.audit.peers.Built.rotate`."""
         rope = self.found["layers"].get(str(layer), self.found["layers"].get("*"))
         if rope is None:
-            raise PeerLacks(f"layer {layer} asks for no rope, or is not among the {_LAYERS} that are built")
+            raise PeerLacks(self._without(layer))
         stop = offset + x.shape[2]
         if stop > min(rope["rows"], self.found["max_model_len"]):
             raise PeerEnds
         cos, sin = np.split(self.tables[rope["table"]][offset:stop].astype(np.float64), 2, axis=-1)
-        layout: Layout = "half" if rope["neox"] else "interleaved"
+        layout: Layout = "half" if rope["neox"] and not self.found["permutes"] else "interleaved"
         return reference.rotate(x, cos[None, None], sin[None, None], layout=layout).astype(np.float32)
+
+    def _without(self, layer: int) -> str:
+        """Return why a layer has no rope."""
+        if not self.found["layers"] and self.found["class"].startswith("Transformers"):
+            return f"{self.found['class']} runs it by transformers' own code"
+        if layer >= _LAYERS:
+            return f"layer {layer} is not among the {_LAYERS} that are built"
+        return f"layer {layer} of {self.found['class']} asks for no rope of vLLM's"
 
     def mends(self) -> str:
         """See `tightrope.verify.audit.peers.Built.mends`."""
@@ -95,6 +105,8 @@ def narrow(config: dict[str, Any]) -> dict[str, Any]:
             cut[key] = min(value, 8)
         elif key in ("n_group", "topk_group") and isinstance(value, int):
             cut[key] = 1
+        elif key == "num_kv_shared_layers" and isinstance(value, int):
+            cut[key] = 0  # the layers that share are the last
         elif key == "num_experts_per_tok" and isinstance(value, int):
             cut[key] = min(value, 2)
         elif key == "full_attn_idxs" and isinstance(value, list):

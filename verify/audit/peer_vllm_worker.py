@@ -25,6 +25,18 @@ _QUOTED: Final = 300
 _TOWERS: Final = re.compile(r"vision|visual|audio|image")
 _LAYER: Final = re.compile(r"(?:layers|blocks|h)\.(\d+)\b")
 
+# What a checkpoint's own configuration class fills in; nothing of rotation.
+_FILLED_IN: Final[dict[str, Any]] = {
+    "activation_function": "silu", "attention_bias": False, "attention_dropout": 0.0, "attention_qk_norm": False,
+    "bias": False, "embedding_dropout": 0.0, "first_k_dense_replace": 0, "hidden_act": "silu",
+    "intermediate_size": 64, "layer_norm_epsilon": 1e-5, "mlp_bias": False, "moe_drop_tokens": False,
+    "moe_intermediate_size": 64, "moe_router_enable_expert_bias": False, "moe_topk": 2, "norm_after_qk_proj": True,
+    "norm_topk_prob": True, "num_experts": 8, "num_experts_per_tok": 2, "num_shared_expert": 1,
+    "num_shared_experts": 0, "pad_token_id": 0, "qkv_bias": False, "rms_norm_eps": 1e-6, "score_function": None,
+    "tie_word_embeddings": False, "use_bias": False, "use_cla": False, "use_qk_norm": True, "use_qkv_bias": False,
+    "vocab_size": 64,
+}  # fmt: skip
+
 _asked: list[tuple[str, Any]] = []
 
 
@@ -77,6 +89,7 @@ def record(folder: str, context: int | None, rows: int) -> dict[str, Any]:
     from vllm.distributed import init_distributed_environment, initialize_model_parallel
     from vllm.model_executor.model_loader.utils import initialize_model
 
+    stood_in = _stand_in(folder)
     model = ModelConfig(
         model=folder, tokenizer=folder, skip_tokenizer_init=True, dtype="float32", max_model_len=context,
         enforce_eager=True, seed=0,
@@ -87,15 +100,34 @@ def record(folder: str, context: int | None, rows: int) -> dict[str, Any]:
         initialize_model_parallel(1, 1)
         torch.set_default_dtype(torch.float32)
         with torch.device("meta"):
-            initialize_model(config)
+            built = initialize_model(config)
     layers: dict[str, dict[str, Any]] = {}
     tables: dict[str, Any] = {}
     for layer, rope in _by_layer(_asked):
         table, name = _table(rope), f"t{id(rope)}"
         tables[name] = table[:rows]
-        layers.setdefault(layer, {"table": name, "rows": len(table), "neox": bool(rope.is_neox_style)})
+        neox = bool(getattr(rope, "is_neox_style", True))  # LongRoPE's class has no other way
+        layers.setdefault(layer, {"table": name, "rows": len(table), "neox": neox})
     np.savez(Path(folder) / "tables.npz", **tables)
-    return {"layers": layers, "max_model_len": model.max_model_len}
+    # Llama 4's weights are reordered as they are loaded: halves stand for its neighbours.
+    permutes = any(hasattr(part, "permute_qk_weight_for_rotary") for part in built.modules())
+    return {
+        "layers": layers, "max_model_len": model.max_model_len, "permutes": permutes, "class": type(built).__name__,
+        "stood_in": stood_in,
+    }  # fmt: skip
+
+
+def _stand_in(folder: str) -> str:
+    """Register a plain configuration class for a model_type that has one only in its own repository; return that."""
+    from transformers import AutoConfig, PretrainedConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from vllm.transformers_utils import config as known
+
+    kind = json.loads((Path(folder) / "config.json").read_text()).get("model_type", "")
+    if not isinstance(kind, str) or not kind or kind in CONFIG_MAPPING or kind in known._CONFIG_REGISTRY:
+        return ""
+    AutoConfig.register(kind, type("Plain", (PretrainedConfig,), {"model_type": kind, **_FILLED_IN}))
+    return kind
 
 
 def _by_layer(asked: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -57,7 +57,7 @@ def meaning_of(apply: Callable[..., Any], form: Form) -> Meaning | None:
     It is called with random numbers, and its result compared with the exact rotation: of all of q, and of wider q.
     Outputs that are de-interleaved, (x0, x2, …, x1, x3, …), count as the rotation: q · k is the same.
     """
-    if not _arguments(apply, form):
+    if not arguments_of(apply, form):
         return None
     candidates = itertools.product(LAYOUTS, SIDES, (False, True), _ORDERS.values())
     for meaning in itertools.starmap(Meaning, candidates):
@@ -74,7 +74,7 @@ def _parameters(apply: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def _arguments(apply: Callable[..., Any], form: Form) -> tuple[str, ...]:
+def arguments_of(apply: Callable[..., Any], form: Form) -> tuple[str, ...]:
     """Return the parameters that a call has to fill, x or q and k, then the angles; () where they are not known.
 
     Others must have defaults: with those the function is tried.
@@ -109,7 +109,7 @@ def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int)
 
 def _called(apply: Callable[..., Any], form: Form, x: torch.Tensor, output: Any) -> tuple[Any, ...] | None:
     """Return what apply makes of x, as q and as k; None where it does not take it."""
-    names = _arguments(apply, form)
+    names = arguments_of(apply, form)
     angles = (output,) if form == "complex" else output
     values = (*[x] * (len(names) - len(angles)), *angles)
     try:
@@ -132,9 +132,9 @@ def fused(apply: Callable[..., Any], form: Form, meaning: Meaning) -> Callable[.
     pair = names[1] in _SECOND
     defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
     own_order = _ORDERS.get(defaults["unsqueeze_dim"], "bhsd") if "unsqueeze_dim" in defaults else meaning.order
-    plain = len(_arguments(apply, form))
-    usual = _arguments(apply, form) == names[:plain] and defaults.get("unsqueeze_dim", 1) in _ORDERS
-    others = set(names) - {*_arguments(apply, form), *_NO_MATTER}
+    plain = len(arguments_of(apply, form))
+    usual = arguments_of(apply, form) == names[:plain] and defaults.get("unsqueeze_dim", 1) in _ORDERS
+    others = set(names) - {*arguments_of(apply, form), *_NO_MATTER}
     ops = RotaryEmbedding.ops
     how: dict[str, Any] = {"layout": meaning.layout, "side": meaning.side, "transpose": meaning.transpose}
 

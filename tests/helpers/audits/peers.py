@@ -60,6 +60,10 @@ WRONG = {
     ),
     "layout": (PARTIAL, lambda rope: rope.replace(layout="half"), ("layout",), "pairing channels 'half'"),
     "truncate": (NO_TRUNCATE, scaling(truncate=True), ("truncate ignored",), "a rounded correction range"),
+    "betas": (
+        {**YARN, "rope_parameters": {**YARN["rope_parameters"], "beta_fast": 4.0}}, scaling(beta_fast=32.0),
+        ("betas ignored",), "with beta_fast 32 and beta_slow 1 (config.json: 4 and 1)",
+    ),
     "attention factor": (YARN, scaling(attention_factor=1.5), ("attention factor",), "with attention factor 1.5 "),
     "mscale": (
         {**YARN, "rope_parameters": {**YARN["rope_parameters"], "mscale": 0.7}}, scaling(mscale_all_dim=1.0),

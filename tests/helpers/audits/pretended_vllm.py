@@ -1,7 +1,8 @@
 """A package named vllm with the names that the audit uses: models of eight layers with one plain rope each.
 
 It reads base, width and length of a config.json, pairs channels as Cohere does where model_type says so, and otherwise
-as Llama does. `pretend` in a config.json makes it raise (`refuse`), end (`end`), or serve a table that is too short.
+as Llama does. `pretend` in a config.json makes it raise (`refuse`), end (`end`), serve a
+table that is too short (`short`) or run transformers' own code (`transformers`).
 """
 
 _FILES = {
@@ -27,6 +28,7 @@ class _ModelInfo: pass
     "model_executor/model_loader/__init__.py": "",
     "model_executor/model_loader/utils.py": """
 import os
+import torch
 
 def initialize_model(config):
     from vllm.model_executor.layers.rotary_embedding import get_rope
@@ -42,8 +44,11 @@ def initialize_model(config):
         rotary(content["rope_theta"] * (100 if "vision" in prefix else 1))
     def rotary(base):
         get_rope(width, length, base, content["model_type"] != "cohere")
+    if pretend == "transformers":
+        return type("TransformersForCausalLM", (torch.nn.Module,), {})()
     for prefix in ("vision_tower.layers.0", *(f"model.layers.{index}.self_attn" for index in range(8))):
         attention(prefix)
+    return type("LlamaForCausalLM", (torch.nn.Module,), {})()
 """,
     "config.py": """
 import contextlib, json, pathlib
@@ -63,6 +68,8 @@ class VllmConfig:
 def set_current_vllm_config(config):
     return contextlib.nullcontext()
 """,
+    "transformers_utils/__init__.py": "",
+    "transformers_utils/config.py": "_CONFIG_REGISTRY = {}",
     "distributed.py": """
 def init_distributed_environment(*arguments): pass
 def initialize_model_parallel(*arguments): pass

@@ -85,11 +85,9 @@ def test_a_wheel_that_does_not_load_here_is_no_refusal_of_the_model(tmp_path, mo
     assert not peer.fixable
 
 
-def test_an_architecture_that_llama_cpp_does_not_have_is_quoted(tmp_path):
-    path = write(tmp_path / "model.gguf", "llama", {**SHAPE, "rope.scaling.type": "sideways"})
-    file = GgufFile("no-such-architecture", KEYS, {})
+def test_an_architecture_that_llama_cpp_does_not_have_is_quoted(model):
     with pytest.raises(PeerRefuses, match="unknown model architecture: 'no-such-architecture'"):
-        build_file(file, tightrope.read(path))
+        build_file(GgufFile("no-such-architecture", KEYS, {}), model)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,16 @@ class TestPretended:
         assert found.status == "refuses"
         assert found.verdict == "vllm 0.32.0 does not build this model: KeyError: 'no_such_key'"
 
+    def test_a_model_that_runs_by_transformers_own_code_has_no_rope_of_vllm_s(self, audited):
+        found = audited(pretend="transformers")
+        assert found.status == "absent"
+        assert "TransformersForCausalLM runs it by transformers' own code" in found.verdict
+
+    def test_a_type_that_only_its_own_repository_knows_is_built_with_a_plain_configuration_class(self, audited):
+        found = audited(model_type="baichuan_of_its_own")
+        assert found.status in ("agrees", "rounding")
+        assert "a plain configuration class for baichuan_of_its_own" in found.verdict
+
     def test_a_process_that_ends_is_said_and_the_next_model_is_built(self, audited):
         assert "its process ended with status 3" in audited(pretend="end").verdict
         assert audited().status in ("agrees", "rounding")
