@@ -248,6 +248,6 @@ class _InPlace(torch.autograd.Function):
 def _written(rotated: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return x with rotated in its memory; of a leaf that requires a gradient, a tensor on the same memory."""
     if x.is_leaf and x.requires_grad and torch.is_grad_enabled():
-        written: torch.Tensor = _InPlace.apply(rotated, x.detach())
+        written: torch.Tensor = _InPlace.apply(rotated, x.detach())  # type: ignore[no-untyped-call]
         return written
     return x.copy_(rotated)

@@ -130,13 +130,13 @@ def _yarns(rope: RopeConfig, scaling: Yarn) -> Iterator[Deviation]:
     if not scaling.truncate:
         words = "with a rounded correction range (config.json: truncate false)"
         yield from _changed("truncate ignored", words, rope, scaling=replace(scaling, truncate=True))
-    usual = {"beta_fast": _BETA_FAST, "beta_slow": _BETA_SLOW}
     if (scaling.beta_fast, scaling.beta_slow) != (_BETA_FAST, _BETA_SLOW):
         words = (
             f"with beta_fast {_BETA_FAST:g} and beta_slow {_BETA_SLOW:g} "
             f"(config.json: {scaling.beta_fast:g} and {scaling.beta_slow:g})"
         )
-        yield from _changed("betas ignored", words, rope, scaling=replace(scaling, **usual))
+        usual = replace(scaling, beta_fast=_BETA_FAST, beta_slow=_BETA_SLOW)
+        yield from _changed("betas ignored", words, rope, scaling=usual)
 
 
 def _bases(built: Built, layer: int, rope: RopeConfig, said: RopeConfig) -> Iterator[Deviation]:

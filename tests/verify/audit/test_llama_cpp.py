@@ -1,6 +1,9 @@
 """The audit of llama.cpp: what is right, and two mistakes that it must catch."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -119,6 +122,25 @@ def test_a_config_json_says_which_header_was_assumed():
     assert "the llama header that convert --to gguf-metadata prints" in peer.verdict
     (other,) = audit({**CONFIG, "model_type": "internlm3x", "head_dim": 64}, ["llama.cpp"]).peers
     assert other.status == "absent"
+
+
+AUDITED = """
+import resource, sys
+from tightrope.verify.audit import audit
+(peer,) = audit(sys.argv[1], ["llama.cpp"]).peers
+used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(peer.status, used * 1024 / 1e9)
+"""
+
+
+def test_forty_gigabytes_are_audited_from_their_header(tmp_path):
+    keys = {**SHAPE, "block_count": 80, "embedding_length": 8192, "attention.head_count": 64, "context_length": 131072}
+    path = write(tmp_path / "model.gguf", "llama", keys)
+    os.truncate(path, 40 * 10**9)
+    done = subprocess.run([sys.executable, "-c", AUDITED, path], capture_output=True, text=True, check=True)
+    status, gigabytes = done.stdout.split()
+    assert status in ("agrees", "rounding")
+    assert float(gigabytes) < 1
 
 
 def test_more_layers_than_virtual_weights_allow_are_refused(model):
