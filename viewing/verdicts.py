@@ -7,7 +7,7 @@ from tightrope.verify.audit.report import PeerAudit, Status
 
 WORDS: Final[Mapping[Status, str]] = {
     "agrees": "right", "rounding": "right, rounding", "wrong": "WRONG", "unjudged": "?", "refuses": "refuses",
-    "absent": "–",
+    "absent": "–", "unusable": "unusable",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ MOST_BYTES: Final = 2**31
 _HEADS: Final = 2
 
 
-class LlamaCppRopes(Built):
+class BuiltLlamaCpp(Built):
     """See `tightrope.verify.audit.peers.Built`."""
 
     multiplies = True
@@ -94,7 +94,7 @@ def _as_heads(arrays: list[NDArray[np.float32]], seq: int, heads: int) -> NDArra
     return y.reshape(-1, seq, y.shape[1], y.shape[2]).transpose(0, 2, 1, 3).reshape(-1, seq, y.shape[2])[:heads]
 
 
-def build(config: Mapping[str, Any], model: ModelRope, context: int | None = None) -> LlamaCppRopes:
+def build(config: Mapping[str, Any], model: ModelRope, context: int | None = None) -> BuiltLlamaCpp:
     """See `tightrope.verify.audit.peers.Peer.build`: of the header that llama.cpp's converter should write."""
     if architecture_of(model.model_type) is None:
         raise PeerLacks(f"it has no architecture for model_type {model.model_type!r}")
@@ -107,7 +107,7 @@ def build(config: Mapping[str, Any], model: ModelRope, context: int | None = Non
     return built
 
 
-def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> LlamaCppRopes:
+def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> BuiltLlamaCpp:
     """Return llama.cpp's rotation of a GGUF file's model, from its header."""
     width = max(rope.head_dim for rope in model.ropes.values())
     needed = len(model.layers) * 5 * (_HEADS * width) ** 2 * 4
@@ -120,6 +120,6 @@ def build_file(file: GgufFile, model: ModelRope, context: int | None = None) -> 
     row = ARCHITECTURES.get(file.architecture)
     permuted = row is not None and row.permuted and next(iter(model.ropes.values())).layout == "half"
     try:
-        return LlamaCppRopes(Rotations(file, model, length), model, length, permuted=permuted)
+        return BuiltLlamaCpp(Rotations(file, model, length), model, length, permuted=permuted)
     except Refusal as error:
         raise (PeerRefuses if error.available else PeerUnusable)(str(error)) from error

@@ -38,7 +38,7 @@ _PARTS: Final = (*TEXT_KEYS, "vision_config", "audio_config")
 B = TypeVar("B")
 
 
-class MlxLmRopes(Built):
+class BuiltMlxLm(Built):
     """See `tightrope.verify.audit.peers.Built`. Nothing of it is evaluated but what the ropes compute."""
 
     def __init__(self, model: nn.Module, rope: ModelRope) -> None:
@@ -81,7 +81,7 @@ def why_not(plan: Callable[[nn.Module, object, Options], PatchPlan], model: nn.M
     return ""
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> MlxLmRopes:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltMlxLm:
     """See `tightrope.verify.audit.peers.Peer.build`.
 
     Arguments that a configuration lacks and that do not bear on rotation are filled in: a fragment that says only how a
@@ -89,7 +89,7 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
     """
     module = _module(config)
     return completed_until_built(
-        lambda full: MlxLmRopes(module.Model(module.ModelArgs.from_dict(full)), model), config, module
+        lambda full: BuiltMlxLm(module.Model(module.ModelArgs.from_dict(full)), model), config, module
     )
 
 

@@ -19,7 +19,7 @@ from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses
 _PARTS = ("text", "vision", "perceiver", "projector", "audio")
 
 
-class MlxVlmRopes(Built):
+class BuiltMlxVlm(Built):
     """See `tightrope.verify.audit.peers.Built`."""
 
     def __init__(self, model: nn.Module, rope: ModelRope) -> None:
@@ -55,7 +55,7 @@ def _turned(rope: Any, x: mx.array, offset: int) -> mx.array:
     return result
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> MlxVlmRopes:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltMlxVlm:
     """See `tightrope.verify.audit.peers.Peer.build`."""
     utils = importlib.import_module("mlx_vlm.utils")
     try:
@@ -63,12 +63,12 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
     except (ValueError, ImportError, KeyError) as error:
         raise PeerLacks(f"it has no model_type {config.get('model_type', '')!r}") from error
 
-    def construct(complete: dict[str, Any]) -> MlxVlmRopes:
+    def construct(complete: dict[str, Any]) -> BuiltMlxVlm:
         # Some classes move the keys of a flat file into its text part themselves, in what they are given: a copy.
         own = copy.deepcopy(complete)
         own["text_config"] = own.get("text_config") or {}
         arguments = module.ModelConfig.from_dict(own)
-        return MlxVlmRopes(module.Model(utils.update_module_configs(arguments, module, own, _PARTS)), model)
+        return BuiltMlxVlm(module.Model(utils.update_module_configs(arguments, module, own, _PARTS)), model)
 
     parts: dict[str, Any] = {"vision_config": {}, "audio_config": {}}
     return completed_until_built(construct, {**parts, **config}, module)

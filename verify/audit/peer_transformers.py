@@ -26,7 +26,7 @@ from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses
 _REFUSALS = Exception
 
 
-class TransformersRopes(Built):
+class BuiltTransformers(Built):
     """See `tightrope.verify.audit.peers.Built`."""
 
     def __init__(self, rotary: torch.nn.Module, scope: dict[str, Any], rope: ModelRope) -> None:
@@ -94,7 +94,7 @@ def _whole(apply: Any, form: Form, q: torch.Tensor, output: Any) -> torch.Tensor
     return first
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> TransformersRopes:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltTransformers:
     """See `tightrope.verify.audit.peers.Peer.build`."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -107,9 +107,9 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
         text = AutoConfig.for_model(kind, **fields).get_text_config(decoder=True)
         network = build_network(text)
         if network is not None:
-            return TransformersRopes(_rotary(network, text, model), _called(network), model)
+            return BuiltTransformers(_rotary(network, text, model), _called(network), model)
         code = importlib.import_module(type(text).__module__.replace(".configuration_", ".modeling_"))
-        return TransformersRopes(_rotary_class(code, text)(text), vars(code), model)
+        return BuiltTransformers(_rotary_class(code, text)(text), vars(code), model)
     except (PeerLacks, PeerRefuses):
         raise
     except ImportError as error:

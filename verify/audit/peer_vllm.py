@@ -37,7 +37,7 @@ _QUIET: Final = {
 }  # fmt: skip
 
 
-class VllmRopes(Built):
+class BuiltVllm(Built):
     """See `tightrope.verify.audit.peers.Built`."""
 
     def __init__(self, model: ModelRope, found: dict[str, Any], tables: dict[str, NDArray[np.float32]]) -> None:
@@ -74,7 +74,7 @@ class VllmRopes(Built):
         return "vLLM builds its own tables; its --hf-overrides can say what it does not read"
 
 
-def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> VllmRopes:
+def build(config: dict[str, Any], model: ModelRope, context: int | None = None) -> BuiltVllm:
     """See `tightrope.verify.audit.peers.Peer.build`; `context` is vLLM's max_model_len."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(narrow(config)))
@@ -88,7 +88,7 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
             raise PeerRefuses(found["error"])
         with np.load(Path(folder) / "tables.npz") as arrays:
             tables = {name: arrays[name] for name in arrays.files}
-    return VllmRopes(model, found, tables)
+    return BuiltVllm(model, found, tables)
 
 
 def narrow(config: dict[str, Any]) -> dict[str, Any]:
