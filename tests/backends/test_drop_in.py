@@ -104,7 +104,7 @@ class TestFlashAttention:
         ("how", "message"),
         [
             ({"seqlen_offsets": torch.tensor([1.0, 2.0])}, "seqlen_offsets"),
-            ({"seqlen_offsets": torch.tensor([1, 2, 3])}, "seqlen_offsets"),
+            ({"seqlen_offsets": torch.tensor([1, 2, 3])}, "the positions or angles have"),
             ({"seqlen_offsets": -1}, "must hold positions -1 to 5"),
             ({"cu_seqlens": torch.tensor([0, 2])}, "x must be a float tensor of 3 axes"),
             ({"max_seqlen": 3}, "max_seqlen must be at least 7"),
