@@ -8,7 +8,7 @@ import pytest
 from paths import ROOT
 from samples.example_files import EXAMPLES, load
 
-TESTS = "\n".join(path.read_text() for path in sorted((ROOT / "tests").glob("*/test_*.py")))
+TESTS = "\n".join(path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py")))
 # Two matrix products of 256 terms and a softmax lie between a rounding of the rotation and the result: 256 · 2⁻²⁴ · 4.
 ATTENTION = 6e-5
 
