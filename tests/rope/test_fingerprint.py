@@ -76,6 +76,8 @@ def test_permuted_architectures_pair_neighbours_and_their_families_halves():
     families = {name: find_family(name) for name, one in ARCHITECTURES.items() if one.layout == "interleaved"}
     permuted = {name for name, one in ARCHITECTURES.items() if one.permuted}
     known = {name: family for name, family in families.items() if family is not None}
+    # Of Hy4's published weights llama.cpp pairs neighbours, without permuting them; transformers' class pairs halves.
+    del known["hy_v4"]
     assert {name for name, family in known.items() if family.layout == "half"} == permuted & known.keys()
     assert families.keys() >= permuted
 

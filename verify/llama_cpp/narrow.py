@@ -41,12 +41,17 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "ssm.conv_kernel": 4,
     "ssm.group_count": 2,
     "kda.head_dim": 128,
+    "kda.gate_lower_bound": -5.0,
+    "hyper_connection.count": 2,
+    "hyper_connection.epsilon": 1e-6,
+    "hyper_connection.magnitude": 1.0,
     "shortconv.l_cache": 3,
 }
 
 # Keys of no architecture: no vocabulary, and Apertus's activation.
 _OTHERS: Final[dict[str, Any]] = {
     "tokenizer.ggml.model": "no_vocab",
+    "tokenizer.ggml.token_type_count": 2,
     "xielu.alpha_n": 1.0,
     "xielu.alpha_p": 1.0,
     "xielu.beta": 1.0,
@@ -68,6 +73,14 @@ _SIZES: Final[dict[str, int]] = {
 }
 
 
+# Sizes that the code of an architecture takes for granted.
+_FIXED: Final[dict[str, dict[str, int]]] = {
+    "chameleon": {"vocab_size": 10_240},
+    "plamo2": {"ssm.group_count": 0},
+    "qwen3tts": {"vocab_size": 4096},
+}
+
+
 def narrow_keys(file: GgufFile, head_dim: int) -> dict[str, Any]:
     """Return the keys of a narrow model of the same rotations."""
     own = {key: value for key, value in file.values.items() if isinstance(value, str | bool | int | float | list)}
@@ -85,7 +98,7 @@ def narrow_keys(file: GgufFile, head_dim: int) -> dict[str, Any]:
         "ssm.time_step_rank": _HEADS,
         "wkv.head_size": head_dim,
     }
-    return keys
+    return keys | _FIXED.get(file.architecture, {})
 
 
 def _small(stated: Any, size: int) -> Any:
@@ -95,7 +108,8 @@ def _small(stated: Any, size: int) -> Any:
 
 def _key_heads(stated: Any) -> Any:
     """Return as many key heads as query heads, one where the file has one: latent attention is built so."""
-    return 1 if stated == 1 else _small(stated, _HEADS)
+    most = max(stated, default=0) if isinstance(stated, list) else stated
+    return _small(stated, 1 if most == 1 else _HEADS)
 
 
 def narrow_header(file: GgufFile, head_dim: int) -> bytes:

@@ -6,120 +6,31 @@ permutes q and k of some architectures (llama) so that neighbours pair up, where
 speaks of halves.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 
-from tightrope.rope.config.mrope import AxisOrder
-from tightrope.rope.config.terms import Layout, Side
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pattern:
-    """Layers that repeat with a period: one is another than the rest, which slide.
-
-    Attributes:
-        period: The period where attention.sliding_window_pattern does not state it; None: the file must state which
-            layers slide.
-        first: The other one is the first of each period, not the last.
-        others: `"no position"`: the other one has none. `"full"`: it has the base and the scaling of the file.
-        local_base: The base of the sliding layers where the file has no freq_base_swa; None: the base of the rest.
-        with_window: Only a file with attention.sliding_window has the pattern.
-        at_layers: Only a model of this number of layers has it.
-        stated: attention.sliding_window_pattern counts.
-        own_keys: The sliding layers read rope.freq_base_swa and rope.dimension_count_swa.
-        scaled: The sliding layers are scaled as the rest.
-    """
-
-    period: int | None = None
-    first: bool = False
-    others: Literal["no position", "full"] = "full"
-    local_base: float | None = 10_000.0
-    with_window: bool = False
-    at_layers: int | None = None
-    stated: bool = True
-    own_keys: bool = True
-    scaled: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Temperature:
-    """A factor on the query that grows with its position.
-
-    Attributes:
-        beta: Where the file has no attention.temperature_scale; None: there is none then.
-        length: Where the file has no attention.temperature_length; None: rope.scaling.original_context_length.
-        stated: The file's own keys count.
-        unrotated: It is that of the layers without position alone.
-        shift: Added to the position.
-    """
-
-    beta: float | None = None
-    length: int | None = None
-    stated: bool = True
-    unrotated: bool = False
-    shift: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """What llama.cpp's code knows of an architecture.
-
-    Attributes:
-        layout: How the stored weights pair: ggml's NORM or NEOX.
-        order: The order of the position axes; sections always pair halves.
-        sections: rope.dimension_sections counts, or must be there.
-        side: Latent attention rotates the last channels.
-        alpha: rope.scaling.alpha counts.
-        pattern: Layers that differ.
-        no_position: Every so many layers one has no position: the last of each period, or the first.
-        interval: Every so many layers the last one attends; the others have no attention.
-        temperature: What scales the query by its position.
-        softmax: The loader takes the factor 0.1 out of yarn_log_multiplier and scales the logits by its gain squared.
-        switched: rope.scaling.finetuned false switches the rotation off.
-        rotary_layers: Only models of this number of layers rotate; others have ALiBi.
-        fixed_base: The code has a base of its own, no width but the head's and no scaling.
-        full_fraction: The part of rope.dimension_count that layers rotate which do not slide.
-        permuted: Neighbours only because the converter permutes q and k: the published weights pair halves.
-        rope_pattern: attention.rope_pattern says which layers have a position.
-        yarn_note: What a person should know where the file has YaRN.
-    """
-
-    layout: Layout
-    order: AxisOrder = "chunked"
-    sections: Literal["none", "may", "must"] = "none"
-    side: Side = "head"
-    alpha: bool = False
-    pattern: Pattern | None = None
-    no_position: tuple[int, Literal["first", "last"]] | None = None
-    interval: int | None = None
-    temperature: Temperature | None = None
-    softmax: bool = False
-    switched: bool = False
-    rotary_layers: int | None = None
-    fixed_base: float | None = None
-    full_fraction: float = 1.0
-    rope_pattern: bool = False
-    permuted: bool = False
-    yarn_note: str = ""
-
+from tightrope.rope.config.terms import Layout
+from tightrope.rope.reading.gguf.columns import Architecture, LogMultiplier, Pattern, Temperature
 
 _NEIGHBOURS: Final = """
-    arcee arctic baichuan bailingmoe chameleon chatglm cohere2 cohere2moe command-r deci deepseek deepseek2
-    deepseek2-ocr deepseek32 ernie4_5 ernie4_5-moe glm-dsa glm4 granite granite_swa granitehybrid granitemoe
-    graniteswitch internlm2 llada llama llama-embed llama4 maincoder minicpm mistral3 mistral4 muse-glimmer nanbeige
-    neo-bert olmo plm pockettts smollm3 xverse
+    arcee arctic baichuan bailingmoe bailingmoe3 chameleon chatglm cohere2 cohere2moe command-r deci deepseek
+    deepseek2 deepseek32 dots3note ernie4_5 ernie4_5-moe glm-dsa glm4 granite granite_swa granitehybrid granitemoe
+    graniteswitch hy_v4 internlm2 llada llama llama-embed llama4 maincoder minicpm mistral3 mistral4 muse-glimmer
+    nanbeige neo-bert olmo plm pockettts smollm3 xverse
 """
 _HALVES: Final = """
-    afmoe apertus bailingmoe2 bitnet codeshell cogvlm dbrx dots1 dream eurobert exaone exaone-moe exaone4 falcon
-    falcon-h1 gemma gemma-embedding gemma-embedding2 gemma2 gemma3 gemma3n gemma4 glm4moe gpt-oss gptneox grok grovemoe
-    hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 jais2 jina-bert-v3 k2-horizon laguna lfm2 lfm2moe llada-moe
-    maple mellum mimo2 minicpm3 minimax-01 minimax-m2 minimax-m3 modern-bert nemotron nomic-bert nomic-bert-moe olmo2
-    olmoe openelm orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plamo2 plamo3 qwen qwen2 qwen2moe qwen2vl
-    qwen3 qwen3moe qwen3next qwen3vl qwen3vlmoe qwen35 qwen35moe qwen4exp rnd1 seed_oss smallthinker spark2_5 stablelm
-    starcoder2 step35 talkie
+    afmoe apertus bailingmoe2 bitnet clef codeshell cogvlm dbrx deepseek2-ocr dots1 dream eurobert exaone exaone-moe
+    exaone4 falcon falcon-h1 gemma gemma-embedding gemma-embedding2 gemma2 gemma3 gemma3n gemma4 glm4moe gpt-oss
+    gptneox grok grovemoe hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 jais2 jina-bert-v3 k2-horizon laguna
+    lfm2 lfm2moe llada-moe maple mellum mimo2 minicpm3 minimax-01 minimax-m2 minimax-m3 modern-bert nemotron
+    nomic-bert nomic-bert-moe olmo2 olmoe openelm orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plamo2
+    plamo3 qwen qwen2 qwen2moe qwen2vl qwen3 qwen35 qwen35moe qwen3moe qwen3next qwen3tts qwen3vl qwen3vlmoe
+    qwen4exp rnd1 seed_oss smallthinker spark2_5 stablelm starcoder2 step35 talkie
 """
 
-_DEEPSEEK: Final = ("deepseek2", "deepseek2-ocr", "deepseek32", "glm-dsa", "mistral4")
+_DEEPSEEK: Final = ("deepseek2", "deepseek32", "glm-dsa", "mistral4")
+_LATENT: Final = (*_DEEPSEEK, "bailingmoe3", "dots3note", "hy_v4")
+_INTERLEAVED: Final = ("clef", "qwen3tts", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp")
 _GEMMA: Final = Pattern(period=6)
 _CHUNKED: Final = Pattern(period=4, others="no position", local_base=None, scaled=True)
 _WINDOWED: Final = replace(_CHUNKED, with_window=True)
@@ -130,22 +41,39 @@ _PERMUTED: Final = """
     internlm2 llada llama llama-embed minicpm mistral3 muse-glimmer nanbeige olmo pockettts smollm3 xverse
 """
 
+# Those that load rope_freqs, or in their place LongRoPE's tensors; those that load rope_freqs alone.
+_LOADING: Final = "apertus deci granite granite_swa granitemoe llama llama-embed minicpm mistral3"
+_FREQS: Final = "arcee exaone exaone-moe exaone4 gemma4 granitehybrid llama4 nanbeige step35"
+
 # By column: what is not its default.
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "sections": {
-        **dict.fromkeys(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp", "paddleocr"], "must"),
+        **dict.fromkeys(["qwen2vl", "paddleocr", *_INTERLEAVED], "must"),
         **dict.fromkeys(["glm4", "glm4moe", "hunyuan_vl"], "may"),
     },
-    "order": dict.fromkeys(["qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"], "interleaved"),
-    "side": dict.fromkeys(
-        ["deepseek2", "deepseek2-ocr", "deepseek32", "glm-dsa", "minicpm3", "mistral4", "plm"], "tail"
-    ),
+    "order": dict.fromkeys(_INTERLEAVED, "interleaved"),
+    "side": dict.fromkeys([*_LATENT, "minicpm3", "plm"], "tail"),
+    "latent_keys": dict.fromkeys(_LATENT, True),
     "alpha": {"hunyuan-dense": True, "hunyuan_vl": True},
     "softmax": dict.fromkeys(_DEEPSEEK, True),
+    "log_multiplier": {
+        "deepseek2": LogMultiplier(unit=0.1, equal=True),
+        "deepseek32": LogMultiplier(unit=0.1),
+        "mistral3": LogMultiplier(unit=1.0),
+        "mistral4": LogMultiplier(unit=0.1),
+    },
+    "betas": dict.fromkeys(["grok", "k2-horizon", "mistral3"], True),
+    "extrapolation": {"grok": True},
+    "slides_scaled": dict.fromkeys(["afmoe", "gemma2", "gpt-oss", "llama4", "maple", "smallthinker", "spark2_5"], True),
+    "freqs": dict.fromkeys([*_LOADING.split(), *_FREQS.split()], True),
+    "factors": {
+        **dict.fromkeys(_LOADING.split(), "by type"),
+        **dict.fromkeys(["minicpm3", "phi3", "phimoe"], "always"),
+    },
     "switched": dict.fromkeys(["granite", "granitehybrid", "granitemoe"], True),
     "rotary_layers": {"baichuan": 32},
-    "fixed_base": {"cogvlm": 10_000.0},
-    "interval": {"minimax-01": 8, "qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "qwen4exp": 4},
+    "fixed_base": {"cogvlm": 10_000.0, "deepseek2-ocr": 10_000.0},
+    "interval": {"minimax-01": 8, **dict.fromkeys(["clef", "qwen3next", "qwen35", "qwen35moe", "qwen4exp"], 4)},
     "no_position": {"afmoe": (4, "last"), "llama4": (4, "last"), "smollm3": (4, "last"), "smallthinker": (4, "first")},
     "full_fraction": {"step35": 0.5},
     "permuted": dict.fromkeys(_PERMUTED.split(), True),
@@ -153,6 +81,10 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "yarn_note": {
         "gpt-oss": "llama.cpp rounds YaRN's correction range, which gpt-oss's config.json (truncate false) does not: "
         "some frequencies differ by up to 76 % from the model's",
+    },
+    "note": {
+        "hy_v4": "the published weights are stored as they are: llama.cpp pairs their neighbouring channels, where "
+        "transformers' own class pairs halves"
     },
     "temperature": {
         "llama4": Temperature(beta=0.1, length=8192, stated=False, unrotated=True, shift=1),
@@ -175,11 +107,12 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
         "gemma-embedding2": _GEMMA,
         "gemma3n": Pattern(period=5),
         "gemma4": _STATED,
-        "laguna": Pattern(period=4, first=True, local_base=None, with_window=True),
-        "mellum": Pattern(period=4, local_base=None, with_window=True, own_keys=False),
+        "laguna": Pattern(period=4, first=True, local_base=None, with_window=True, gain=False),
+        "mellum": Pattern(period=4, local_base=None, with_window=True, own_keys=False, gain=False),
+        "dots3note": replace(_STATED, local_base=None, scaled=True),
         "mimo2": _STATED,
         "modern-bert": Pattern(period=3, first=True),
-        "olmo2": Pattern(period=4, local_base=None, with_window=True, own_keys=False),
+        "olmo2": Pattern(period=4, local_base=None, with_window=True, own_keys=False, gain=False),
         "plamo3": Pattern(period=8),
         "spark2_5": replace(_STATED, local_base=None, scaled=True),
         "step35": _STATED,

@@ -1,6 +1,5 @@
 """What llama.cpp's converter should write of a config.json's rotation: the architecture, its keys, its divisors."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -10,10 +9,10 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import frequencies
-from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, Architecture
+from tightrope.rope.reading.gguf.architectures import ARCHITECTURES
+from tightrope.rope.reading.gguf.columns import Architecture
 from tightrope.rope.reading.gguf.file import GgufFile
 from tightrope.rope.reading.gguf.layers import FULL, SLIDING
-from tightrope.rope.reading.gguf.unread import KNOWN_KEYS
 from tightrope.rope.scaling.divisors import Divisors
 from tightrope.rope.scaling.linear import Linear
 from tightrope.rope.scaling.llama3 import Llama3
@@ -62,8 +61,10 @@ _NAMES: Final[dict[str, str]] = {
     "nemotron-nas": "deci",
     "nomic_bert": "nomic-bert",
     "olmo3": "olmo2",
+    **dict.fromkeys(("bailing_hybrid", "bailing_moe_v3"), "bailingmoe3"),
     "bailing_moe": "bailingmoe",
     "bailing_moe_v2": "bailingmoe2",
+    **dict.fromkeys(("dots3_note", "dots3_note_text"), "dots3note"),
 }
 # Divisors beyond any position: how the converter writes a pair that does not rotate.
 _STILL: Final = 1e30
@@ -98,7 +99,7 @@ def metadata_of(config: Mapping[str, Any], model: ModelRope) -> GgufFile:
     values = {"block_count": len(model.layers), **_widths(config, row, full), "rope.freq_base": _base(full, row)}
     divisors = dict(_divisors(full))
     values |= dict(_scaling(full, row))
-    values |= _sliding(config, model, row, sliding) | _temperature(model, row)
+    values |= _sliding(config, model, row, sliding) | _temperature(model, row) | _indexer(config, model, row)
     return GgufFile(name, values, divisors)
 
 
@@ -111,14 +112,14 @@ def _base(rope: RopeConfig, row: Architecture) -> float:
 
 def _widths(config: Mapping[str, Any], row: Architecture, rope: RopeConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"context_length": rope.max_position_embeddings or 4096}
-    if row.side == "tail" and isinstance(config.get("kv_lora_rank"), int) and row.softmax:
+    if row.latent_keys and isinstance(config.get("kv_lora_rank"), int):
         rank = config["kv_lora_rank"]
         found |= {"attention.key_length_mla": rope.head_dim, "attention.kv_lora_rank": rank}
         found |= {"attention.key_length": rank + rope.rotary_dim, "attention.value_length": rank}
         found |= {"attention.value_length_mla": config.get("v_head_dim", rope.head_dim), "attention.head_count_kv": 1}
     else:
         found |= {"attention.key_length": rope.head_dim, "attention.value_length": rope.head_dim}
-    if row.side == "tail" and not row.softmax:
+    if row.side == "tail" and not row.latent_keys:
         found["attention.kv_lora_rank"] = config.get("kv_lora_rank", 64)
     found["rope.dimension_count"] = int(rope.rotary_dim / row.full_fraction)
     if rope.mrope is not None and row.sections != "none":
@@ -145,7 +146,7 @@ def _yarn(rope: RopeConfig, scaling: Yarn, row: Architecture) -> Iterator[tuple[
     yield "rope.scaling.yarn_beta_fast", float(scaling.beta_fast)
     yield "rope.scaling.yarn_beta_slow", float(scaling.beta_slow)
     if scaling.mscale_all_dim:
-        yield "rope.scaling.yarn_log_multiplier", scaling.mscale_all_dim * (0.1 if row.softmax else 1.0)
+        yield "rope.scaling.yarn_log_multiplier", scaling.mscale_all_dim * (0.1 if row.latent_keys else 1.0)
     if scaling.attn_factor != 1:
         yield "rope.scaling.attn_factor", float(scaling.attn_factor)
 
@@ -187,9 +188,32 @@ def _sliding(
         return found
     found["rope.freq_base_swa"] = float(sliding.base)
     found["rope.dimension_count_swa"] = sliding.rotary_dim
+    if row.latent_keys:
+        return found | _latent_sliding(config, sliding)
     if row.pattern.own_keys and sliding.head_dim != model.ropes.get(FULL, sliding).head_dim:
         found["attention.key_length_swa"] = found["attention.value_length_swa"] = sliding.head_dim
     return found
+
+
+def _latent_sliding(config: Mapping[str, Any], sliding: RopeConfig) -> dict[str, Any]:
+    """Return the widths of sliding layers whose keys are latent."""
+    rank = config.get("kv_lora_rank", 512)
+    return {
+        "attention.key_length_mla_swa": sliding.head_dim,
+        "attention.value_length_mla_swa": config.get("v_head_dim", sliding.head_dim),
+        "attention.kv_lora_rank_swa": rank,
+        "attention.key_length_swa": rank + sliding.rotary_dim,
+        "attention.value_length_swa": rank,
+    }
+
+
+def _indexer(config: Mapping[str, Any], model: ModelRope, row: Architecture) -> dict[str, Any]:
+    """Return which layers choose keys for others, where the loader asks: as listed, else those that do not slide."""
+    if not row.latent_keys or "index_head_dim" not in config:
+        return {}
+    listed = config.get("indexer_types")
+    owns = [kind == "full" for kind in listed] if isinstance(listed, list) else [key != SLIDING for key in model.layers]
+    return {"attention.indexer.types": owns, "attention.indexer.key_length": config["index_head_dim"]}
 
 
 def _temperature(model: ModelRope, row: Architecture) -> dict[str, Any]:
@@ -197,48 +221,3 @@ def _temperature(model: ModelRope, row: Architecture) -> dict[str, Any]:
     if scale is None or row.temperature is None or not row.temperature.stated:
         return {}
     return {"attention.temperature_scale": float(scale.beta), "attention.temperature_length": scale.length}
-
-
-def differences(stated: GgufFile, wanted: GgufFile) -> list[str]:
-    """Return, in words, each key about rotation in which a file differs from what it should state."""
-    found = []
-    if stated.architecture != wanted.architecture:
-        found.append(f"general.architecture is {stated.architecture!r}, should be {wanted.architecture!r}")
-    for key in sorted({*wanted.values, *stated.values} & {*KNOWN_KEYS, "block_count", "attention.key_length_mla"}):
-        here, there = stated.values.get(key), wanted.values.get(key)
-        if not _alike(here, there, key):
-            found.append(f"{wanted.architecture}.{key} is {_said(here)}, should be {_said(there)}")
-    for name in sorted({*stated.divisors, *wanted.divisors}):
-        if not _alike(stated.divisors.get(name), wanted.divisors.get(name), name):
-            found.append(f"tensor {name} differs, or stands in one of the two alone")
-    return found
-
-
-# What a key says where it is not there.
-_ABSENT: Final[dict[str, Any]] = {
-    "rope.freq_base": 10_000.0,
-    "rope.scaling.attn_factor": 1.0,
-    "rope.scaling.yarn_beta_fast": 32.0,
-    "rope.scaling.yarn_beta_slow": 1.0,
-    "rope.scaling.yarn_attn_factor": 1.0,
-    "rope.scaling.type": "none",
-    "rope.scaling.finetuned": True,
-}
-
-
-def _alike(here: Any, there: Any, key: str) -> bool:
-    here, there = (_ABSENT.get(key) if value is None else value for value in (here, there))
-    if here is None or there is None or isinstance(here, str) or isinstance(there, str):
-        return bool(here == there) or (there is None and key not in _MUST_AGREE)
-    one, other = np.ravel(np.asarray(here, np.float64)), np.ravel(np.asarray(there, np.float64))
-    # float32 in the file, and roundings of the converter's own on the way.
-    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= 8 * 2.0**-24 * np.abs(other)))
-
-
-_MUST_AGREE: Final = frozenset({"rope.scaling.factor", "rope.scaling.alpha", "rope_freqs"})
-
-
-def _said(value: Any) -> str:
-    return (
-        "missing" if value is None else "not stated" if isinstance(value, float) and math.isnan(value) else repr(value)
-    )

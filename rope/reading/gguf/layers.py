@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tightrope.rope.reading.gguf.architectures import Architecture, Pattern
+from tightrope.rope.reading.gguf.columns import Architecture, Pattern
 from tightrope.rope.reading.section import Section
 
 FULL = "full_attention"
@@ -94,9 +94,8 @@ def _placed(row: Architecture, section: Section, count: int) -> list[bool]:
 
 def _attends(row: Architecture, section: Section, count: int) -> list[bool]:
     """Return, for each layer, whether it attends at all: hybrids have layers without key heads."""
-    interval = section.integer("full_attention_interval") or row.interval
-    if interval is not None:
-        return [(index + 1) % interval == 0 for index in range(count)]
+    if row.interval is not None:
+        return _between_recurrent(row.interval, section, count)
     if not isinstance(section.get("attention.head_count_kv"), list):
         section.integer("attention.head_count_kv", above=-1)  # of no effect here, but wrong where it is no number
         return [True] * count
@@ -105,6 +104,14 @@ def _attends(row: Architecture, section: Section, count: int) -> list[bool]:
         section.reject("attention.head_count_kv", f"one number for each of the {count} layers", heads)
         return [True] * count
     return [number > 0 for number in heads]
+
+
+def _between_recurrent(interval: int, section: Section, count: int) -> list[bool]:
+    """Return which layers attend between recurrent ones: as the file lists them, else the last of each interval."""
+    if section.get("attention.recurrent_layers") is not None:
+        return [not recurrent for recurrent in _flags(section, "attention.recurrent_layers", count)]
+    period = section.integer("full_attention_interval") or interval
+    return [(index + 1) % period == 0 for index in range(count)]
 
 
 def _switched_off(row: Architecture, section: Section, count: int) -> bool:

@@ -8,13 +8,14 @@ from tightrope.rope.config.mrope import MRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, suggestion
-from tightrope.rope.reading.families.rules.attention_scale import softmax_scale
 from tightrope.rope.reading.gguf import ollama
-from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, REFUSED, WITHOUT, Architecture, Pattern
+from tightrope.rope.reading.gguf.architectures import ARCHITECTURES, REFUSED, WITHOUT
 from tightrope.rope.reading.gguf.axes import fourth_axis
+from tightrope.rope.reading.gguf.columns import Architecture, Pattern
 from tightrope.rope.reading.gguf.file import GgufFile, open_file
 from tightrope.rope.reading.gguf.layers import FULL, SLIDING, kinds_of
-from tightrope.rope.reading.gguf.scaling import Divided, scaling_of
+from tightrope.rope.reading.gguf.scaling import gain_alone, logits_factor, scaling_of
+from tightrope.rope.reading.gguf.tensors import Divided
 from tightrope.rope.reading.gguf.unread import unread_keys
 from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section
 from tightrope.rope.scaling import Scaling
@@ -123,7 +124,7 @@ def _rope(file: GgufFile, row: Architecture, section: Section, sliding: Pattern 
     if sliding is None or sliding.scaled:
         scaling: Scaling = scaling_of(Divided(section, file.divisors, row), plain)
     else:
-        scaling = Default()
+        scaling = gain_alone(section, plain) if sliding.gain else Default()
     return plain.replace(scaling=scaling)
 
 
@@ -138,7 +139,7 @@ def _base(section: Section, own: str, sliding: Pattern | None) -> float:
 
 
 def _head_dim(section: Section, own: str) -> int | None:
-    latent = section.integer("attention.key_length_mla")
+    latent = section.integer(f"attention.key_length_mla{own}", "attention.key_length_mla")
     stated = latent or section.integer(f"attention.key_length{own}", "attention.key_length")
     if stated is not None:
         return stated
@@ -182,12 +183,14 @@ def _finished(
     ropes: dict[str, RopeConfig],
     layers: tuple[str | None, ...],
 ) -> ModelRope | None:
-    softmax = softmax_scale(ropes.values()) if row is not None and row.softmax else 1.0
+    softmax = logits_factor(row, section) if ropes and row is not None else 1.0
+    if softmax != 1:
+        section.findings.note(f"llama.cpp multiplies the attention logits by {softmax:.6g} (softmax_scale)")
     for rope in list(ropes.values())[:1]:
         pairs = "neighbouring channels" if rope.layout == "interleaved" else "channels half a rotation apart"
         section.findings.note(f"GGUF, architecture {file.architecture!r}: the weights as stored pair {pairs}")
-    if row is not None and row.yarn_note and any(isinstance(rope.scaling, Yarn) for rope in ropes.values()):
-        section.findings.note(row.yarn_note)
+    if row is not None:
+        _note_row(row, ropes, section)
     _note_fourth_axis(ropes, section)
     queries = _query_scales(row, section, layers) if ropes and row is not None else {}
     if section.findings.problems:
@@ -196,6 +199,13 @@ def _finished(
         ropes=ropes, layers=layers, model_type=file.architecture, softmax_scale=softmax, query_scales=queries,
         published_layout="half" if row is not None and row.permuted else None,
     )  # fmt: skip
+
+
+def _note_row(row: Architecture, ropes: dict[str, RopeConfig], section: Section) -> None:
+    has_yarn = any(isinstance(rope.scaling, Yarn) for rope in ropes.values())
+    for text in (row.note if ropes else "", row.yarn_note if has_yarn else ""):
+        if text:
+            section.findings.note(text)
 
 
 def _note_fourth_axis(ropes: dict[str, RopeConfig], section: Section) -> None:

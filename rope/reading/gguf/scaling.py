@@ -1,114 +1,142 @@
-"""The rope type of a GGUF file: its rope.scaling keys and its tensors of divisors."""
+"""The rope type of a GGUF file by its rope.scaling keys; tensors of divisors are read in `tensors`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import replace
+from typing import Final
 
 from tightrope.rope.config.rope import RopeConfig
-from tightrope.rope.frequencies import frequencies
-from tightrope.rope.reading.gguf.architectures import Architecture
+from tightrope.rope.reading.gguf.columns import Architecture, LogMultiplier
+from tightrope.rope.reading.gguf.tensors import Divided, divided_by
 from tightrope.rope.reading.section import Section
 from tightrope.rope.scaling import Scaling
 from tightrope.rope.scaling.default import Default
 from tightrope.rope.scaling.divisors import Divisors
 from tightrope.rope.scaling.linear import Linear
-from tightrope.rope.scaling.llama3 import Llama3
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
-from tightrope.rope.scaling.yarn import Yarn
+from tightrope.rope.scaling.yarn import Yarn, attention_gain
 
-_TYPES = ("none", "linear", "yarn", "longrope")
-
-# The converter computes the divisors in float32, six roundings of 2⁻²⁴ along the formula. The blend s enters as
-# 1 / ((1 − s) / factor + s): an error of s grows by up to the factor.
-_DIVISOR_ROUNDING = 6 * 2.0**-24
-
-
-@dataclass(frozen=True)
-class Divided:
-    """A file's metadata with its tensors of divisors.
-
-    Attributes:
-        section: The architecture's keys.
-        divisors: The tensors by name.
-        row: What llama.cpp's code knows of the architecture.
-    """
-
-    section: Section
-    divisors: Mapping[str, tuple[float, ...]]
-    row: Architecture
+_TYPES: Final = ("none", "linear", "yarn", "longrope")
 
 
 def scaling_of(file: Divided, plain: RopeConfig) -> Scaling:
     """Return the rope type of a file whose rope is otherwise `plain`.
 
-    llama.cpp divides the angle by the factor and by the pair's divisor, whichever of the two a file has.
+    llama.cpp divides the angle by the factor and by the pair's divisor, whichever of the two a file has, and multiplies
+    cos and sin by attn_factor.
     """
     section = file.section
     name = section.text("rope.scaling.type") or "linear"
     if name not in _TYPES:
         section.reject("rope.scaling.type", f"one of {', '.join(map(repr, _TYPES))}", name)
         return Default()
-    factor = _factor(section, name)
-    divided = _of_tensors(file, plain, factor)
+    factor = _factor(file, name)
+    divided = divided_by(file, plain, name, factor)
     if divided is None:
-        return _by_factor(name, factor, file)
+        return _by_factor(name, factor, file, plain)
     if name == "yarn" and factor != 1:
         section.findings.problem(
             "scaling type 'yarn' beside tensors of divisors cannot be expressed; convert the model again without one"
         )
-    return divided
+    return _with_gain(section, divided, plain)
 
 
-def _factor(section: Section, name: str) -> float:
+def gain_alone(section: Section, plain: RopeConfig) -> Scaling:
+    """Return the rope type of layers that nothing scales but attn_factor."""
+    return _with_gain(section, Default(), plain)
+
+
+def logits_factor(row: Architecture, section: Section) -> float:
+    """Return the factor on the attention logits of latent attention, as llama.cpp computes it.
+
+    (attn_factor · a · (0.1 · mscale_all_dim · ln(factor) + 1))², where a is YaRN's factor on cos and sin
+    """
+    if not row.softmax:
+        return 1.0
+    name = section.text("rope.scaling.type") or "linear"
+    stated = section.number("rope.scaling.factor", "rope.scale_linear", above=-1)
+    factor = float(stated) if stated and name != "none" else 1.0
+    weight = _multiplier(row.log_multiplier, section)
+    own = _own_gain(row.log_multiplier, weight, factor) if name == "yarn" else attention_gain(factor)
+    return (_gain(section) * own * attention_gain(factor, weight)) ** 2
+
+
+def _factor(file: Divided, name: str) -> float:
     """Return what llama.cpp divides every angle by; 0 is how the writer says "none"."""
+    section = file.section
     factor = section.number("rope.scaling.factor", "rope.scale_linear", above=-1)
+    if name == "none" and factor not in (None, 0, 1) and file.row.slides_scaled:
+        section.findings.problem(
+            f"{section.where('rope.scaling.type')} 'none' beside rope.scaling.factor {factor:g}: llama.cpp scales the "
+            "sliding layers all the same; take the factor away"
+        )
     return float(factor) if factor and name != "none" else 1.0
 
 
-def _of_tensors(file: Divided, plain: RopeConfig, factor: float) -> Scaling | None:
-    """Return the rope type where the file has tensors of divisors."""
-    if "rope_freqs" in file.divisors:
-        return _divided(file.divisors["rope_freqs"], file.section, plain, factor)
-    if "rope_factors_long" in file.divisors or "rope_factors_short" in file.divisors:
-        return _longrope(file, factor)
-    return None
+def _gain(section: Section) -> float:
+    return float(section.number("rope.scaling.attn_factor", above=0) or 1.0)
 
 
-def _by_factor(name: str, factor: float, file: Divided) -> Scaling:
-    if name == "longrope":
-        file.section.findings.problem(
-            "scaling type 'longrope' needs the tensors rope_factors_long and rope_factors_short"
+def _with_gain(section: Section, scaling: Scaling, plain: RopeConfig) -> Scaling:
+    """Return the rope type with attn_factor in it."""
+    gain = _gain(section)
+    if gain == 1 or isinstance(scaling, LongRope):
+        return scaling
+    section.findings.note(f"{section.where('rope.scaling.attn_factor')} {gain:g} multiplies cos and sin")
+    if isinstance(scaling, Divisors):
+        return replace(scaling, attention_factor=gain)
+    if isinstance(scaling, Ntk):
+        section.findings.problem(
+            f"{section.where('rope.scaling.attn_factor')} beside rope.scaling.alpha cannot be expressed; take it away"
         )
-        return Default()
-    alpha = file.section.number("rope.scaling.alpha", above=-1) if file.row.alpha else None
-    if alpha:
-        return Ntk(factor=alpha)
-    if factor == 1:
-        return Default()
-    return Linear(factor=factor) if name == "linear" else _yarn(factor, file)
+    factor = scaling.factor if isinstance(scaling, Linear) else 1.0
+    return Divisors(divisor=(float(factor),) * plain.pairs, attention_factor=gain)
 
 
-def _yarn(factor: float, file: Divided) -> Yarn:
-    """YaRN; yarn_log_multiplier is mscale_all_dim, which DeepSeek's converter multiplies by 0.1."""
+def _by_factor(name: str, factor: float, file: Divided, plain: RopeConfig) -> Scaling:
     section = file.section
-    extrapolation = section.number("rope.scaling.yarn_ext_factor")
-    if extrapolation is not None and extrapolation >= 0 and extrapolation != 1:  # below 0: llama.cpp's default, 1
-        section.reject("rope.scaling.yarn_ext_factor", "1 (YaRN) or negative (not stated)", extrapolation)
-    multiplier = section.number("rope.scaling.yarn_log_multiplier", above=-1) or 0.0
-    all_dim = multiplier / 0.1 if file.row.softmax else float(multiplier)
-    mscale = all_dim if file.row.softmax else 1.0
+    if name == "yarn" and factor != 1:
+        return _yarn(factor, file, plain)
+    alpha = section.number("rope.scaling.alpha", above=-1) if file.row.alpha else None
+    if alpha:
+        return _with_gain(section, Ntk(factor=alpha), plain)
+    return _with_gain(section, Default() if factor == 1 else Linear(factor=factor), plain)
+
+
+def _yarn(factor: float, file: Divided, plain: RopeConfig) -> Scaling:
+    section, row = file.section, file.row
+    extrapolation = section.number("rope.scaling.yarn_ext_factor") if row.extrapolation else None
+    extrapolation = 1.0 if extrapolation is None or extrapolation < 0 else float(extrapolation)  # below 0: not stated
+    if extrapolation == 0:  # llama.cpp's YaRN is switched on by it
+        return _with_gain(section, Linear(factor=factor), plain)
+    fast = section.number("rope.scaling.yarn_beta_fast", above=0) if row.betas else None
+    slow = section.number("rope.scaling.yarn_beta_slow", above=0) if row.betas else None
     _note_unread_gain(section)
+    weight = _multiplier(row.log_multiplier, section)
+    equal = row.log_multiplier is not None and row.log_multiplier.equal
     return Yarn(
         factor=factor,
         original_max_position_embeddings=section.integer("rope.scaling.original_context_length"),
-        attn_factor=float(section.number("rope.scaling.attn_factor", above=0) or 1.0),
-        beta_fast=float(section.number("rope.scaling.yarn_beta_fast", above=0) or 32.0),
-        beta_slow=float(section.number("rope.scaling.yarn_beta_slow", above=0) or 1.0),
-        mscale=mscale if all_dim else None,
-        mscale_all_dim=all_dim or None,
+        attn_factor=_gain(section),
+        beta_fast=float(fast or 32.0),
+        beta_slow=float(slow or 1.0),
+        mscale=(weight if equal else 1.0) if weight else None,
+        mscale_all_dim=weight or None,
+        extrapolation_factor=extrapolation,
     )
+
+
+def _multiplier(rule: LogMultiplier | None, section: Section) -> float:
+    """Return yarn_log_multiplier as mscale_all_dim, 0 where the architecture has none."""
+    if rule is None:
+        return 0.0
+    return float(section.number("rope.scaling.yarn_log_multiplier", above=-1) or 0.0) / rule.unit
+
+
+def _own_gain(rule: LogMultiplier | None, weight: float, factor: float) -> float:
+    """Return the factor on cos and sin that YaRN's parameters give."""
+    if rule is None or not weight:
+        return attention_gain(factor)
+    return 1.0 if rule.equal else attention_gain(factor) / attention_gain(factor, weight)
 
 
 def _note_unread_gain(section: Section) -> None:
@@ -116,55 +144,3 @@ def _note_unread_gain(section: Section) -> None:
     found = section.find("rope.scaling.yarn_attn_factor")
     if found is not None and found[1] != 1:
         section.findings.note(f"{section.where(found[0])} ({found[1]:g}) has no effect in llama.cpp, nor here")
-
-
-def _longrope(file: Divided, factor: float) -> LongRope:
-    section = file.section
-    missing = [name for name in ("rope_factors_long", "rope_factors_short") if name not in file.divisors]
-    if missing:
-        section.findings.problem(f"tensor {missing[0]} is required beside the other one and missing")
-    short = file.divisors.get("rope_factors_short", ())
-    long = file.divisors.get("rope_factors_long", short)
-    return LongRope(
-        long_factor=tuple(factor * divisor for divisor in long),
-        short_factor=tuple(factor * divisor for divisor in short),
-        original_max_position_embeddings=section.integer("rope.scaling.original_context_length"),
-        attention_factor=float(section.number("rope.scaling.attn_factor", above=0) or 1.0),
-    )
-
-
-def _divided(divisors: tuple[float, ...], section: Section, plain: RopeConfig, factor: float) -> Scaling:
-    """Return Llama 3.1's rope type where the tensor holds its divisors, else the divisors themselves."""
-    given = Divisors(divisor=tuple(factor * divisor for divisor in divisors))
-    if len(divisors) != plain.pairs:
-        return given  # RopeConfig says what is wrong
-    if factor != 1:
-        section.findings.note(f"rope_freqs times {section.where('rope.scaling.factor')}: llama.cpp divides by both")
-        return given
-    if set(divisors) == {1.0}:
-        section.findings.note("rope_freqs holds nothing but ones: nothing is divided")
-        return Default()
-    llama3 = _llama3(divisors, plain)
-    if llama3 is None:
-        section.findings.note("rope_freqs: one divisor per pair, of no known rope type")
-        return given
-    section.findings.note(
-        f"rope_freqs holds the divisors of llama3 (factor {llama3.factor:g}, low_freq_factor "
-        f"{llama3.low_freq_factor:g}, high_freq_factor {llama3.high_freq_factor:g}, original length 8192)"
-    )
-    return llama3
-
-
-def _llama3(divisors: tuple[float, ...], plain: RopeConfig) -> Llama3 | None:
-    """Return the published parameters that give these divisors: Llama 3.1 to 3.3 and 4 Scout, all from 8192 tokens."""
-    factor = round(max(divisors))
-    if factor < 1:
-        return None
-    for high in (4.0, 1.0):
-        candidate = Llama3(
-            factor=float(factor), low_freq_factor=1.0, high_freq_factor=high, original_max_position_embeddings=8192
-        )
-        kept, scaled = frequencies(plain).inv_freq, frequencies(plain.replace(scaling=candidate)).inv_freq
-        if np.all(np.abs(np.array(divisors) * scaled / kept - 1) <= _DIVISOR_ROUNDING * factor):
-            return candidate
-    return None

@@ -10,9 +10,11 @@ from tightrope.rope.reading.section import Section
 KNOWN_KEYS: Final = frozenset(
     {
         "attention.compress_rope_freq_base",
+        "attention.recurrent_layers",
         "attention.rope_pattern",
         "attention.temperature_length",
         "attention.temperature_scale",
+        "full_attention_interval",
         "rope.dimension_count",
         "rope.dimension_count_swa",
         "rope.dimension_sections",
@@ -32,7 +34,10 @@ KNOWN_KEYS: Final = frozenset(
         "rope.scaling.yarn_log_multiplier",
     }
 )
-_SOUNDS: Final = re.compile(r"^rope[._]|^attention\..*(rope|rotary|temperature|nope|position|freq|scaling_beta|yarn)")
+_SOUNDS: Final = re.compile(
+    r"^rope[._]|^full_attention_interval$|^attention\.recurrent_layers$"
+    r"|^attention\..*(rope|rotary|temperature|nope|position|freq|scaling_beta|yarn)"
+)
 # What says "nothing" in these keys.
 _NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "attention.temperature_scale": (0,),
@@ -42,6 +47,8 @@ _NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "rope.scaling.factor": (0, 1),
     "rope.scaling.type": ("none",),
     "rope.scaling.yarn_attn_factor": (0, 1),
+    "rope.scaling.yarn_beta_fast": (32,),
+    "rope.scaling.yarn_beta_slow": (1,),
     "rope.scaling.yarn_log_multiplier": (0,),
 }
 # Of no effect where nothing is scaled, and written by converters all the same.

@@ -27,6 +27,15 @@ LLAMA3 = {
 }
 
 
+YARN_BETAS = {
+    "rope__scaling__type": "yarn",
+    "rope__scaling__factor": 4.0,
+    "rope__scaling__original_context_length": 1024,
+    "rope__scaling__yarn_beta_fast": 16.0,
+    "rope__scaling__yarn_beta_slow": 2.0,
+}
+
+
 @pytest.fixture
 def read(tmp_path):
     def make(architecture="llama", tensors=None, **keys):
@@ -77,24 +86,20 @@ def test_every_rope_key_of_the_package_is_read():
 
 
 @pytest.mark.parametrize(
-    ("keys", "scaling"),
+    ("architecture", "keys", "scaling"),
     [
-        ({"rope__scaling__type": "linear", "rope__scaling__factor": 4.0}, Linear(factor=4.0)),
-        ({"rope__scale_linear": 2.0}, Linear(factor=2.0)),
-        (
-            {
-                "rope__scaling__type": "yarn",
-                "rope__scaling__factor": 4.0,
-                "rope__scaling__original_context_length": 1024,
-                "rope__scaling__yarn_beta_fast": 16.0,
-                "rope__scaling__yarn_beta_slow": 2.0,
-            },
-            Yarn(factor=4.0, original_max_position_embeddings=1024, beta_fast=16.0, beta_slow=2.0),
-        ),
+        ("qwen2", {"rope__scaling__type": "linear", "rope__scaling__factor": 4.0}, Linear(factor=4.0)),
+        ("qwen2", {"rope__scale_linear": 2.0}, Linear(factor=2.0)),
+        ("qwen2", YARN_BETAS, Yarn(factor=4.0, original_max_position_embeddings=1024)),
+        ("grok", YARN_BETAS, Yarn(factor=4.0, original_max_position_embeddings=1024, beta_fast=16.0, beta_slow=2.0)),
     ],
 )
-def test_scaling_keys_name_the_rope_type(read, keys, scaling):
-    assert read("qwen2", **keys).rope().scaling == scaling
+def test_scaling_keys_name_the_rope_type(read, architecture, keys, scaling):
+    assert read(architecture, **keys).rope().scaling == scaling
+
+
+def test_betas_are_noted_where_llama_cpp_does_not_read_them(read):
+    assert any("yarn_beta_fast (16.0) is not read by llama.cpp" in note for note in read("qwen2", **YARN_BETAS).notes)
 
 
 def test_alpha_is_the_factor_of_ntk_in_the_architecture_that_reads_it(read):
@@ -307,12 +312,12 @@ def test_an_architecture_without_rotation_has_no_ropes(read, architecture):
         ("llama", {"rope__scaling__type": "yran"}, "llama.rope.scaling.type must be one of 'none', 'linear', 'yarn'"),
         ("llama", {"rope__freq_base": 0.0}, "llama.rope.freq_base must be > 0"),
         (
-            "qwen2",
-            {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0, "rope__scaling__yarn_ext_factor": 0.5},
-            "qwen2.rope.scaling.yarn_ext_factor must be 1 (YaRN) or negative (not stated), got 0.5",
+            "afmoe",
+            {"rope__scaling__type": "none", "rope__scaling__factor": 4.0},
+            "afmoe.rope.scaling.type 'none' beside rope.scaling.factor 4",
         ),
         ("llama", {"rope__dimension_count": 31}, "rotary_dim must be even, got 31"),
-        ("phi3", {"rope__scaling__type": "longrope"}, "needs the tensors rope_factors_long and rope_factors_short"),
+        ("phi3", {"rope__scaling__type": "longrope"}, "tensor rope_factors_long of LongRoPE is required and missing"),
         ("gemma4", {"rope__freq_base_swa": 1e4}, "gemma4.attention.sliding_window_pattern is required"),
         (
             "lfm2",
@@ -339,5 +344,5 @@ def test_a_tensor_of_the_wrong_length_is_refused(read):
 
 
 def test_half_a_pair_of_factor_tensors_is_refused(read):
-    with pytest.raises(RopeConfigError, match="tensor rope_factors_short is required"):
+    with pytest.raises(RopeConfigError, match="tensor rope_factors_short of LongRoPE is required"):
         read("phi3", tensors={"rope_factors_long": np.ones(32, np.float32)})

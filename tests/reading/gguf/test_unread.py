@@ -12,6 +12,8 @@ YARN = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.o
 # A value that would change something, and the keys without which it could not.
 VALUES = {
     "attention.compress_rope_freq_base": (3e4, {}),
+    "attention.recurrent_layers": ([False, True, True, False] * 2, {}),
+    "full_attention_interval": (2, {}),
     "attention.rope_pattern": ([False, True, True, True] * 2, {}),
     "attention.temperature_length": (500, {"attention.temperature_scale": 0.1, **YARN}),
     "attention.temperature_scale": (0.2, YARN),
