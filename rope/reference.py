@@ -14,6 +14,7 @@ from tightrope.rope.config.terms import Layout, Side
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, Precision, frequencies
 from tightrope.rope.phase import phase
+from tightrope.rope.schedule import document_lengths
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -31,7 +32,7 @@ def cos_sin(
     Args:
         config: The rope.
         positions: Integers, (batch, seq) or (axes, batch, seq); also floats where the rope has fractional positions.
-        seq_len: Tokens in context for every row; by default each row by its own length, its largest position + 1.
+        seq_len: Tokens in context for every row; by default each document of a row by its own length.
         precision: `"exact"` phases, or `"float32"`: float32(position) · float32(inv_freq) rounded to float32.
 
     Returns:
@@ -51,15 +52,29 @@ def cos_sin_bits(config: RopeConfig, positions: ArrayLike, *, seq_len: int | Non
 def _per_row(
     config: RopeConfig, positions: ArrayLike, seq_len: int | None, precision: Precision, of: Any
 ) -> tuple[NDArray[Any], Float64]:
-    """Apply `of(frequencies, positions)` to each row with the frequencies of its length; also return its factor."""
+    """Apply `of(frequencies, positions)` to each token with the frequencies of its length; also return its factor."""
     merged = _by_pair(config, positions)
-    rows, gains = [], []
-    for row in merged:
-        length = int(row.max(initial=-1)) + 1 if seq_len is None else seq_len
+    lengths = _lengths(config, np.asarray(positions), seq_len)
+    gains = np.empty((*lengths.shape, 1), np.float64)
+    parts = {}
+    for length in np.unique(lengths).tolist() or [0]:
         freqs = frequencies(config, max(length, 0), precision=precision)
-        rows.append(of(freqs, row))
-        gains.append(freqs.attention_factor)
-    return np.stack(rows), np.array(gains, np.float64)[:, None, None]
+        gains[lengths == length] = freqs.attention_factor
+        parts[length] = of(freqs, merged[lengths == length])
+    found = np.empty(merged.shape, next(iter(parts.values())).dtype)
+    for length, part in parts.items():
+        found[lengths == length] = part
+    return found, gains
+
+
+def _lengths(config: RopeConfig, positions: NDArray[Any], seq_len: int | None) -> NDArray[np.int64]:
+    """Return the length that each token of (batch, seq) goes by."""
+    if seq_len is not None or not config.scaling.follows_length:
+        return np.full(positions.shape[-2:], seq_len or 0, np.int64)
+    if positions.ndim == 2:
+        return document_lengths(positions.astype(np.int64))
+    ends = positions.max(axis=(0, 2), initial=-1) + 1
+    return np.repeat(ends[:, None].astype(np.int64), positions.shape[-1], axis=1)
 
 
 def _by_pair(config: RopeConfig, positions: ArrayLike) -> NDArray[Any]:

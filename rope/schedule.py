@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.support.validation import instance, one_of, require, whole_number
 
@@ -19,6 +22,17 @@ POLICIES: Final[tuple[Policy, ...]] = ("row", "transformers")
 SWITCHES: Final[tuple[Switch, ...]] = ("auto", "short", "long")
 
 _REMEMBERED: Final = 4096
+
+
+def document_lengths(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return, for each token of (batch, seq), the largest position + 1 of its document.
+
+    A document ends where the next position is not larger: rows into which several are packed restart so.
+    """
+    rows, seq = positions.shape
+    last = np.concatenate((positions[:, 1:] <= positions[:, :-1], np.ones((rows, 1), np.bool_)), axis=-1)[:, :seq]
+    ends = np.minimum.accumulate(np.where(last, np.arange(seq), seq)[:, ::-1], axis=-1)[:, ::-1]
+    return np.take_along_axis(positions, ends, axis=-1) + 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,8 @@ class FrequencySchedule:
 
     Attributes:
         config: The rope.
-        policy: `"row"`: each row by its own length; no history, no influence of batch mates.
+        policy: `"row"`: each row by its own length, each document of a packed row by its own (`document_lengths`); no
+            history, no influence of batch mates.
             `"transformers"`: all rows by the longest; the table grows with it, stays when a shorter batch comes, and
             is reset by one shorter than the original length, as transformers 5.23's `dynamic_rope_update` has it.
         switch: For types with two tables: `"auto"` chooses by length, `"short"` and `"long"` once and for all.

@@ -111,6 +111,20 @@ class MlxOps:
     def refuse(self, reason: str) -> NoReturn:
         raise RopeConfigError(reason)
 
+    def restarts(self, positions: mx.array) -> bool | None:
+        if mx.default_device() != mx.Device(mx.cpu):
+            return None
+        try:
+            return bool(mx.any(positions[:, 1:] <= positions[:, :-1]).item())
+        except ValueError:  # being traced
+            return None
+
+    def document_lengths(self, positions: mx.array) -> mx.array:
+        rows, seq = positions.shape
+        last = mx.concatenate([positions[:, 1:] <= positions[:, :-1], mx.ones((rows, 1), dtype=mx.bool_)], axis=-1)
+        ends = mx.cummin(mx.where(last, mx.arange(seq), seq), axis=-1, reverse=True)
+        return mx.take_along_axis(positions, ends, axis=-1).astype(mx.int64) + 1
+
     def ends(self, positions: mx.array) -> list[int] | None:
         if mx.default_device() != mx.Device(mx.cpu):
             return None

@@ -138,6 +138,15 @@ class Ops(Protocol):
     def refuse(self, reason: str) -> NoReturn:
         """Raise RopeConfigError, also where a graph is being made."""
 
+    def restarts(self, positions: Array) -> bool | None:
+        """Say whether a row of (batch, seq) holds a position that is not larger than the one before it.
+
+        None where the host cannot read them without waiting for a device.
+        """
+
+    def document_lengths(self, positions: Array) -> Array:
+        """Return the largest position + 1 of each token's document, see `schedule.document_lengths`: int64."""
+
     def ends(self, positions: Array) -> list[int] | None:
         """Return the largest of (axes, batch, seq) + 1 by row, if the host can read it without waiting for a device."""
 

@@ -1,6 +1,6 @@
 """Positions as a caller gives them, checked and brought to one form: (axes, batch, seq)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -23,15 +23,18 @@ class Positions:
         values: (axes or 1, batch or 1, seq), int32 or int64; floats where a rope has fractional positions and they are
             not known to be whole.
         ends: The largest position + 1 of each row, or of all, where the host knows it without reading the device.
+        restarts: Whether a row may hold several documents: a position that is not larger than the one before it; None
+            where the host does not know.
     """
 
     values: Array
     ends: list[int] | None = None
+    restarts: bool | None = False
 
     def in_rows(self, ops: Ops, rows: int) -> "Positions":
         """Return (axes, 1, seq) as (axes, rows, seq): the same positions in each row."""
         axes, _, seq = self.values.shape
-        return self if rows == 1 else Positions(ops.broadcast(self.values, (axes, rows, seq)), self.ends)
+        return self if rows == 1 else replace(self, values=ops.broadcast(self.values, (axes, rows, seq)))
 
     def one_per_row(self) -> "Positions":
         """Return (axes, 1, tokens) as (axes, tokens, 1): packed tokens, each with a length of its own."""
@@ -71,7 +74,9 @@ def find_positions(
             return Positions(shaped(_fractions(ops, positions, like)))
         positions = positions.astype(np.int64) if isinstance(positions, np.ndarray) else ops.int64(positions)
     values, known = integers(ops, "positions", positions, like, "an integer")
-    return Positions(shaped(values), None if known is None else _ends(known))
+    if known is None:
+        return Positions(shaped(values), None, None)
+    return Positions(shaped(values), _ends(known), bool((known[..., 1:] <= known[..., :-1]).any()))
 
 
 def positions_from(ops: Ops, name: str, start: int | Array, seq: int, like: Array | None) -> Positions:

@@ -63,6 +63,8 @@ class RopeAngles:
             return self._mixed(positions.values, lengths, like)
         if lengths is None and not self.schedule.fixed:
             lengths = declared_lengths(self._ops, positions, like)
+            if lengths is None and self._may_be_packed(positions):
+                return self._by_document(positions.values, like)
         if lengths is not None and positions.values.shape[1] == 1:
             positions = positions.in_rows(self._ops, count(lengths))
         self._check(positions, lengths)
@@ -105,6 +107,23 @@ class RopeAngles:
         first, second = (self._ops.int32(self._ops.filled([number], like)) for number in (0, 1))
         both = tables.turns, tables.attention_factors
         return boundary, (*both, first), (*both, second)
+
+    def _may_be_packed(self, positions: Positions) -> bool:
+        """Say whether a row may hold several documents, each with a length of its own."""
+        axes, _, seq = positions.values.shape
+        if self.schedule.policy != "row" or axes > 1 or seq < 2 or positions.restarts is False:
+            return False
+        known = self._ops.restarts(positions.values[0]) if positions.restarts is None else positions.restarts
+        if known is None:  # a search through a row is nothing that a compiler fuses
+            return not self._ops.compiling()
+        return known
+
+    def _by_document(self, values: Array, like: Array | None) -> Table:
+        """Return the angles of (1, batch, seq), the frequencies of each token by the length of its document."""
+        _, batch, seq = values.shape
+        lengths = self._ops.document_lengths(values[0]).reshape(-1)
+        table = self.table(self.source(Positions(values.reshape(1, -1, 1)), lengths, like))
+        return Table(cos=table.cos.reshape(batch, seq, -1), sin=table.sin.reshape(batch, seq, -1))
 
     def _mixed(self, values: Array, lengths: RowLengths | None, like: Array | None) -> Table:
         """Return the angles of positions that may be fractions: exact where they are whole numbers, else float32."""

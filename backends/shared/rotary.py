@@ -145,9 +145,11 @@ class RotaryBase(KeyCacheMixin):
             offset: The first position: an int, or an integer array (), (1,) or (batch,). Default 0.
             angles: What `angles` or `cos_sin` returned, in place of positions.
             seq_len: Tokens in context (largest position + 1), for all rows or one per row; read only where the
-                frequencies follow the length, by default taken from the positions. It must exceed every position,
-                which is checked where the host knows positions without waiting for a device. Packed tokens are one
-                row, unless there is a length for each (`tightrope.rope.positions.packed`).
+                frequencies follow the length, by default taken from the positions: documents packed into one row, told
+                by positions that do not increase, have each its own (policy "row", positions of one axis; not inside a
+                graph of torch.compile). It must exceed every position, which is checked where the host knows positions
+                without waiting for a device. Packed tokens may also have a length for each
+                (`tightrope.rope.positions.packed`).
             layer_type: Which rope; needed where there are several.
             order: `"bhsd"`, `"bshd"`, `"sbhd"`, or `"thd"` for packed tokens.
 

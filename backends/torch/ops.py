@@ -127,6 +127,18 @@ class TorchOps:
         _refuse(reason)
         raise RopeConfigError(reason)  # not reached; the decorator took the type that says so
 
+    def restarts(self, positions: torch.Tensor) -> bool | None:
+        if self.place(positions) is None or not positions.is_cpu:
+            return None
+        return bool((positions[:, 1:] <= positions[:, :-1]).any())
+
+    def document_lengths(self, positions: torch.Tensor) -> torch.Tensor:
+        rows, seq = positions.shape
+        last = torch.cat((positions[:, 1:] <= positions[:, :-1], positions.new_ones((rows, 1), dtype=torch.bool)), -1)
+        index = torch.arange(seq, device=positions.device).expand(rows, -1)
+        ends = torch.where(last, index, seq).flip(-1).cummin(-1).values.flip(-1)
+        return positions.gather(-1, ends).to(torch.int64) + 1
+
     def ends(self, positions: torch.Tensor) -> list[int] | None:
         if self.place(positions) is None or not positions.is_cpu:
             return None

@@ -172,7 +172,7 @@ class TestDropIns:
 
     def test_angles_reach_to_the_end_of_the_longest_sequence(self):
         torch, drop_in = pytest.importorskip("torch"), self.functions()
-        with pytest.raises(tightrope.RopeConfigError, match="freqs must hold the 3 positions"):
+        with pytest.raises(tightrope.RopeConfigError, match="freqs must hold positions 0 to 2, got 2 rows"):
             drop_in.fused_apply_rotary_pos_emb_thd(torch.ones(3, 1, 8), torch.tensor([0, 3]), torch.ones(2, 1, 1, 8))
 
     @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_a_power_is_one_on_every_backend(backend):
 
 
 def test_positions_that_are_not_integers_are_refused(backend):
-    with pytest.raises(RopeConfigError, match="positions must be an integer array"):
+    with pytest.raises(RopeConfigError, match="positions must be of an integer dtype"):
         scales(backend, LLAMA4, POSITIONS.astype(np.float32))
 
 

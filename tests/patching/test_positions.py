@@ -12,7 +12,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import tightrope
 from models import hf_models, tiny_models
-from tightrope.backends.torch.transformers.positions import document_lengths
 from tightrope.backends.torch.transformers.rotary import HFRotary
 from tightrope.rope import reference
 
@@ -32,11 +31,6 @@ def dynamic():
 
 def longrope():
     return HFRotary(tightrope.read(tiny_models.fields("phi3")), in_float32=True)
-
-
-def test_a_document_ends_where_positions_do_not_increase():
-    rows = torch.tensor([[0, 1, 2, 0, 1, 0, 0], [1, 1, 0, 1, 2, 3, 9]])
-    assert document_lengths(rows).tolist() == [[3, 3, 3, 2, 2, 1, 1], [2, 2, 10, 10, 10, 10, 10]]
 
 
 @pytest.mark.parametrize("make", [longrope, lambda: HFRotary(tightrope.read(dynamic().config), in_float32=True)])

@@ -1,4 +1,4 @@
-"""Positions as transformers gives them: of a float dtype, or several documents in one row."""
+"""Positions as transformers gives them, also of a float dtype."""
 
 from dataclasses import replace
 from typing import Any
@@ -48,12 +48,12 @@ class ModelAngles:
         return _outside_graphs(self, positions, key) if apart else self.at_integers(positions, key)
 
     def at_integers(self, positions: torch.Tensor, key: str) -> CosSin:
-        """Return the angles at integer positions, each document of a row by its own length."""
+        """Return the angles at integer positions, each document of a row by its own length, also within a graph."""
         schedule = self._schedules[key]
-        if schedule.fixed or schedule.policy != "row" or not self._may_restart(positions):
+        if not torch.compiler.is_compiling() or schedule.fixed or schedule.policy != "row" or _of_axes(positions):
             return self.rope.cos_sin(positions, layer_type=key)
         rows = positions.reshape(-1, positions.shape[-1])
-        lengths = document_lengths(rows)
+        lengths = self.rope.ops.document_lengths(rows)
         cos, sin = self.rope.cos_sin(rows.reshape(-1, 1), seq_len=lengths.reshape(-1), layer_type=key)
         return cos.reshape(*rows.shape, -1), sin.reshape(*rows.shape, -1)
 
@@ -75,12 +75,6 @@ class ModelAngles:
             return whole.reshape(-1, whole.shape[-1], 1)
         return whole[list(rope.mrope.pair_axes(rope.pairs))].movedim(0, -1)
 
-    def _may_restart(self, positions: torch.Tensor) -> bool:
-        """Say whether a row may hold several documents: told from the values where that makes nobody wait."""
-        if positions.shape[-1] < 2 or (positions.ndim == 3 and positions.shape[0] > 1):
-            return False
-        return not self._readable(positions) or bool((positions[..., 1:] <= positions[..., :-1]).any())
-
     def _readable(self, positions: torch.Tensor) -> bool:
         if torch.compiler.is_compiling():
             return False
@@ -95,16 +89,8 @@ def _outside_graphs(angles: ModelAngles, positions: torch.Tensor, key: str) -> C
     return angles.at_integers(positions, key)
 
 
-def document_lengths(positions: torch.Tensor) -> torch.Tensor:
-    """Return, for each token of (rows, seq), the largest position + 1 of its document: int64 (rows, seq).
-
-    A document ends where the next position is not larger: packed rows, and left padding, restart so.
-    """
-    rows, seq = positions.shape
-    last = torch.cat((positions[:, 1:] <= positions[:, :-1], positions.new_ones((rows, 1), dtype=torch.bool)), -1)
-    index = torch.arange(seq, device=positions.device).expand(rows, -1)
-    ends = torch.where(last, index, seq).flip(-1).cummin(-1).values.flip(-1)
-    return positions.gather(-1, ends).to(torch.int64) + 1
+def _of_axes(positions: torch.Tensor) -> bool:
+    return positions.ndim == 3 and positions.shape[0] > 1
 
 
 def _with_fractions(model: ModelRope) -> RotaryEmbedding | None:

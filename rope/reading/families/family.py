@@ -96,6 +96,7 @@ class Family:
         sections: Its sections where the configuration has none; () stands for equal ones over two axes.
         section_order: The axis of each of the file's sections, where that is not 0, 1, 2, ….
         axes: The position axes of a vision tower.
+        fractional: Its model gives some positions as fractions, times of audio and video: see `RopeConfig`.
         alpha: The block's `alpha` is the factor of a static NTK base (Hunyuan).
         block: The block that it has where the configuration has none.
         block_keys: Keys of a block that only this family knows.
@@ -143,6 +144,7 @@ class Family:
     sections: tuple[int, ...] | None = None
     section_order: tuple[int, ...] | None = None
     axes: Axes | None = None
+    fractional: bool = False
     alpha: bool = False
     block: Mapping[str, object] = field(default_factory=dict)
     block_keys: tuple[str, ...] = ()

@@ -52,7 +52,7 @@ def _checked(
             max_position_embeddings=length,
             mrope=mrope,
             direction=family.direction,
-            fractional=family.axes is not None and family.axes.fractional,
+            fractional=_takes_fractions(family, scaling),
         )
         rope = _said_once(rope)
         remarks = list(rope.scaling.remarks(rope))
@@ -64,6 +64,12 @@ def _checked(
         findings.note(f"{block.place}: {remark}")
     _compare_lengths(rope, block.place, findings)
     return rope
+
+
+def _takes_fractions(family: Family, scaling: Scaling) -> bool:
+    if family.axes is not None:
+        return family.axes.fractional
+    return family.fractional and not scaling.follows_length
 
 
 def _said_once(rope: RopeConfig) -> RopeConfig:

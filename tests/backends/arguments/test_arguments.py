@@ -134,6 +134,35 @@ def test_whole_numbers_of_a_float_dtype_are_exact_positions(rotate, dtype, fract
     assert np.array_equal(rotate(config, q, positions=given), expected)
 
 
+OMNI = {
+    "model_type": "qwen3_omni_moe_text", "num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [3, 3, 2]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("library", ["numpy", "framework"])
+def test_times_of_audio_and_video_take_float32_angles_beside_exact_places(rotate, library):
+    """As the thinker of Qwen3-Omni gives them: fractions on the first axis, whole numbers on the others."""
+    rope = tightrope.read(OMNI).rope()
+    time, place = np.array([0.0, 7.24, 90_000.0, 123.5]), np.array([0.0, 3.0, 1_000_003.0, 5.0])
+    positions = np.stack((time, place, place))[:, None].astype(np.float32)
+    given = positions if library == "numpy" else rotate.array(positions, "float32")
+    cos, sin = map(rotate.backend.to_numpy, rotate.backend.RotaryEmbedding(rope).cos_sin(given))
+    by_pair = np.moveaxis(positions[list(rope.mrope.pair_axes(rope.pairs))], 0, -1).astype(np.float64)
+    angle = by_pair * tightrope.frequencies(rope).inv_freq
+    # Exact angles are within 1e-7; a float32 frequency and product are each half an ulp of the angle off, and an ulp.
+    bound = np.where(by_pair % 1 == 0, 1e-7, 2.0**-22 * np.abs(angle) + 1e-7)
+    assert np.all(np.abs(cos - np.cos(angle)) <= bound)
+    assert np.all(np.abs(sin - np.sin(angle)) <= bound)
+
+
+def test_a_rope_that_follows_the_length_takes_whole_numbers_alone(rotate):
+    scaling = {"rope_type": "dynamic", "rope_theta": 1e6, "factor": 2.0, "mrope_section": [3, 3, 2]}
+    rope = tightrope.read({**OMNI, "max_position_embeddings": 64, "rope_parameters": scaling}).rope()
+    with pytest.raises(tightrope.RopeConfigError, match="positions must be whole numbers"):
+        rotate.backend.RotaryEmbedding(rope).cos_sin(rotate.array(np.full((3, 1, 2), 0.5), "float32"))
+
+
 def test_fractions_beside_whole_numbers_take_float32_angles_and_leave_those_exact(rotate):
     config = ROPE.replace(fractional=True)
     mixed = rotate(config, positions=rotate.array([0.5, 2.0**23 + 1, 7.25], "float32"))

@@ -164,6 +164,42 @@ def test_packed_sequences_turn_as_each_by_itself(backend, config):
         assert np.array_equal(rotated[start:stop], alone)
 
 
+# Two documents in a row, one of them beyond the original length; the last token of the second row is right padding.
+PACKED = np.stack(([*range(20), *range(6)], [*range(5), *range(20), 19]))
+DOCUMENTS = ((0, 0, 20), (0, 20, 26), (1, 0, 5), (1, 5, 25))
+
+
+@both
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+@pytest.mark.parametrize("library", ["numpy", "its own"])
+def test_documents_packed_into_a_row_rotate_as_each_by_itself(backend, config, library, dtype):
+    bench = Bench(backend, config)
+    x = q(2, 2, 26, 8)
+    rotated = bench.rotated(x, positions=PACKED.astype(dtype) if library == "numpy" else bench.array(PACKED, dtype))
+    for row, start, stop in DOCUMENTS:
+        alone = bench.rotated(x[row : row + 1, :, start:stop])
+        assert np.array_equal(rotated[row, :, start:stop], alone[0])
+
+
+@both
+def test_documents_of_packed_tokens_rotate_as_each_by_itself_without_their_lengths(backend, config):
+    bench = Bench(backend, config)
+    x = q(26, 2, 8)
+    rotated = bench.rotated(x, positions=bench.array(PACKED[0]), order="thd")
+    for start, stop in ((0, 20), (20, 26)):
+        assert np.array_equal(rotated[start:stop], bench.rotated(x[start:stop], order="thd"))
+
+
+@both
+def test_policy_transformers_takes_the_longest_document_of_all(backend, config):
+    bench = Bench(backend, config, policy="transformers")
+    x = q(2, 2, 26, 8)
+    assert np.array_equal(
+        bench.rotated(x, positions=bench.array(PACKED)),
+        Bench(backend, config).rotated(x, positions=bench.array(PACKED), seq_len=20),
+    )
+
+
 @both
 @pytest.mark.parametrize("scheme", ["contiguous", "zigzag"])
 def test_shards_equal_the_whole(backend, config, scheme):
