@@ -36,7 +36,9 @@ class Findings:
         unread: Keys that sound like position and that no reader asked for: warnings where the family is unknown, notes
             where it is known, problems where reading is strict.
         consumed: Key paths that a reader took a value from, or that it says something about.
-        guessed: The family is unknown, and read like another.
+        guesses: What is taken for granted where the family is unknown, and read like another: notes, and warnings where
+            a family is named at all.
+        nameless: No model_type is given: the configuration is somebody's own.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -44,12 +46,24 @@ class Findings:
     unknown: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     consumed: set[str] = field(default_factory=set)
-    guessed: bool = False
+    guesses: list[str] = field(default_factory=list)
+    nameless: bool = False
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the family is unknown, and read like another."""
+        return bool(self.guesses)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is worth a warning of its own, beyond a note."""
-        return (*self.unknown, *(self.unread if self.guessed else ()))
+        guesses = () if self.nameless else self.guesses
+        return (*guesses, *self.unknown, *(self.unread if self.guessed else ()))
+
+    def guess(self, text: str) -> None:
+        """Add a guess once, as a note too."""
+        _add(self.guesses, text)
+        self.note(text)
 
     def note(self, text: str) -> None:
         """Add a note once."""

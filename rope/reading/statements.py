@@ -14,6 +14,7 @@ from tightrope.rope.support.validation import is_number, is_one_of
 
 _SOUNDS = re.compile(
     r"rope|rotary|rotat|neox|rotor|fourier|fope|xpos|alibi|theta|mscale|(^|_)(swa|yarn|ntk|nope|freq|freqs)(_|$)|inv_freq"
+    r"|wavelength|sinusoid|sin_?cos|(^|_)rot(_|$)|frequency_base"
     r"|position|pos_emb|pos_enc|posemb|(^|_)pe_type|orig(inal)?_max|attn_factor|attention_factor"
     r"|^(full|sliding|local|global|linear)_att(ention|n)_(layers|interval|pattern|every\w*|idxs|idx)$"
 )
@@ -129,6 +130,11 @@ _LONGEST = 40
 def learned(keys: Iterable[str], values: Mapping[str, Any]) -> str | None:
     """Return the key that says that frequencies or coefficients are learned, which no configuration holds."""
     return next((key for key in keys if values[key] and _LEARNED.search(key.lower())), None)
+
+
+def learned_in_block(key: str) -> bool:
+    """Tell whether a key of a rope block says that its numbers are learned."""
+    return re.search(r"fourier|fope|learn|trainable", key.lower()) is not None
 
 
 def rotates(key: str, value: object) -> bool | None:

@@ -1,5 +1,6 @@
 """Keys that state a rotation and that no reader asked for: said, never dropped in silence."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,8 +11,14 @@ from tightrope.rope.errors import suggestion
 from tightrope.rope.reading.section import Findings, Section, shortened
 from tightrope.rope.reading.statements import KNOWN_KEYS, Statement, agrees, is_optional, sounds_like_position
 
-# Inner objects of a configuration that hold keys of its attention.
-_ATTENTION_PARTS = ("attn", "attention", "self_att")
+# Inner objects that are no part of the language model: other models, what is done to weights, how text is generated.
+_OTHER_PARTS = re.compile(
+    r"vision|visual|vit|audio|video|image|speech|talker|wav|vae|codec|acoustic|semantic|encoder|decoder|tower|backbone"
+    r"|detector|projector|adapter|lora|quant|compress|generation|draft|specul|task|prompt|mask|memory|mtp|(text|language|"
+    r"llm|thinker|global)_config$|^rope_(scaling|parameters)$"
+)
+# How deep, and how many, inner objects are looked into.
+_DEEPEST, _MOST_OBJECTS = 3, 500
 
 # A message, written only where it is shown.
 Text = Callable[[], str]
@@ -50,7 +57,7 @@ def _nulls(section: Section) -> Iterator[str]:
 
 
 def _within(section: Section, model: ModelRope | None) -> Iterator[Text]:
-    for part in (section, *islice(_attention_parts(section), _MOST_LISTED)):
+    for part in (section, *islice(_inner_objects(section, _DEEPEST), _MOST_OBJECTS)):
         for key in _unread(part):
             if model is None or not agrees(Statement(key, part.values[key]), model):
                 yield partial(_not_read, part, key)
@@ -64,10 +71,20 @@ def _hint(key: str) -> str:
     return "" if key in KNOWN_KEYS else suggestion(key, KNOWN_KEYS)
 
 
-def _attention_parts(section: Section) -> Iterator[Section]:
+def _inner_objects(section: Section, depth: int) -> Iterator[Section]:
+    """Yield the objects within a configuration, alone or in lists, that may say something of its attention."""
     for key, value in section.values.items():
-        if key.startswith(_ATTENTION_PARTS) and isinstance(value, Mapping) and all(isinstance(k, str) for k in value):
-            yield replace(section, values=value, path=f"{section.where(key)}.")
+        if _OTHER_PARTS.search(key.lower()):
+            continue
+        listed = isinstance(value, list | tuple)
+        for index, item in enumerate(value) if listed else [(None, value)]:
+            if not isinstance(item, Mapping) or "model_type" in item or not all(isinstance(k, str) for k in item):
+                continue
+            place = section.where(key) if index is None else f"{section.where(key)}[{index}]"
+            inner = replace(section, values=item, path=f"{place}.")
+            yield inner
+            if depth > 1:
+                yield from _inner_objects(inner, depth - 1)
 
 
 def _beside(parts: Sequence[Section]) -> Iterator[Text]:

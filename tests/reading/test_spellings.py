@@ -254,7 +254,8 @@ def test_olmo3_scales_the_full_layers_alone_and_keeps_one_base():
 
 
 def test_an_unknown_family_reads_like_llama_and_says_so():
-    model = tightrope.read(config("novel", rope_theta=5e5, partial_rotary_factor=0.5))
+    with pytest.warns(tightrope.RopeWarning, match="unknown model_type 'novel': read like Llama"):
+        model = tightrope.read(config("novel", rope_theta=5e5, partial_rotary_factor=0.5))
     assert (model.rope().layout, model.rope().rotary_dim) == ("half", 64)
     assert any("unknown model_type 'novel'" in note for note in model.notes)
 

@@ -166,7 +166,18 @@ class TestUnknownFamily:
     @pytest.mark.parametrize("spelling", ["v4", "v5"])
     def test_mla_comes_back(self, spelling):
         model = read(**LATENT, rope_interleave=False)
-        assert tightrope.read(model.to_hf(spelling)).ropes == model.ropes
+        with pytest.warns(tightrope.RopeWarning, match="read like DeepSeek"):
+            assert tightrope.read(model.to_hf(spelling)).ropes == model.ropes
+
+    @pytest.mark.parametrize("key", ["learnable", "fourier_terms", "trainable_freqs"])
+    def test_a_block_of_learned_numbers_is_refused(self, key):
+        with pytest.raises(tightrope.RopeConfigError, match=f"rope_parameters.{key} .* does not hold what is learned"):
+            read(model_type="novel", rope_parameters={"rope_type": "default", "rope_theta": 1e4, key: 8})
+
+    def test_latent_attention_that_does_not_say_how_much_rotates_is_warned_of(self):
+        with pytest.warns(tightrope.RopeWarning) as warned:
+            tightrope.read({**SHAPE, "model_type": "novel", "rope_theta": 1e4, "kv_lora_rank": 512})
+        assert any("kv_lora_rank says latent attention" in str(warning.message) for warning in warned)
 
     @pytest.mark.parametrize("model_type", ["hymba", "nemotron_flash", "novel"])
     def test_a_rope_type_ntk_at_the_top(self, model_type):
@@ -223,6 +234,22 @@ def test_a_base_of_null_leaves_the_default_where_the_class_has_one(model_type, k
         model = read(**keys)
         assert model.for_layer(5).base == base
         assert any(f"{key} is null" in note for note in model.notes)
+
+
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 8.0, "original_max_position_embeddings": 1024}
+
+
+def test_truncate_of_null_counts_as_false_as_in_transformers():
+    # modeling_rope_utils: truncate = rope_parameters_dict.get("truncate", True), then `if truncate`.
+    model = read(model_type="llama", rope_parameters={**YARN, "truncate": None})
+    assert model.ropes == read(model_type="llama", rope_parameters={**YARN, "truncate": False}).ropes
+    assert "rope_parameters.truncate is null, which counts as false, as in transformers" in model.notes
+
+
+@pytest.mark.parametrize("key", ["factor", "original_max_position_embeddings"])
+def test_a_null_in_a_block_from_which_another_value_follows_is_noted(key):
+    notes = read(model_type="llama", rope_parameters={**YARN, key: None}).notes
+    assert f"rope_parameters.{key} is null: read as if it were missing" in notes
 
 
 @pytest.mark.parametrize("key", ["qk_nope_head_dim", "qk_rope_head_dim"])

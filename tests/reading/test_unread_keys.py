@@ -129,6 +129,49 @@ def test_a_key_within_the_attention_of_a_configuration_is_noted():
     assert any("attn_config.rope_theta" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("place", "holder"),
+    [
+        ("transformer", lambda keys: {"transformer": keys}),
+        ("model.attention", lambda keys: {"model": {"attention": keys}}),
+        ("block_configs[1].attention", lambda keys: {"block_configs": [{}, {"attention": keys}]}),
+        ("layer_overrides.3", lambda keys: {"layer_overrides": {"3": keys}}),
+        ("per_layer_config.3", lambda keys: {"per_layer_config": {"3": keys}}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("key", ["rope_theta", "rope_tetha", "use_rope"])
+def test_a_key_within_an_object_of_a_configuration_is_noted(place, holder, key):
+    config = {**LLAMA, **holder({key: False if key == "use_rope" else 5e5})}
+    assert any(f"{place}.{key}" in note for note in tightrope.read(config).notes)
+    with pytest.raises(tightrope.RopeConfigError, match=key):
+        tightrope.read(config, strict=True)
+
+
+@pytest.mark.parametrize("part", ["vision_config", "audio_config", "talker_config", "quantization_config"])
+def test_what_another_part_says_of_its_own_positions_needs_no_word(part):
+    assert tightrope.read({**LLAMA, part: {"rope_theta": 100.0}}, strict=True).notes == tightrope.read(LLAMA).notes
+
+
+NESTED = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"), [("slidng_attention", "; did you mean 'sliding_attention'"), ("chunked_attention", "")]
+)
+def test_a_rope_that_belongs_to_no_layer_is_noted(key, hint):
+    config = {**SHAPE, "model_type": "gemma3_text", "rope_parameters": {**NESTED, key: {"rope_theta": 5e5}}}
+    said = f"rope_parameters.{key} belongs to no layer{hint}"
+    assert any(note.startswith(said) for note in tightrope.read(config).notes)
+    with pytest.raises(tightrope.RopeConfigError, match=said):
+        tightrope.read(config, strict=True)
+
+
+@pytest.mark.parametrize("key", ["max_wavelength", "n_rot", "sinusoidal_base", "frequency_base"])
+def test_other_words_for_a_base_or_a_width_sound_like_position(key):
+    assert any(key in note for note in tightrope.read({**LLAMA, key: 64}).notes)
+
+
 def test_many_unread_keys_are_counted():
     model, _ = read({**LLAMA, **{f"rope_{number}": 1 for number in range(1000)}})
     assert model.notes[-1] == "980 more keys that sound like position are not read"

@@ -179,7 +179,8 @@ class TestForms:
         block = SimpleNamespace(
             full=SimpleNamespace(rope_theta=5e5), sliding=SimpleNamespace(**LINEAR | {"rope_theta": 1e4})
         )
-        model = model_of(SimpleNamespace(**SHAPE, layer_types=["full", "sliding"], rope_parameters=block))
+        shape = SHAPE | {"num_hidden_layers": 2}
+        model = model_of(SimpleNamespace(**shape, layer_types=["full", "sliding"], rope_parameters=block))
         assert (model.rope("full").base, model.rope("sliding").scaling.factor) == (5e5, 4.0)
 
     def test_the_mixin_of_transformers_brings_no_keys_of_its_own(self):

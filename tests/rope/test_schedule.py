@@ -1,12 +1,13 @@
 """The schedule of frequencies: which table a row takes, by either policy, and what that costs nothing to ask."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from draws import DYNAMIC, LONGROPE, ORIGINAL, rope
 from tightrope import RopeConfigError, frequencies
-from tightrope.rope.schedule import FrequencySchedule, TableChoice
+from tightrope.rope.schedule import FrequencySchedule, TableChoice, document_lengths
 
 
 def schedule(scaling, policy="row", switch="auto"):
@@ -94,6 +95,16 @@ def test_what_is_remembered_of_lengths_stays_bounded():
     for first in range(0, 100_000, 500):
         by_row.plan(range(first, first + 500), None)
     assert len(by_row._keys) <= 5000
+
+
+def test_a_document_ends_where_positions_do_not_increase():
+    rows = np.array([[0, 1, 2, 0, 1, 0, 0], [1, 1, 0, 1, 2, 3, 9]])
+    assert document_lengths(rows).tolist() == [[3, 3, 3, 2, 2, 1, 1], [2, 2, 10, 10, 10, 10, 10]]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+def test_no_tokens_have_no_documents(shape):
+    assert document_lengths(np.zeros(shape, np.int64)).shape == shape
 
 
 def test_an_empty_batch_has_a_table():

@@ -152,6 +152,10 @@ CHATGLM = nope.without_if("position_encoding_2d", True, "ChatGLM 1 has two-dimen
 INDEXER_NOTE = "the indexer turns its first 64 channels, pairs half a head apart"
 UNROTATED_NOTE = "the attention output is rotated back by the query's angles (rotate with transpose=True)"
 LEARNED_NOTE = "each layer multiplies inv_freq by exp(alpha), a learned weight; config.json does not hold it"
+HY_V4_NOTE = (
+    "transformers' class pairs halves, as is read here; llama.cpp and SGLang pair neighbouring channels of the same "
+    "published weights"
+)
 XDROPE_NOTE = (
     "within pictures both channels of a pair follow one axis, as in Tencent's own code, vLLM and llama.cpp; "
     "in transformers they follow two"

@@ -152,7 +152,7 @@ FAMILIES: dict[str, Family] = {
         wrappers=("dots3_note",)),
     "glm4_moe_lite": part.MlaChoice(mla=(192, 64), shape=(2048, 20, 47, 202752)),
     "glm_moe_dsa": part.Mla(mla=(192, 64), decoys=("indexer_rope_interleave",), shape=(6144, 64, 78, 202752)),
-    "hy_v4": Family(mla=(192, 64), softmax=True, shape=(2816, 32, 34, 262144)),
+    "hy_v4": Family(mla=(192, 64), softmax=True, note=part.HY_V4_NOTE, shape=(2816, 32, 34, 262144)),
     "longcat_flash": part.Mla(mla=(128, 64), base=1e7, layers_factor=("num_layers", 2), shape=(6144, 64, 56, 131072)),
     "minicpm3": Family(mla=(64, 32), softmax=True, shape=(2560, 40, 62, 32768)),
     "mistral4": _Mistral4(mla=(64, 64), block=part.MISTRAL4_YARN,

@@ -1,6 +1,6 @@
 """What is taken for granted of a model_type that no table has, and what its own keys say beyond that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from tightrope.rope.reading.statements import (
     WIDTH_KEYS,
     interleaved,
     learned,
+    learned_in_block,
     rotates,
     sounds_like_position,
 )
@@ -68,6 +69,10 @@ def unknown_family(section: Section) -> Family:
             f"{section.where('qk_nope_head_dim')} is missing beside qk_rope_head_dim (MLA); give it, or the model_type "
             "of a family like it"
         )
+    elif section.values.get("kv_lora_rank") is not None:
+        section.findings.unread.append(
+            f"{section.where('kv_lora_rank')} says latent attention (MLA), and no qk_rope_head_dim how wide its rope is"
+        )
     stated = [item for item in section.values.items() if item[1] is not None and sounds_like_position(item[0])]
     columns = {
         **_layout(section, stated),
@@ -107,7 +112,16 @@ def _without(section: Section, stated: Statements) -> dict[str, Any]:
 
 def _refused(section: Section, stated: Statements) -> dict[str, Any]:
     key = learned((key for key, _ in stated), section.values)
-    if key is None:
-        return {}
+    if key is not None:
+        return _not_held(section, key)
+    for name in ("rope_parameters", "rope_scaling"):
+        block = section.inner(name) if isinstance(section.values.get(name), Mapping) else None
+        key = None if block is None else next((key for key in block.values if learned_in_block(key)), None)
+        if block is not None and key is not None and block.values[key]:
+            return _not_held(block, key)
+    return {}
+
+
+def _not_held(section: Section, key: str) -> dict[str, Any]:
     reason = f"{section.where(key)} {shortened(section.values[key])}: config.json does not hold what is learned"
     return {"refused": always_without(reason)}

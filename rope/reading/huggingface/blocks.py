@@ -154,10 +154,22 @@ def parameters(block: Block, name: str, family: Family) -> dict[str, Any]:
     if filled(block) and set(filled(block)) != {"partial_rotary_factor"}:
         section.findings.note(f"{block.place} is missing; the family's default is used: {dict(filled(block))}")
     values |= {key: value for key, value in section.values.items() if value is not None}
+    values |= _nulls(section, name)
     if name == "ntk" and family.alpha and section.get("alpha") is not None:
         values["factor"] = section.get("alpha")
     _tell_unknown(section, name, family)
     return values
+
+
+def _nulls(section: Section, name: str) -> dict[str, Any]:
+    """Return what nulls of a block say, and note those from which something else follows."""
+    for key in ("factor", "original_max_position_embeddings"):
+        if key in _parameters_of(name) and section.is_null(key):
+            section.findings.note(f"{section.where(key)} is null: read as if it were missing")
+    if name == "yarn" and section.is_null("truncate"):
+        section.findings.note(f"{section.where('truncate')} is null, which counts as false, as in transformers")
+        return {"truncate": False}
+    return {}
 
 
 def _tell_unknown(section: Section, name: str, family: Family) -> None:

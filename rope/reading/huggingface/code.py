@@ -98,12 +98,13 @@ def _unknown(section: Section, model_type: str, strict: bool) -> tuple[str, Fami
         )
         findings.problem(f"unknown model_type {model_type!r}{reason}; give the model_type of a family like it")
         return None
-    findings.guessed = True
+    findings.nameless = not model_type
     for name, family in relatives(model_type):
         own = section.find(*sorted(family.own_keys()))
         if own is not None:
-            findings.unknown_key(f"unknown model_type {model_type!r}: read like {name!r}, whose key {own[0]!r} it has")
+            findings.guess(f"unknown model_type {model_type!r}: read like {name!r}, whose key {own[0]!r} it has")
             return name, family
     like = "DeepSeek (MLA)" if section.find("qk_rope_head_dim") else "Llama"
-    findings.note(f"unknown model_type {model_type!r}: read like {like}; check layout and defaults")
+    unknown = f"unknown model_type {model_type!r}" if model_type else "no model_type"
+    findings.guess(f"{unknown}: read like {like}; check layout and defaults")
     return model_type, unknown_family(section)

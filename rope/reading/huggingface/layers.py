@@ -9,6 +9,7 @@ from tightrope.rope.reading.families.rules.layer_types import FULL, WITHOUT_ATTE
 from tightrope.rope.reading.huggingface.blocks import Block
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS, with_default
 from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section, shortened
+from tightrope.rope.reading.statements import KNOWN_KEYS
 
 # Ropes that a message names.
 _MOST_NAMED = 10
@@ -140,4 +141,7 @@ def _per_layer(
         return {}
     name = next((name for name in overrides.values if name.isdecimal() and name.lstrip("0") == str(index or "")), None)
     inner = None if name is None else overrides.inner(name)
-    return {} if inner is None else dict(inner.values)
+    if inner is None:
+        return {}
+    inner.consume(*KNOWN_KEYS & inner.values.keys())
+    return dict(inner.values)

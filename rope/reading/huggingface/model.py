@@ -6,6 +6,7 @@ from dataclasses import replace
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.query_scale import QueryScale
 from tightrope.rope.config.rope import RopeConfig
+from tightrope.rope.errors import suggestion
 from tightrope.rope.reading.families.family import Family
 from tightrope.rope.reading.families.rules.attention_scale import softmax_scale
 from tightrope.rope.reading.huggingface.blocks import Block, filled, note_unused, read_blocks
@@ -88,6 +89,7 @@ def _model(section: Section, family: Family, types: Sequence[str], model_type: s
     queries = _query_scales(section, family, stated, ropes)
     for block in stated.values():
         note_unused(block)
+    _tell_layerless(stated, layers, family)
     return ModelRope(
         ropes=ropes,
         layers=layers,
@@ -96,6 +98,15 @@ def _model(section: Section, family: Family, types: Sequence[str], model_type: s
         query_scales=queries,
         published_layout=family.published_layout,
     )
+
+
+def _tell_layerless(blocks: Mapping[str, Block], layers: Sequence[str | None], family: Family) -> None:
+    """Record the ropes that a file names and that no layer has, where the family has none of that name."""
+    own = {*family.ropes, *(name for rope in family.ropes.values() if rope for name in rope.layer_types)}
+    for key, block in blocks.items():
+        if layers and key != "default" and key not in {*own, *layers}:
+            hint = suggestion(key, {*own, *filter(None, layers)})
+            block.section.findings.unread.append(f"{shortened(block.place, plain=True)} belongs to no layer{hint}")
 
 
 def _query_scales(
