@@ -7,7 +7,7 @@ outside this code. It never covers a whole family: a difference that does is a m
 from dataclasses import dataclass
 from itertools import product
 
-TRANSFORMERS = "transformers 5.23.0"
+TRANSFORMERS = "transformers 5.24.0"
 
 
 @dataclass(frozen=True)
