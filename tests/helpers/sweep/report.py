@@ -7,9 +7,9 @@ from sweep.judging import STATUSES, Verdict
 
 HEADINGS = ("family", "cases", *STATUSES)
 CONTENTS = {
-    "text": "text and sound: one position a token",
-    "picture": "pictures within text: M-RoPE",
-    "patches": "patches of vision towers",
+    "text": "text and audio: one position per token",
+    "picture": "images within text: M-RoPE",
+    "patches": "vision towers: patches",
 }
 
 
