@@ -4,7 +4,7 @@ from tightrope.backends import load as load_backend
 from tightrope.backends.learning import learn_family as _learn_family
 from tightrope.backends.patching import patch, patched, unpatch
 from tightrope.backends.patching.loading import load_mlx
-from tightrope.backends.shared.sequence import sequence
+from tightrope.backends.shared.declared import sequence
 from tightrope.rope import positions
 from tightrope.rope.config import ModelRope, RopeConfig
 from tightrope.rope.config.mrope import MRope
@@ -13,7 +13,7 @@ from tightrope.rope.errors import BackendUnavailable, ExtraMissing, RopeConfigEr
 from tightrope.rope.frequencies import Frequencies, frequencies
 from tightrope.rope.identity.fingerprints import fingerprint
 from tightrope.rope.reading import read
-from tightrope.rope.reading.convert import convert
+from tightrope.rope.reading.conversion import convert
 from tightrope.rope.reading.families.learned import register_learner as _register_learner
 from tightrope.rope.reading.write import to_hf
 from tightrope.rope.scaling import Scaling, rope_type

@@ -44,7 +44,7 @@ def convert(
     --to gguf-metadata prints the metadata about rotation that llama.cpp's converter should write for this model; with
     --check, the keys in which a GGUF file differs (exit status 1).
     """
-    from tightrope.rope.reading import convert as converting
+    from tightrope.rope.reading import conversion as converting
     from tightrope.rope.reading.source import load
 
     if spelling == "gguf-metadata":

@@ -41,7 +41,7 @@ def precision(
     """
     from tightrope import viewing
     from tightrope.rope.errors import RopeConfigError
-    from tightrope.rope.reading.convert import config_of
+    from tightrope.rope.reading.conversion import config_of
     from tightrope.verify import parity as library
     from tightrope.verify.accuracy import positions
     from tightrope.verify.accuracy.curves import error_curves

@@ -37,7 +37,7 @@ def report(
     the notes of the reader. SOURCE is a config.json, a folder that has one, a GGUF file, the name of a
     model on the Hugging Face hub, or - for standard input.
     """
-    from tightrope.rope.reading.convert import config_of
+    from tightrope.rope.reading.conversion import config_of
     from tightrope.viewing import report as library
 
     model = read_model(source, block, layer_type)

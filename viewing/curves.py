@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.rope.config.describe import describe
+from tightrope.rope.config.description import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError

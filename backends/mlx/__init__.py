@@ -1,6 +1,6 @@
 """The MLX backend: Apple silicon, also CUDA and CPU."""
 
-from tightrope.backends.mlx.exporting import exporting
+from tightrope.backends.mlx.export import exporting
 from tightrope.backends.mlx.interop import (
     asarray,
     compiled,

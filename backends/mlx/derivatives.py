@@ -12,7 +12,7 @@ import mlx.core as mx
 
 from tightrope.backends.kernels.gpu.source import angle_tensors
 from tightrope.backends.mlx import operations
-from tightrope.backends.mlx.exporting import constant, is_exporting
+from tightrope.backends.mlx.export import constant, is_exporting
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import Phase, Table, rotated_start

@@ -9,15 +9,15 @@ import mlx.core as mx
 import mlx.nn as nn
 from numpy.typing import NDArray
 
-from tightrope.backends.mlx.exporting import is_exporting
+from tightrope.backends.mlx.export import is_exporting
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.ops import MlxOps
 from tightrope.backends.mlx.replay import LARGEST, Replays
 from tightrope.backends.shared.arguments import ORDERS, Lengths
+from tightrope.backends.shared.arguments.repeated import RepeatedAngles
 from tightrope.backends.shared.ops import Ops, Order
-from tightrope.backends.shared.repeated import RepeatedAngles
-from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
-from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotary_pairs, rotate_given
+from tightrope.backends.shared.rotary import RotaryBase
+from tightrope.backends.shared.rotation import Angles, CallKeywords, RotateKeywords, rotary_pairs, rotate_given
 from tightrope.rope.config.terms import Layout, Side
 
 _Integers: TypeAlias = mx.array | NDArray[Any]

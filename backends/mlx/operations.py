@@ -8,7 +8,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from tightrope.backends.mlx.exporting import compiled, is_exporting
+from tightrope.backends.mlx.export import compiled, is_exporting
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.shared.angles import rotated_start
 from tightrope.rope.config.terms import Layout

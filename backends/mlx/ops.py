@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tightrope.backends.kernels.gpu.source import angle_tensors
 from tightrope.backends.mlx import dispatch as rotate
-from tightrope.backends.mlx.exporting import compiled, exporting, shows_export
+from tightrope.backends.mlx.export import compiled, exporting, shows_export
 from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from tightrope.rope.config.describe import describe
+from tightrope.rope.config.description import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import RowLengths, check_lengths, count
+from tightrope.backends.shared.declared import declared_lengths, length_is_elsewhere
 from tightrope.backends.shared.ops import Array, Ops
 from tightrope.backends.shared.positions import Positions
-from tightrope.backends.shared.sequence import declared_lengths, length_is_elsewhere
 from tightrope.backends.shared.tables import DeviceTables, TableCache, TableLengths
 from tightrope.backends.shared.trig import by_pair, difference_table, product_table
 from tightrope.rope.errors import RopeConfigError

@@ -3,12 +3,8 @@
 A framework's module inherits from `RotaryBase` and its own `Module`, supplies `ops`, and gives the call its types.
 """
 
-from collections.abc import Mapping, Sequence
 from copy import copy
-from os import PathLike
-from typing import Any, ClassVar, Generic, Never, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
-
-from numpy.typing import NDArray
+from typing import Any, ClassVar, Never, Self, Unpack, cast, overload
 
 from tightrope.backends.shared.angles import Table
 from tightrope.backends.shared.arguments import (
@@ -22,45 +18,20 @@ from tightrope.backends.shared.arguments import (
     find_lengths,
     several,
 )
+from tightrope.backends.shared.arguments.miscalled import right_call
 from tightrope.backends.shared.key_cache import KeyCacheMixin
-from tightrope.backends.shared.miscalled import right_call
 from tightrope.backends.shared.ops import Array, Ops, Order
 from tightrope.backends.shared.positions import Positions, find_positions
 from tightrope.backends.shared.query_scale import query_scale_at
 from tightrope.backends.shared.rope_angles import RopeAngles
-from tightrope.backends.shared.rotation import Angles, given_table, rotate_by
-from tightrope.rope.config.describe import describe
+from tightrope.backends.shared.rotation import Angles, CallKeywords, given_table, rotate_by
+from tightrope.rope.config.description import describe
 from tightrope.rope.config.model import ModelRope
-from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Precision
-from tightrope.rope.reading import read
+from tightrope.rope.reading import ModelSource, model_from
 from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
 from tightrope.rope.support.validation import whole_number
-
-_Array = TypeVar("_Array")
-
-
-class HasDict(Protocol):
-    """A configuration object, such as transformers'."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its keys."""
-
-
-Source: TypeAlias = ModelRope | RopeConfig | Mapping[str, Any] | str | PathLike[str] | HasDict
-"""What describes the ropes of a model."""
-
-
-class CallKeywords(TypedDict, Generic[_Array], total=False):
-    """The keywords of a call, for type checkers; see `RotaryBase.__call__`."""
-
-    positions: _Array | NDArray[Any] | None
-    offset: int | _Array | NDArray[Any] | None
-    angles: Angles | tuple[_Array, _Array] | None
-    seq_len: int | Sequence[int] | _Array | NDArray[Any] | None
-    layer_type: str | None
-    order: Order
 
 
 class RotaryBase(KeyCacheMixin):
@@ -89,7 +60,7 @@ class RotaryBase(KeyCacheMixin):
 
     def __init__(
         self,
-        model: Source = cast(Any, None),  # noqa: B008  # see right_call
+        model: ModelSource = cast(Any, None),  # noqa: B008  # see right_call
         precision: Precision = "exact",
         policy: Policy = "row",
         switch: Switch = "auto",
@@ -98,7 +69,7 @@ class RotaryBase(KeyCacheMixin):
         super().__init__()
         if misnamed or model is None or isinstance(model, int | float):
             raise RopeConfigError(right_call(type(self).__name__, (model, precision, policy), misnamed))
-        model = _model(model)
+        model = model_from(model)
         check_precision(precision)
         self.precision = precision
         self.policy = policy
@@ -282,10 +253,3 @@ class RotaryBase(KeyCacheMixin):
     def _description(self) -> str:
         """Return the ropes in a line, for `repr`."""
         return "; ".join(f"{key}: {describe(rope)}" for key, rope in self.model.ropes.items())
-
-
-def _model(source: Any) -> ModelRope:
-    """Return the ropes of whatever describes some."""
-    if isinstance(source, RopeConfig):
-        return ModelRope(ropes={"default": source}, layers=())
-    return source if isinstance(source, ModelRope) else read(source)

@@ -1,7 +1,9 @@
 """Angles that exist already: those of one step for all layers, and cos and sin given by hand."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Required, TypedDict, TypeVar
+
+from numpy.typing import NDArray
 
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.arguments import check_alike, check_fit, check_form, check_rotatable, check_table
@@ -42,6 +44,17 @@ class Angles(Mapping[str, Table]):
 
     def __len__(self) -> int:
         return len(self._tables)
+
+
+class CallKeywords(TypedDict, Generic[_Array], total=False):
+    """The keywords of a call, for type checkers; see `RotaryBase.__call__`."""
+
+    positions: _Array | NDArray[Any] | None
+    offset: int | _Array | NDArray[Any] | None
+    angles: Angles | tuple[_Array, _Array] | None
+    seq_len: int | Sequence[int] | _Array | NDArray[Any] | None
+    layer_type: str | None
+    order: Order
 
 
 def given_table(ops: Ops, angles: Any, key: str, pairs: int) -> Table:

@@ -6,11 +6,11 @@ import torch
 from numpy.typing import NDArray
 
 from tightrope.backends.shared.arguments import ORDERS, Lengths, batch_and_seq
+from tightrope.backends.shared.arguments.repeated import RepeatedAngles
 from tightrope.backends.shared.ops import Ops, Order
-from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rope_angles import RopeAngles
-from tightrope.backends.shared.rotary import CallKeywords, RotaryBase
-from tightrope.backends.shared.rotation import Angles, RotateKeywords, rotary_pairs, rotate_given
+from tightrope.backends.shared.rotary import RotaryBase
+from tightrope.backends.shared.rotation import Angles, CallKeywords, RotateKeywords, rotary_pairs, rotate_given
 from tightrope.backends.torch.dispatch import rotate_at_once
 from tightrope.backends.torch.kernels.cpu import serving_tensors
 from tightrope.backends.torch.ops import TorchOps

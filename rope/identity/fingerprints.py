@@ -16,7 +16,7 @@ from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Frequencies, frequencies
-from tightrope.rope.reading.reader import read
+from tightrope.rope.reading.reader import model_from
 
 VERSION: Final = "rope1"
 
@@ -79,9 +79,7 @@ def statement(rope: RopeConfig, seq_len: int | None = None, *, layout: Layout | 
 
 def as_model(source: object) -> ModelRope:
     """Return the ropes that a source means; see `fingerprint`."""
-    if isinstance(source, RopeConfig):
-        return ModelRope(ropes={"default": source}, layers=())
-    model = source if isinstance(source, ModelRope) else read(getattr(source, "config", source))
+    model = model_from(getattr(source, "config", source))
     if not model.ropes and not model.layers:
         raise RopeConfigError("this model has no rotation: it has neither ropes nor layers")
     return model

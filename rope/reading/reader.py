@@ -1,9 +1,13 @@
 """Any file or configuration that says how a model rotates, to one `ModelRope`."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from os import PathLike
+from typing import Any, Protocol, TypeAlias
 
 from tightrope.rope.config.model import ModelRope
+from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, RopeWarning
 from tightrope.rope.reading.gguf.model import read_gguf
 from tightrope.rope.reading.huggingface.model import read_section, text_parts
@@ -13,6 +17,17 @@ from tightrope.rope.reading.section import Findings, Section
 from tightrope.rope.reading.source import gguf_path, load
 from tightrope.rope.reading.unread import note_unread
 from tightrope.rope.support.validation import one_of, require
+
+
+class HasDict(Protocol):
+    """A configuration object, such as transformers'."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its keys."""
+
+
+ModelSource: TypeAlias = ModelRope | RopeConfig | Mapping[str, Any] | str | PathLike[str] | HasDict
+"""What says how a model rotates."""
 
 
 def read(source: object, strict: bool = False, *, tower: Tower | None = None) -> ModelRope:
@@ -48,6 +63,13 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
     if parts:
         note_unread(parts, model, findings)
     return _finished(model, findings, name, strict)
+
+
+def model_from(source: object) -> ModelRope:
+    """Return the ropes that a source means: a `ModelRope`, a `RopeConfig` alone, or anything that `read` takes."""
+    if isinstance(source, RopeConfig):
+        return ModelRope(ropes={"default": source}, layers=())
+    return source if isinstance(source, ModelRope) else read(source)
 
 
 def _finished(model: ModelRope | None, findings: Findings, name: str | None, strict: bool) -> ModelRope:

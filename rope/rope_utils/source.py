@@ -7,7 +7,7 @@ from typing import Any, Final
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.reading.reader import read
+from tightrope.rope.reading.reader import model_from, read
 from tightrope.rope.rope_utils.blocks import BLOCK_KEYS, flat_blocks, require_keys
 from tightrope.rope.scaling.default import Default
 
@@ -27,13 +27,9 @@ def model_of(config: Any) -> ModelRope:
         RopeKeyError: A rope block lacks a key that its type needs.
         RopeConfigError: Something else is wrong with it.
     """
-    if isinstance(config, ModelRope):
-        return config
-    if isinstance(config, RopeConfig):
-        return ModelRope(ropes={"default": config}, layers=())
-    values = values_of(config)
+    values = None if isinstance(config, ModelRope | RopeConfig) else values_of(config)
     if values is None:
-        return read(config)
+        return model_from(config)
     for name in BLOCK_KEYS:
         if isinstance(block := values.get(name), Mapping):
             for key, one in flat_blocks(block, values.get("layer_types")).items():

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 import tightrope
 from tightrope.cli import main
-from tightrope.rope.reading.convert import convert as converted
+from tightrope.rope.reading.conversion import convert as converted
 
 V4 = {
     "architectures": ["LlamaForCausalLM"],

@@ -9,7 +9,7 @@ from tightrope.backends.patching.report import in_words
 from tightrope.rope.config.model import ModelRope, Spelling
 from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 from tightrope.rope.reading import read
-from tightrope.rope.reading.convert import convert
+from tightrope.rope.reading.conversion import convert
 from tightrope.rope.reading.families.lookup import find_family
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS
 from tightrope.rope.reading.source import gguf_path

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.rope.config.describe import describe
+from tightrope.rope.config.description import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import LAYOUTS

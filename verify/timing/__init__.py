@@ -4,7 +4,7 @@ A machine's speed drifts while it is measured. So everything that is compared ta
 reported is the median over the rounds, and ratios are formed inside a round before their median is taken.
 """
 
-from tightrope.verify.timing.estimate import estimate
+from tightrope.verify.timing.estimates import estimate
 from tightrope.verify.timing.jobs import plan
 from tightrope.verify.timing.measure import absent, interleaved, moved, run
 from tightrope.verify.timing.on_whole_models import WholeRow, whole_models

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import mlx.core as mx
 
 from tightrope.backends.kernels.gpu.source import AngleKernel, HeadShape, KernelText
-from tightrope.backends.mlx.exporting import is_exporting
+from tightrope.backends.mlx.export import is_exporting
 from tightrope.backends.mlx.kernels import cuda, metal
 from tightrope.rope.config.terms import Layout, Side
 

@@ -9,7 +9,7 @@ from tightrope.backends.mlx.mlx_lm.step import StepAngles
 from tightrope.backends.mlx.module import RotaryEmbedding, rotate
 from tightrope.backends.shared.arguments import batch_and_seq, check_rotatable
 from tightrope.backends.shared.positions import find_positions
-from tightrope.rope.config.describe import describe
+from tightrope.rope.config.description import describe
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError, shortened

@@ -7,7 +7,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from tightrope.backends.mlx import operations
-from tightrope.backends.mlx.exporting import constant, is_exporting, shows_export
+from tightrope.backends.mlx.export import constant, is_exporting, shows_export
 from tightrope.backends.mlx.kernels import launch as kernel
 from tightrope.backends.mlx.kernels.launch import Launch
 from tightrope.backends.mlx.module import RotaryEmbedding

@@ -7,7 +7,7 @@ it delegates: frequencies come from the core, q and k are rotated by the backend
 from collections.abc import Mapping
 from typing import Any
 
-from tightrope.backends.shared.miscalled import right_call
+from tightrope.backends.shared.arguments.miscalled import right_call
 from tightrope.backends.shared.rope_utils.apply import ApplyFunctions
 from tightrope.backends.shared.rope_utils.parameters import InitFunctions, ParameterFunctions
 from tightrope.rope.config.model import ModelRope

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.backends.shared.arguments import conversion
+from tightrope.backends.shared.arguments.repeated import RepeatedAngles
 from tightrope.backends.shared.ops import Array, Order
 from tightrope.backends.shared.positions import integers
-from tightrope.backends.shared.repeated import RepeatedAngles
 from tightrope.backends.shared.rope_utils.framework import Framework
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import Layout

@@ -194,7 +194,7 @@ def test_within_the_block_constants_are_rotated_by_plain_operations_too(tmp_path
 
 @pytest.mark.skipif(mx.metal.is_available(), reason="MLX with Metal gives no sign of an export")
 def test_only_an_export_is_taken_for_one(tmp_path):
-    from tightrope.backends.mlx.exporting import is_traced, shows_export
+    from tightrope.backends.mlx.export import is_traced, shows_export
 
     seen = []
 
@@ -219,7 +219,7 @@ def test_only_an_export_is_taken_for_one(tmp_path):
 
 
 def test_the_switch_ends_with_its_block_also_after_an_error():
-    from tightrope.backends.mlx.exporting import exporting, is_exporting
+    from tightrope.backends.mlx.export import exporting, is_exporting
 
     with exporting():
         with pytest.raises(KeyError), exporting():
@@ -229,7 +229,7 @@ def test_the_switch_ends_with_its_block_also_after_an_error():
 
 
 def test_on_a_gpu_no_kernel_serves_an_export(monkeypatch):
-    from tightrope.backends.mlx.exporting import exporting
+    from tightrope.backends.mlx.export import exporting
     from tightrope.backends.mlx.kernels import launch as kernel
 
     monkeypatch.delenv("TIGHTROPE_GPU_KERNEL", raising=False)
@@ -240,7 +240,7 @@ def test_on_a_gpu_no_kernel_serves_an_export(monkeypatch):
 
 
 def test_the_switch_is_for_one_thread():
-    from tightrope.backends.mlx.exporting import exporting, is_exporting
+    from tightrope.backends.mlx.export import exporting, is_exporting
 
     with exporting(), ThreadPoolExecutor(1) as other:
         assert not other.submit(is_exporting).result()
