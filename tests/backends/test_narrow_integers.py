@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tightrope
-from tightrope.backends.shared import sequence
+from tightrope.backends.shared import declared
 from tightrope.rope.schedule import FrequencySchedule
 
 NARROW = ["int8", "uint8", "int16", "uint16", "int32", "uint32"]
@@ -52,10 +52,10 @@ def test_a_schedule_takes_whole_numbers(wrong):
 
 
 def test_the_longest_position_of_a_group_has_a_successor(backend, monkeypatch):
-    monkeypatch.setattr(sequence, "_largest", lambda ops, numbers, group, like: numbers)
+    monkeypatch.setattr(declared, "_largest", lambda ops, numbers, group, like: numbers)
     top = np.array([[[0, 2**31 - 1]]], np.int32)
-    found = sequence.Positions(backend.RotaryEmbedding.ops.from_numpy(top, None))
-    assert sequence._largest_of_group(backend.RotaryEmbedding.ops, found, object(), None) == [2**31]
+    found = declared.Positions(backend.RotaryEmbedding.ops.from_numpy(top, None))
+    assert declared._largest_of_group(backend.RotaryEmbedding.ops, found, object(), None) == [2**31]
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_key_within_the_attention_of_a_configuration_is_noted():
         ("layer_overrides.3", lambda keys: {"layer_overrides": {"3": keys}}),
         ("per_layer_config.3", lambda keys: {"per_layer_config": {"3": keys}}),
     ],
-    ids=str,
+    ids=["inner", "attention", "list", "overrides", "per layer"],
 )
 @pytest.mark.parametrize("key", ["rope_theta", "rope_tetha", "use_rope"])
 def test_a_key_within_an_object_of_a_configuration_is_noted(place, holder, key):
