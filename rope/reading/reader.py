@@ -57,7 +57,17 @@ def read(source: object, strict: bool = False, *, tower: Tower | None = None) ->
     if gguf is not None:
         raise RopeConfigError("tower needs a config.json; a GGUF file is read for its text", source=str(gguf))
     config, name = load(source)
-    findings = Findings()
+    return _read(config, Findings(), name, strict, tower)
+
+
+def read_own(config: Mapping[str, Any]) -> ModelRope:
+    """As `read`, for code that applies the rotation itself: a guess about its family is a note, no warning."""
+    return _read(load(config)[0], Findings(own=True), None)
+
+
+def _read(
+    config: Mapping[str, Any], findings: Findings, name: str | None, strict: bool = False, tower: Tower | None = None
+) -> ModelRope:
     parts = _parts(Section(config, findings), tower)
     model = read_section(parts[-1], strict) if parts else None
     if parts:
@@ -79,7 +89,7 @@ def _finished(model: ModelRope | None, findings: Findings, name: str | None, str
     if findings.problems or model is None:
         raise RopeConfigError(dict.fromkeys(findings.problems), source=name)
     for text in findings.warnings:
-        warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=3)
+        warnings.warn(f"{name}: {text}" if name else text, RopeWarning, stacklevel=4)
     return replace(model, guessed=findings.guessed, notes=(*findings.notes, *findings.unknown, *findings.unread))
 
 

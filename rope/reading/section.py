@@ -38,7 +38,7 @@ class Findings:
         consumed: Key paths that a reader took a value from, or that it says something about.
         guesses: What is taken for granted where the family is unknown, and read like another: notes, and warnings where
             a family is named at all.
-        nameless: No model_type is given: the configuration is somebody's own.
+        own: The configuration is somebody's own: it has no model_type, or code of theirs applies the rotation.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Findings:
     unread: list[str] = field(default_factory=list)
     consumed: set[str] = field(default_factory=set)
     guesses: list[str] = field(default_factory=list)
-    nameless: bool = False
+    own: bool = False
 
     @property
     def guessed(self) -> bool:
@@ -57,7 +57,7 @@ class Findings:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is worth a warning of its own, beyond a note."""
-        guesses = () if self.nameless else self.guesses
+        guesses = () if self.own else self.guesses
         return (*guesses, *self.unknown, *(self.unread if self.guessed else ()))
 
     def guess(self, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from tightrope.rope.config.model import ModelRope
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.errors import RopeConfigError
-from tightrope.rope.reading.reader import model_from, read
+from tightrope.rope.reading.reader import model_from, read_own
 from tightrope.rope.rope_utils.blocks import BLOCK_KEYS, flat_blocks, require_keys
 from tightrope.rope.scaling.default import Default
 
@@ -34,7 +34,7 @@ def model_of(config: Any) -> ModelRope:
         if isinstance(block := values.get(name), Mapping):
             for key, one in flat_blocks(block, values.get("layer_types")).items():
                 require_keys(one, f"{name}.{key}" if key else name)
-    return read(values)
+    return read_own(values)
 
 
 def values_of(config: Any) -> dict[str, Any] | None:

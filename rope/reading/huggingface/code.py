@@ -98,7 +98,7 @@ def _unknown(section: Section, model_type: str, strict: bool) -> tuple[str, Fami
         )
         findings.problem(f"unknown model_type {model_type!r}{reason}; give the model_type of a family like it")
         return None
-    findings.nameless = not model_type
+    findings.own = findings.own or not model_type
     for name, family in relatives(model_type):
         own = section.find(*sorted(family.own_keys()))
         if own is not None:

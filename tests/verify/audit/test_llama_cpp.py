@@ -126,14 +126,18 @@ def test_a_config_json_says_which_header_was_assumed():
 
 
 AUDITED = """
-import resource, sys
+import re, resource, sys
+from pathlib import Path
 from tightrope.verify.audit import audit
 (peer,) = audit(sys.argv[1], ["llama.cpp"]).peers
-used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+# Not ru_maxrss of this process, which keeps what its parent held when it forked.
+own = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+used = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 print(peer.status, used * 1024 / 1e9)
 """
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of memory is read from Linux's /proc")
 def test_forty_gigabytes_are_audited_from_their_header(tmp_path):
     keys = {**SHAPE, "block_count": 80, "embedding_length": 8192, "attention.head_count": 64, "context_length": 131072}
     path = write(tmp_path / "model.gguf", "llama", keys)
