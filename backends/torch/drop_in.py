@@ -14,7 +14,7 @@ from tightrope.backends.shared.positions import integers, positions_from
 from tightrope.backends.torch.kernels.cpu import overlaps
 from tightrope.backends.torch.module import rotate
 from tightrope.backends.torch.ops import TorchOps
-from tightrope.backends.torch.rope_utils import apply_rotary_pos_emb as _full_width
+from tightrope.backends.torch.transformers.names import NAMES
 from tightrope.rope.config.terms import Layout
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.support.validation import one_of, require, whole_number
@@ -73,7 +73,7 @@ def liger_rotary_pos_emb(
     unsqueeze_dim: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Return q and k rotated by full-width tables: Liger's function; see `rope_utils.apply_rotary_pos_emb`."""
-    rotated: Any = _full_width(q, k, cos, sin, position_ids, unsqueeze_dim)
+    rotated: Any = NAMES.apply_rotary_pos_emb(q, k, cos, sin, position_ids, unsqueeze_dim)
     return rotated[0], rotated[1]
 
 
@@ -248,6 +248,6 @@ class _InPlace(torch.autograd.Function):
 def _written(rotated: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return x with rotated in its memory; of a leaf that requires a gradient, a tensor on the same memory."""
     if x.is_leaf and x.requires_grad and torch.is_grad_enabled():
-        written: torch.Tensor = _InPlace.apply(rotated, x.detach())  # type: ignore[no-untyped-call]
+        written: torch.Tensor = _InPlace.apply(rotated, x.detach())  # type: ignore[no-untyped-call]  # untyped in torch
         return written
     return x.copy_(rotated)

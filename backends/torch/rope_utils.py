@@ -3,19 +3,14 @@
 A modeling file changes its import line and nothing else. New code takes `tightrope.backends.torch.RotaryEmbedding`.
 """
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from tightrope.backends.shared.ops import Ops
-from tightrope.backends.shared.rope_utils import InitFunctions, RopeUtils, configured
+from tightrope.backends.shared.rope_utils import configured
 from tightrope.backends.torch import module
-from tightrope.backends.torch.ops import TorchOps
+from tightrope.backends.torch.transformers.names import INIT_FUNCTIONS, NAMES
 from tightrope.backends.torch.transformers.positions import ModelAngles
-from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.rope_utils import RopeParameters, RotaryEmbeddingConfigMixin, rope_config_validation
 
 __all__ = [
@@ -24,38 +19,7 @@ __all__ = [
     "dynamic_rope_update", "precompute_freqs_cis", "rope_config_validation", "rotate_half",
 ]  # fmt: skip
 
-
-class _Names(RopeUtils):
-    ops: ClassVar[Ops] = TorchOps()
-    rotary = module.RotaryEmbedding
-    rotate = staticmethod(module.rotate)
-
-    def concatenate(self, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.cat(tuple(arrays), -1)
-
-    def interleave(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        return torch.stack((first, second), -1).flatten(-2)
-
-    def parts(self, array: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return array.real, array.imag
-
-    def on_device(self, array: NDArray[np.float32], device: Any) -> torch.Tensor:
-        try:
-            return torch.tensor(array, device=device)
-        except (RuntimeError, TypeError) as error:
-            problem = str(error).partition("\n")[0]
-            raise RopeConfigError(f"device must be one that torch has, got {shortened(device)}: {problem}") from error
-
-    def assign(self, module: Any, name: str, value: torch.Tensor) -> None:
-        if name in module._buffers:
-            module.register_buffer(name, value, persistent=False)
-        else:
-            setattr(module, name, value)
-
-
-_names: Final = _Names()
-
-ROPE_INIT_FUNCTIONS: Final = InitFunctions(_names)
+ROPE_INIT_FUNCTIONS: Final = INIT_FUNCTIONS
 _compute_default_rope_parameters = ROPE_INIT_FUNCTIONS["default"]
 _compute_linear_scaling_rope_parameters = ROPE_INIT_FUNCTIONS["linear"]
 _compute_dynamic_ntk_parameters = ROPE_INIT_FUNCTIONS["dynamic"]
@@ -64,13 +28,13 @@ _compute_longrope_parameters = ROPE_INIT_FUNCTIONS["longrope"]
 _compute_llama3_parameters = ROPE_INIT_FUNCTIONS["llama3"]
 _compute_proportional_rope_parameters = ROPE_INIT_FUNCTIONS["proportional"]
 
-dynamic_rope_update = _names.dynamic_rope_update
-rotate_half = _names.rotate_half
-apply_rotary_pos_emb = _names.apply_rotary_pos_emb
-apply_rotary_pos_emb_interleave = _names.apply_rotary_pos_emb_interleave
-apply_multimodal_rotary_pos_emb = _names.apply_multimodal_rotary_pos_emb
-precompute_freqs_cis = _names.precompute_freqs_cis
-apply_rotary_emb = _names.apply_rotary_emb
+dynamic_rope_update = NAMES.dynamic_rope_update
+rotate_half = NAMES.rotate_half
+apply_rotary_pos_emb = NAMES.apply_rotary_pos_emb
+apply_rotary_pos_emb_interleave = NAMES.apply_rotary_pos_emb_interleave
+apply_multimodal_rotary_pos_emb = NAMES.apply_multimodal_rotary_pos_emb
+precompute_freqs_cis = NAMES.precompute_freqs_cis
+apply_rotary_emb = NAMES.apply_rotary_emb
 
 
 class RotaryEmbedding(torch.nn.Module):
@@ -99,13 +63,13 @@ class RotaryEmbedding(torch.nn.Module):
     @property
     def inv_freq(self) -> torch.Tensor:
         """The frequencies up to the original length, float32 (rotary_dim // 2,), radians per position."""
-        inv_freq: torch.Tensor = _names.of_rope(self.rope.model.rope(), self._device)[0]
+        inv_freq: torch.Tensor = NAMES.of_rope(self.rope.model.rope(), self._device)[0]
         return inv_freq
 
     @property
     def attention_scaling(self) -> float:
         """The attention factor at these frequencies, which cos and sin contain."""
-        return _names.of_rope(self.rope.model.rope())[1]
+        return NAMES.of_rope(self.rope.model.rope())[1]
 
     def forward(
         self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None
@@ -119,7 +83,7 @@ class RotaryEmbedding(torch.nn.Module):
         """
         several = len(self.rope.model.ropes) > 1
         cos, sin = self._angles.at(position_ids, layer_type if several else None)
-        cos, sin = (_names.concatenate((part, part)).to(x.dtype) for part in (cos, sin))
+        cos, sin = (NAMES.concatenate((part, part)).to(x.dtype) for part in (cos, sin))
         return cos, sin
 
     def extra_repr(self) -> str:

@@ -61,8 +61,13 @@ def rope_type_of(block: Mapping[str, Any]) -> str:
     return "default" if name == "mrope" else name
 
 
-def require_keys(block: Mapping[str, Any], name: str = "rope_parameters") -> None:
+def require_keys(block: Mapping[str, Any], name: str, beside: Mapping[str, Any]) -> None:
     """Refuse a block that lacks what its rope type cannot do without.
+
+    Args:
+        block: The keys of one rope.
+        name: What messages call the block.
+        beside: The keys of the configuration around it, where Phi-3 states its original length.
 
     Raises:
         RopeKeyError: Keys are missing; it is a KeyError, too.
@@ -70,11 +75,13 @@ def require_keys(block: Mapping[str, Any], name: str = "rope_parameters") -> Non
     """
     scaling = find_type(rope_type_of(block))
     needed = (item.name for item in scaling.parameters() if item.default is MISSING)
-    missing = [key for key in needed if block.get(key) is None]
-    if missing:
-        raise RopeKeyError(
-            f"{name}.{key} is required by rope_type {scaling.rope_type!r} and missing" for key in missing
-        )
+    of_type = f"required by rope_type {scaling.rope_type!r} and missing"
+    problems = [f"{name}.{key} is {of_type}" for key in needed if block.get(key) is None]
+    one_of = scaling.needs_one_of
+    if one_of and all(keys.get(key) is None for key in one_of for keys in (block, beside)):
+        problems.append(f"{name} must have {' or '.join(one_of)}: one of them is {of_type}")
+    if problems:
+        raise RopeKeyError(problems)
 
 
 def flat_blocks(block: Mapping[str, Any], labels: Iterable[str] | None) -> dict[str, Any]:

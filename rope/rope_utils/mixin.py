@@ -70,7 +70,7 @@ class RotaryEmbeddingConfigMixin:
         blocks = flat_blocks(self.rope_parameters or {}, getattr(self, "layer_types", None))
         for key, block in blocks.items():
             name = f"rope_parameters.{key}" if key else "rope_parameters"
-            require_keys(block, name)
+            require_keys(block, name, vars(self))
             stated = {field: value for field, value in block.items() if field not in ignored | _COMMON}
             _check(name, {**stated, "rope_type": rope_type_of(block)})
         values = values_of(self) or {}

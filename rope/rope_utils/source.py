@@ -33,7 +33,7 @@ def model_of(config: Any) -> ModelRope:
     for name in BLOCK_KEYS:
         if isinstance(block := values.get(name), Mapping):
             for key, one in flat_blocks(block, values.get("layer_types")).items():
-                require_keys(one, f"{name}.{key}" if key else name)
+                require_keys(one, f"{name}.{key}" if key else name, values)
     return read_own(values)
 
 

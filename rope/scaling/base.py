@@ -61,6 +61,8 @@ class Scaling(ABC):
     rope_type: ClassVar[str]
     follows_length: ClassVar[bool] = False
     """True where the frequencies depend on the length of the sequence."""
+    needs_one_of: ClassVar[tuple[str, ...]] = ()
+    """Optional keys of which a configuration must give at least one, in the block or beside it."""
 
     def __post_init__(self) -> None:
         for item in self.parameters():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Yarn(Scaling):
     factor defaults to max_position_embeddings / L₀, L₀ to max_position_embeddings. YaRN, arXiv:2309.00071, section 3.2;
     attn_factor and extrapolation_factor as in the paper's own code.
     """
+
+    needs_one_of: ClassVar[tuple[str, ...]] = ("factor", "original_max_position_embeddings")
 
     factor: float | None = number(None, at_least=1)
     original_max_position_embeddings: int | None = integer(None, at_least=1)

@@ -75,6 +75,13 @@ def test_no_files_import_each_other_in_a_circle():
     assert circles(imports(ROOT)) == set()
 
 
+PORTED = ("backends.torch.rope_utils", "backends.mlx.rope_utils", "backends.torch.drop_in")
+
+
+def test_names_for_ported_code_serve_nothing_within():
+    assert {edge for edge in imports(ROOT) if edge[1] in PORTED} == set()
+
+
 @pytest.mark.parametrize(
     ("file", "line"),
     [

@@ -90,6 +90,14 @@ def test_validation_raises_where_transformers_logs(block, error, message):
     assert message in str(raised.value)
 
 
+def test_yarn_needs_one_of_two_keys_in_the_block_or_beside_it():
+    block = {"rope_type": "yarn"}
+    model_of({**SHAPE, "rope_parameters": {**block, "factor": 2.0}})
+    model_of({**SHAPE, "rope_parameters": block, "original_max_position_embeddings": 1024})
+    with pytest.raises(KeyError, match="rope_parameters must have factor or original_max_position_embeddings"):
+        model_of({**SHAPE, "rope_parameters": block})
+
+
 def test_validation_passes_over_keys_that_are_to_be_ignored():
     config = Own(rope_parameters={**LINEAR, "mine": 1})
     with pytest.raises(RopeConfigError, match="unknown key 'mine'"):

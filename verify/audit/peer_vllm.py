@@ -24,6 +24,7 @@ from tightrope.rope.config.terms import Layout
 from tightrope.verify.audit.comparison import rows_compared
 from tightrope.verify.audit.peer_vllm_worker import SECONDS
 from tightrope.verify.audit.peers import Built, PeerEnds, PeerLacks, PeerRefuses, PeerUnusable
+from tightrope.verify.children import end_process
 
 WRITTEN_FOR: Final = "0.32"
 # Enough for every pattern of layers, few enough to build in seconds; experts bear on no rope.
@@ -169,10 +170,5 @@ def _how_it_ended(status: int, errors: Path) -> str:
 
 
 def _end(process: "subprocess.Popen[str]", errors: IO[bytes], cache: "tempfile.TemporaryDirectory[str]") -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, errors):
-        if pipe is not None:
-            with contextlib.suppress(OSError):  # what a process that ended has not read
-                pipe.close()
+    end_process(process, errors)
     cache.cleanup()

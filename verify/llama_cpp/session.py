@@ -1,6 +1,5 @@
 """A model that llama.cpp runs, from this side of the pipe."""
 
-import contextlib
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import IO, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.verify.children import end_process
 from tightrope.verify.llama_cpp.messages import receive, send
 
 _LAYER: Final = re.compile(r"-(\d+)(?:$| )")
@@ -62,7 +62,7 @@ class Session:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, close_fds=True
         )
-        self._end = weakref.finalize(self, _end, self.process, self.errors)
+        self._end = weakref.finalize(self, end_process, self.process, self.errors)
         try:
             words = {"header": str(header), "n_ctx": n_ctx, "divisors": list(divisors)}
             answer, _ = self._ask(words, dict(divisors))
@@ -133,17 +133,6 @@ class Session:
         lines = self.errors.read().decode("utf-8", "replace").splitlines()
         said = next((line for line in lines if "GGML_ASSERT" in line or "error" in line.lower()), "")
         return f"it ended with status {status}: {said[:_QUOTED] or 'nothing said'}"
-
-
-def _end(process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> None:
-    """End a process and close what leads to it; also where a session is forgotten."""
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, errors):
-        if pipe is not None:
-            with contextlib.suppress(OSError):  # what a process that ended has not read
-                pipe.close()
 
 
 def _layers(nodes: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -37,12 +37,12 @@ def legacy_names() -> Iterator[None]:
 
 
 def _enter(utils: Any) -> None:
-    from tightrope.backends.torch.rope_utils import ROPE_INIT_FUNCTIONS
+    from tightrope.backends.torch.transformers.names import INIT_FUNCTIONS
 
     global _users
     with _lock:
         _users += 1
-        default = ROPE_INIT_FUNCTIONS["default"]
+        default = INIT_FUNCTIONS["default"]
         if _users == 1 and "default" not in utils.ROPE_INIT_FUNCTIONS:
             utils.ROPE_INIT_FUNCTIONS["default"] = _ours["default"] = default
         if _users == 1 and not hasattr(utils, _FUNCTION):

@@ -1,11 +1,10 @@
 """The C kernel is called at once, by angles or positions; it takes what the checks allow, they say what is wrong."""
 
-import sys
-
 import numpy as np
 import pytest
 
 import tightrope
+from harness.frames import frames
 from tightrope.rope.config.mrope import MRope
 from tightrope.rope.scaling.default import Default
 from tightrope.rope.scaling.longrope import LongRope
@@ -143,17 +142,6 @@ def test_an_offset_beyond_64_bits_is_refused(rotary, offset):
 def test_a_warm_call_passes_through_few_frames(rotary):
     q, k = drawn(1, 4, 1, 32), drawn(1, 2, 1, 32)
     assert frames(lambda: rotary(q, k, offset=5)) <= 25
-
-
-def frames(call):
-    """Return how many Python functions a call enters, when everything that is kept has been made."""
-    entered = []
-    for _ in range(3):
-        call()
-    sys.setprofile(lambda frame, event, argument: entered.append(frame.f_code.co_name) if event == "call" else None)
-    call()
-    sys.setprofile(None)
-    return len(entered) - 1
 
 
 def test_q_and_k_that_share_memory_are_not_rotated_in_place(rotary):
