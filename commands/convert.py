@@ -65,9 +65,9 @@ def _metadata(
     source: Source, checked: str | None, path: str, block: dict[str, Any] | None, layer_type: str | None, out: Output
 ) -> None:
     """Print the keys that llama.cpp needs, or in which a file differs from them."""
-    from tightrope.rope.reading.gguf.differences import differences
     from tightrope.rope.reading.gguf.file import open_file
-    from tightrope.rope.reading.gguf.from_config import metadata_of
+    from tightrope.rope.reading.gguf.writing.differences import differences
+    from tightrope.rope.reading.gguf.writing.metadata import metadata_of
     from tightrope.rope.reading.source import load
 
     config, _ = load(source)

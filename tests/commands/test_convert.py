@@ -140,7 +140,7 @@ def test_gguf_metadata_are_the_keys_that_llama_cpp_needs(tmp_path):
 
 @pytest.mark.parametrize(("base", "status"), [(500000.0, 0), (10000.0, 1)])
 def test_check_says_which_keys_of_a_file_differ(tmp_path, base, status):
-    from tightrope.rope.reading.gguf.write import header_bytes
+    from tightrope.rope.reading.gguf.writing.header import header_bytes
 
     path, file = tmp_path / "config.json", tmp_path / "model.gguf"
     path.write_text(json.dumps(LLAMA))

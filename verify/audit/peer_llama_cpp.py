@@ -11,7 +11,7 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.reading.gguf.architectures import ARCHITECTURES
 from tightrope.rope.reading.gguf.file import GgufFile
-from tightrope.rope.reading.gguf.from_config import architecture_of, metadata_of
+from tightrope.rope.reading.gguf.writing.metadata import architecture_of, metadata_of
 from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses, PeerUnusable
 from tightrope.verify.llama_cpp import Refusal
 from tightrope.verify.llama_cpp.rotation import Rotations

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tightrope.rope.reading.gguf.file import GgufFile
-from tightrope.rope.reading.gguf.write import header_bytes
+from tightrope.rope.reading.gguf.writing.header import header_bytes
 
 _HEADS: Final = 2
 _SMALL: Final = 64
