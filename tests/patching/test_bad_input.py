@@ -2,9 +2,6 @@
 
 # ruff: noqa: E402  # imports follow the check that there is something to import
 
-import re
-from pathlib import Path
-
 import pytest
 
 transformers = pytest.importorskip("transformers")
@@ -22,89 +19,9 @@ pytestmark = pytest.mark.backend("torch")
 @pytest.fixture
 def untouched(llama):
     """Fails a test after which the model is not what it was."""
-    before = parts(llama)
+    before = hf_models.parts(llama)
     yield
-    assert parts(llama) == before
-
-
-def parts(model):
-    return [(name, id(module), sorted(vars(module))) for name, module in model.named_modules()]
-
-
-NO_MODELS = {
-    "number": 3,
-    "None": None,
-    "object": object(),
-    "list": [3] * 9999,
-    "tensor": torch.ones(3),
-    "weights": torch.nn.Linear(2, 2).state_dict(),
-    "configuration": transformers.LlamaConfig(),
-    "package": transformers,
-}
-
-
-@pytest.mark.parametrize("name", NO_MODELS)
-def test_what_is_no_model(name):
-    with pytest.raises(tightrope.RopeConfigError, match="must be a transformers, mlx-lm or mlx-vlm model, got"):
-        tightrope.patch(NO_MODELS[name])
-
-
-def test_an_array_of_mlx_is_no_model():
-    mx = pytest.importorskip("mlx.core")
-    with pytest.raises(tightrope.RopeConfigError, match=r"mlx-vlm model, got mlx\.core\.array$"):
-        tightrope.patch(mx.ones(3))
-
-
-@pytest.mark.parametrize("call", [tightrope.patch, tightrope.unpatch])
-@pytest.mark.parametrize("path", ["org/model", Path("model"), "x" * 9999], ids=["name", "path", "long"])
-def test_a_path_is_to_be_loaded_first(call, path):
-    with pytest.raises(
-        tightrope.RopeConfigError, match=r"model must be a loaded model, got .*: load it first"
-    ) as raised:
-        call(path)
-    assert len(str(raised.value)) < 300
-
-
-def test_a_torch_module_without_configuration():
-    with pytest.raises(tightrope.RopeConfigError, match="Linear is no transformers model"):
-        tightrope.patch(torch.nn.Linear(2, 2))
-
-
-GPT = {"n_layer": 1, "n_embd": 16, "n_head": 4, "vocab_size": 8, "n_positions": 8, "rotary_dim": 4}
-# Models whose tokens no rotary module rotates: why, in the words of the error.
-NOT_BY_TOKEN = {
-    "gpt2": (GPT, "no rotary module to replace: no rotary positions: this family knows positions by other means"),
-    "jamba": (
-        {**tiny_models.SIZES, "head_dim": None, "num_experts": 2, "mamba_dt_rank": 4, "use_mamba_kernels": False},
-        "has no rotary module to replace: no rotary positions: its attention has no rotary positions",
-    ),
-    "roformer": (
-        {**tiny_models.SIZES, "head_dim": None},
-        "has no rotary module to replace: RoFormerSelfAttention rotates by a function of its own. Nothing",
-    ),
-    "gptj": (GPT, "has no rotary module to replace: GPTJAttention rotates by a function of its own. Nothing"),
-    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention rotates by a function of its own. Nothing"),
-    "falcon": (
-        {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 4, "vocab_size": 16, "alibi": True},
-        "the configuration of rotary_emb says that nothing is rotated. Nothing",
-    ),
-    "esm": (
-        {**tiny_models.SIZES, "position_embedding_type": "rotary"},
-        r"rotary_embeddings (EsmRotaryEmbedding) is saved with the model, so it is part of it. Nothing",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", NOT_BY_TOKEN)
-def test_a_model_whose_tokens_no_rotary_module_turns(kind):
-    from transformers import AutoConfig, AutoModel
-
-    fields, message = NOT_BY_TOKEN[kind]
-    model = AutoModel.from_config(AutoConfig.for_model(kind, **fields))
-    before = parts(model)
-    with pytest.raises(tightrope.RopeConfigError, match=re.escape(message)):
-        tightrope.patch(model)
-    assert parts(model) == before
+    assert hf_models.parts(llama) == before
 
 
 @pytest.mark.usefixtures("untouched")
@@ -184,23 +101,6 @@ def test_a_rotary_module_that_is_called_otherwise(llama, monkeypatch):
         tightrope.patch(llama)
 
 
-def test_layers_that_share_out_several_rotary_modules_among_themselves():
-    from transformers import AutoConfig, AutoModel
-
-    scaled = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
-    fields = {**tiny_models.SIZES, "head_dim": 16, "rope_parameters": scaled, "rope_scaling_layers": [1]}
-    model = AutoModel.from_config(AutoConfig.for_model("molmo2_text", **fields))
-    before = parts(model)
-    words = (
-        "rotary_emb (Molmo2RotaryEmbedding) is not asked for a layer_type: which of the ropes 'scaled', 'unscaled' it "
-        "gives to which layer is in the model's own code, and cannot be told. Leave this model unpatched, or rotate in "
-        "its attention by RotaryEmbedding(tightrope.read(config)).for_layer(layer). Nothing was changed"
-    )
-    with pytest.raises(tightrope.RopeConfigError, match=re.escape(words)):
-        tightrope.patch(model)
-    assert parts(model) == before
-
-
 @pytest.mark.usefixtures("untouched")
 def test_options_that_do_not_exist(llama):
     with pytest.raises(tightrope.RopeConfigError, match="policy must be one of"):
@@ -257,20 +157,6 @@ def test_a_swap_that_fails_takes_back_those_before_it():
     assert vars(fragile) == {"kept": "old"}
 
 
-@pytest.mark.parametrize("call", [tightrope.patch, tightrope.unpatch])
-def test_a_class_in_place_of_a_model(call):
-    words = r"model must be a loaded model, got the class LlamaForCausalLM: give LlamaForCausalLM.from_pretrained\(…\)"
-    with pytest.raises(tightrope.RopeConfigError, match=words):
-        call(transformers.LlamaForCausalLM)
-
-
-def test_a_module_that_holds_several_models(llama):
-    both = torch.nn.ModuleDict({"teacher": llama, "student": llama.model})
-    words = "ModuleDict holds several models: teacher (LlamaForCausalLM), student (LlamaModel); patch each. Nothing"
-    with pytest.raises(tightrope.RopeConfigError, match=re.escape(words)):
-        tightrope.patch(both)
-
-
 def test_unpatching_a_layer_of_a_patched_model(llama):
     tightrope.patch(llama)
     with pytest.raises(tightrope.RopeConfigError, match="this is a part of a patched model"):
@@ -305,13 +191,3 @@ def test_a_forward_method_behind_a_decorator_that_hides_it_keeps_its_own_rotatio
     monkeypatch.setattr("tightrope.backends.torch.transformers.handler.rebound", lambda *arguments: None)
     report = tightrope.patch(llama)
     assert {part.why for part in report.layers} == {"its forward method is wrapped"}
-
-
-@pytest.mark.parametrize("verify", [True, False])
-def test_a_tower_of_patches_is_left_to_itself(verify):
-    config = transformers.PixtralVisionConfig(
-        hidden_size=32, num_attention_heads=2, head_dim=16, num_hidden_layers=1, intermediate_size=32
-    )
-    tower = transformers.PixtralVisionModel(config)
-    with pytest.raises(tightrope.RopeConfigError, match="turns patches by row and column, which is left to it"):
-        tightrope.patch(tower, verify=verify)

@@ -28,6 +28,11 @@ def fresh(name: str) -> Any:
     return copy.deepcopy(model(name))
 
 
+def parts(model: Any) -> list[tuple[str, int, list[str]]]:
+    """Return each module's name, identity and attributes, by which a test sees that nothing was changed."""
+    return [(name, id(module), sorted(vars(module))) for name, module in model.named_modules()]
+
+
 def logits(model: Any, tokens: torch.Tensor = TOKENS, offset: int = 0) -> torch.Tensor:
     """Return the logits of tokens whose positions begin at offset."""
     positions = torch.arange(offset, offset + tokens.shape[1]).expand(len(tokens), -1)
