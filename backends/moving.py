@@ -47,7 +47,7 @@ def move(keys: Any, source: KeyRecord, target: KeyRecord, *, layer: int) -> Any:
     if rope is not None:
         _check_width(keys, rope)
         module = backend.RotaryEmbedding(rope)
-        for positions, old, new in _turns(source, target, layer, tokens):
+        for positions, old, new in _rotations(source, target, layer, tokens):
             # A copy where writing would reach the caller's array.
             keys = module.rerotate(keys.clone() if ops.in_place else keys, positions, old, new, order=source.order)
         if source.layout != target.layout:
@@ -92,7 +92,7 @@ def list_of(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _turns(
+def _rotations(
     source: KeyRecord, target: KeyRecord, layer: int, tokens: int
 ) -> Iterator[tuple[Any, Frequencies, Frequencies]]:
     """Yield (positions, old, new) of each rotation between the two."""

@@ -29,7 +29,7 @@ def turns(inv_freq: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
     """Return frequencies in 2⁻⁶⁴ of a turn per position, modulo one turn: uint64, correctly rounded.
 
     Args:
-        inv_freq: (pairs,), radians per position, finite; negative frequencies turn backwards.
+        inv_freq: (pairs,), radians per position, finite; negative frequencies rotate backwards.
 
     Raises:
         RopeConfigError: A frequency is not finite, or not below 2⁶⁴ rad per position.

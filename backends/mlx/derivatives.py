@@ -133,18 +133,20 @@ def _members(call: Launch, x: mx.array, pairs: int) -> tuple[mx.array, mx.array]
 def _jvp(
     launch: Launcher, call: Launch, arrays: Sequence[mx.array], tangents: Sequence[mx.array | None]
 ) -> list[mx.array]:
-    """The rotation is linear in q and k; a tangent of given angles turns the channels that rotate."""
+    """The rotation is linear in q and k; a tangent of given angles acts as angles do, on the rotated channels alone."""
     xs, angles = arrays[: call.heads], arrays[call.heads :]
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=False)]
     along = _function(launch, call)(*moved, *angles)
     angle_tangents = tangents[call.heads :]
     if call.angles != ("cos", "sin") or all(t is None for t in angle_tangents):
         return list(along)
-    turning = [mx.zeros_like(a) if t is None else t for a, t in zip(angles, angle_tangents, strict=True)]
-    return [a + b for a, b in zip(along, _turning(launch, call, xs, turning), strict=True)]
+    filled = [mx.zeros_like(a) if t is None else t for a, t in zip(angles, angle_tangents, strict=True)]
+    return [a + b for a, b in zip(along, _rotated_channels(launch, call, xs, filled), strict=True)]
 
 
-def _turning(launch: Launcher, call: Launch, xs: Sequence[mx.array], angles: Sequence[mx.array]) -> list[mx.array]:
+def _rotated_channels(
+    launch: Launcher, call: Launch, xs: Sequence[mx.array], angles: Sequence[mx.array]
+) -> list[mx.array]:
     """Return xs rotated by these angles, 0 in the channels that do not rotate."""
     pairs = angles[0].shape[-1]
 

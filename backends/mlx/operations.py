@@ -52,14 +52,14 @@ def rotated(x: mx.array, cos: mx.array, sin: mx.array, call: Launch, *, views: b
         call: How.
         views: MLX need not differentiate the result itself, nor write it to a file.
     """
-    width, turning = x.shape[-1], cos.shape[-1] * (2 if call.layout == "half" else 1)
-    start = rotated_start(width, turning // 2, call.side)
-    part = x if width == turning else x[..., start : start + turning]
-    turned = _turned(*_members(part, call.layout, views=views), cos, sin).reshape(part.shape)
-    if width == turning:
-        return turned
-    rest = x[..., turning:] if start == 0 else x[..., :start]
-    return mx.concatenate([turned, rest] if start == 0 else [rest, turned], axis=-1)
+    width, rotated_width = x.shape[-1], cos.shape[-1] * (2 if call.layout == "half" else 1)
+    start = rotated_start(width, rotated_width // 2, call.side)
+    part = x if width == rotated_width else x[..., start : start + rotated_width]
+    result = _rotated(*_members(part, call.layout, views=views), cos, sin).reshape(part.shape)
+    if width == rotated_width:
+        return result
+    rest = x[..., rotated_width:] if start == 0 else x[..., :start]
+    return mx.concatenate([result, rest] if start == 0 else [rest, result], axis=-1)
 
 
 def _members(x: mx.array, layout: Layout, *, views: bool) -> tuple[mx.array, mx.array]:
@@ -82,6 +82,6 @@ def _exchanged(pairs: mx.array) -> mx.array:
 
 # One kernel instead of six; the shapes stay open, so that a new length compiles nothing.
 @compiled
-def _turned(x: mx.array, exchanged: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+def _rotated(x: mx.array, exchanged: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     wide = working(x)
     return (x.astype(wide) * cos + exchanged.astype(wide) * sin).astype(x.dtype)

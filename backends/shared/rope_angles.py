@@ -136,7 +136,7 @@ class RopeAngles:
         return Table(cos=ops.where(whole, exact.cos, products.cos), sin=ops.where(whole, exact.sin, products.sin))
 
     def shifted(self, delta: Array, seq: int, lengths: RowLengths | None, like: Array) -> Phase | Table:
-        """Return the angles by which keys turn when they move by delta positions.
+        """Return the angles by which keys rotate when they move by delta positions.
 
         Args:
             delta: (1, batch or 1, 1).
@@ -148,7 +148,7 @@ class RopeAngles:
         return self._at(self._ops.broadcast(delta, (1, delta.shape[1], seq)), tables, like)
 
     def moved(self, positions: Positions, old: Frequencies, new: Frequencies, like: Array) -> Phase | Table:
-        """Return the angles by which keys at positions turn when old frequencies give way to new ones."""
+        """Return the angles by which keys at positions rotate when old frequencies give way to new ones."""
         if old.inv_freq.dtype == "float32":
             axes = self._axes(positions.values, like)
             return difference_table(self._ops, positions.values, old, new, axes, like)

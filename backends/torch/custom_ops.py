@@ -62,12 +62,12 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
     ctx.save_for_backward(cos, sin)
 
 
-def _turn_back(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+def _rotate_back(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     *form, transpose = ctx.form
     return rotate(gradient, *ctx.saved_tensors, *form, not transpose), None, None, None, None, None, None
 
 
-rotate.register_autograd(_turn_back, setup_context=_keep)
+rotate.register_autograd(_rotate_back, setup_context=_keep)
 
 
 @torch.library.custom_op("tightrope::cos_sin", mutates_args=(), device_types="cpu")

@@ -63,7 +63,7 @@ def rotate_at_once(
     Args:
         kernel: What `native.serving_tensors` returned for these tensors.
         xs: What the caller gave as q, or as q and k.
-        angles: See `CpuKernel.turn`, as for the others; nothing was checked.
+        angles: See `CpuKernel.rotate_parts`, as for the others; nothing was checked.
         pairs: How many pairs the angles must have, −1 for any.
         layout: Which channels form a pair.
         side: Which end of the width is rotated.
@@ -75,7 +75,7 @@ def rotate_at_once(
         return None
     outs = xs if in_place else tuple([torch.empty_like(x) for x in xs])
     try:
-        kernel.turn(xs, outs, *angles, pairs=pairs, layout=layout, side=side, order=order, transpose=transpose)
+        kernel.rotate_parts(xs, outs, *angles, pairs=pairs, layout=layout, side=side, order=order, transpose=transpose)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if in_place:

@@ -36,10 +36,10 @@ def write(
         return
     # Through temporaries: each result is rounded once, and in place nothing is read after it was written.
     x1, x2 = x1.to(working), x2.to(working)
-    turned1 = (x1 * cos).addcmul_(x2, sin, value=-sign)
-    turned2 = (x2 * cos).addcmul_(x1, sin, value=sign)
-    y1.copy_(turned1)
-    y2.copy_(turned2)
+    rotated1 = (x1 * cos).addcmul_(x2, sin, value=-sign)
+    rotated2 = (x2 * cos).addcmul_(x1, sin, value=sign)
+    y1.copy_(rotated1)
+    y2.copy_(rotated2)
 
 
 def rotated(

@@ -26,7 +26,7 @@ class Proportional(Scaling):
             yield f"partial_rotary_factor must be <= 1, got {self.partial_rotary_factor:g}"
 
     def frequencies(self, rope: Rope, arithmetic: Arithmetic, seq_len: int | None) -> tuple[FloatArray, float]:
-        turning = int(self.partial_rotary_factor * rope.exponent_dim // 2)
+        rotated = int(self.partial_rotary_factor * rope.exponent_dim // 2)
         inv_freq = np.zeros(rope.pairs, arithmetic.dtype)
-        inv_freq[:turning] = arithmetic.powers(rope.base, rope.exponent_dim, turning) / self.factor
+        inv_freq[:rotated] = arithmetic.powers(rope.base, rope.exponent_dim, rotated) / self.factor
         return inv_freq, 1.0

@@ -137,7 +137,7 @@ def test_modules_of_equal_configurations_are_independent(backend):
     assert np.array_equal(rotated(backend, other, offset=9), fresh)
 
 
-def test_repr_says_what_turns(backend):
+def test_repr_says_what_rotates(backend):
     assert "default: linear, base 10,000, 8 of 8 channels, half" in repr(
         backend.RotaryEmbedding(rope().replace(scaling={"rope_type": "linear", "factor": 2.0}))
     )

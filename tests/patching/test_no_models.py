@@ -82,7 +82,7 @@ NOT_BY_TOKEN = {
 
 
 @pytest.mark.parametrize("kind", NOT_BY_TOKEN)
-def test_a_model_whose_tokens_no_rotary_module_turns(kind):
+def test_a_model_whose_tokens_no_rotary_module_rotates(kind):
     from transformers import AutoConfig, AutoModel
 
     fields, message = NOT_BY_TOKEN[kind]
@@ -130,5 +130,5 @@ def test_a_tower_of_patches_is_left_to_itself(verify):
         hidden_size=32, num_attention_heads=2, head_dim=16, num_hidden_layers=1, intermediate_size=32
     )
     tower = transformers.PixtralVisionModel(config)
-    with pytest.raises(tightrope.RopeConfigError, match="turns patches by row and column, which is left to it"):
+    with pytest.raises(tightrope.RopeConfigError, match="rotates patches by row and column, which is left to it"):
         tightrope.patch(tower, verify=verify)

@@ -138,7 +138,7 @@ def test_blend_zone_is_shaded(block, title):
 def test_pairs_that_do_not_turn_are_shaded():
     block = {"rope_type": "proportional", "partial_rotary_factor": 0.25}
     shown = panel(drawn(block), "What the scaling divides by").get_legend_handles_labels()[1]
-    assert "pairs 8 to 31 do not turn" in shown
+    assert "pairs 8 to 31 do not rotate" in shown
 
 
 def test_every_layer_type_has_its_panels_and_says_its_layers():

@@ -67,7 +67,7 @@ def test_a_library_that_moves_pairs_is_not_blamed_for_it():
     assert accuracy._peer_error(Turned(ROPE), 0, ROPE, 65535) == 0
 
 
-def test_a_library_with_another_base_is_off_by_as_much_as_it_turns():
+def test_a_library_with_another_base_is_off_by_as_much_as_it_rotates():
     assert accuracy._peer_error(Turned(ROPE.replace(base=1e4)), 0, ROPE, 65535) > 1
 
 

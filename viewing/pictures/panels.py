@@ -126,7 +126,7 @@ def _shade_blend_zone(axes: Axes, rope: RopeConfig) -> None:
 def _shade_still_pairs(axes: Axes, table: Curve) -> None:
     still = np.flatnonzero(table.inv_freq == 0)
     if still.size:
-        _shade(axes, still[0], still[-1], f"pairs {still[0]} to {still[-1]} do not turn", style.STILL)
+        _shade(axes, still[0], still[-1], f"pairs {still[0]} to {still[-1]} do not rotate", style.STILL)
 
 
 def _shade(axes: Axes, low: float, high: float, label: str, looks: dict[str, Any]) -> None:

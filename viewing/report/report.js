@@ -155,7 +155,7 @@ function numbersTable(rope, table) {
   for (const title of ["pair", "channels", ...(rope.axes ? ["axis"] : []), "inv_freq", "positions per turn", "divided by"]) head.append(element("th", title, { scope: "col" }));
   const body = shown.createTBody();
   table.inv_freq.forEach((frequency, pair) => {
-    const cells = [pair, rope.channels[pair].join(", "), ...(rope.axes ? [rope.axes[pair]] : []), frequency, frequency > 0 ? short(wavelength(frequency)) : "does not turn", frequency > 0 ? short(rope.unscaled[pair] / frequency) : ""];
+    const cells = [pair, rope.channels[pair].join(", "), ...(rope.axes ? [rope.axes[pair]] : []), frequency, frequency > 0 ? short(wavelength(frequency)) : "does not rotate", frequency > 0 ? short(rope.unscaled[pair] / frequency) : ""];
     const row = body.insertRow();
     for (const cell of cells) row.append(element("td", String(cell)));
   });

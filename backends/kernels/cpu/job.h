@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What turns; what positions are; anything else. */
+/* What rotates; what positions are; anything else. */
 typedef enum { FLOAT32, BFLOAT16, FLOAT16, INT32, INT64, OTHER } Dtype;
 typedef enum { HALF, INTERLEAVED } Layout;
 
@@ -22,7 +22,7 @@ typedef struct {
     char *y;
     Strides in, out;
     int64_t batch, heads;
-    int64_t before, after; /* channels that do not turn, on either side of those that do */
+    int64_t before, after; /* channels that do not rotate, on either side of those that do */
 } Heads;
 
 /* cos and sin, given: rows of float32, `pairs` side by side. Strides in bytes; 0 broadcasts over the batch. */
@@ -84,7 +84,7 @@ struct Job {
 typedef struct {
     const char *name;
     bool (*runs_here)(void);
-    Work *rotate;  /* turns heads[0 .. tensors) */
+    Work *rotate;  /* rotates heads[0 .. tensors) */
     Work *cos_sin; /* fills table from phase */
 } Variant;
 

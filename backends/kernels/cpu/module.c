@@ -124,7 +124,7 @@ static bool parse_heads(PyObject *from, PyObject *to, Order order, bool tail, Jo
                                    : tokens == job->seq && (job->batch == 1 || job->batch == h->batch);
     const bool alike = x.dtype == y.dtype && x.dtype <= FLOAT16 && !memcmp(x.shape, y.shape, axes * sizeof(int64_t));
     if (!fits || still < 0) PyErr_SetString(PyExc_ValueError, "the angles do not fit the tensor");
-    if (!alike) PyErr_SetString(PyExc_ValueError, "input and output must have one shape and one dtype that the kernel turns");
+    if (!alike) PyErr_SetString(PyExc_ValueError, "input and output must have one shape and one dtype that the kernel rotates");
     return fits && still >= 0 && alike;
 }
 

@@ -185,13 +185,13 @@ def pairing(rope: nn.Module, width: int) -> tuple[Layout, int]:
         RopeConfigError: It rotates nothing, or not pair by pair.
     """
     try:
-        turned = np.array(rope(mx.eye(width)[None, :, None], offset=1)[0, :, 0])
+        rotated = np.array(rope(mx.eye(width)[None, :, None], offset=1)[0, :, 0])
     except (TypeError, ValueError) as error:
         raise RopeConfigError(f"{type(rope).__name__} does not take (x, offset=1): {error}. {UNTOUCHED}") from error
-    moved = (turned != 0) & ~np.eye(width, dtype=bool)
+    moved = (rotated != 0) & ~np.eye(width, dtype=bool)
     partners = np.flatnonzero(moved[0]).tolist()
     if len(partners) != 1:
-        raise RopeConfigError(f"{type(rope).__name__} does not turn pairs of channels. {UNTOUCHED}")
+        raise RopeConfigError(f"{type(rope).__name__} does not rotate pairs of channels. {UNTOUCHED}")
     if partners == [1]:
         return "interleaved", int(moved.any(axis=-1).sum())
     return "half", 2 * partners[0]

@@ -58,18 +58,18 @@ class CpuKernel:
             outs: Shaped as xs; any strides under which no two elements overlap.
             angles: Phases, or cos and sin.
             layout: Which channels form a pair.
-            side: Which end of the width turns.
+            side: Which end of the width rotates.
             order: What the axes of xs are.
             transpose: Rotate back: the sign of sin flipped.
         """
         how: Any = {"pairs": -1, "layout": layout, "side": side, "order": order, "transpose": transpose}
         if isinstance(angles, Phase):
             parts = angles.positions, angles.turns, angles.attention_factors, angles.rows, angles.axes
-            self.turn(xs, outs, *parts, **how)
+            self.rotate_parts(xs, outs, *parts, **how)
         else:
-            self.turn(xs, outs, _rows(angles.cos), _rows(angles.sin), **how)
+            self.rotate_parts(xs, outs, _rows(angles.cos), _rows(angles.sin), **how)
 
-    def turn(
+    def rotate_parts(
         self, xs: tuple[torch.Tensor, ...], outs: tuple[torch.Tensor, ...], *angles: torch.Tensor | int | None,
         pairs: int, layout: Layout, side: Side, order: Order, transpose: bool,
     ) -> None:  # fmt: skip

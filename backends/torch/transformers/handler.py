@@ -90,7 +90,7 @@ def _settle(place: RotaryPlace, text: Any, config: object, options: Options) -> 
         if not rope.ropes:
             raise RopeConfigError(f"the configuration of {place.path} says that nothing is rotated. {UNTOUCHED}")
         if any(one.is_axial for one in rope.ropes.values()):
-            raise RopeConfigError(f"{place.path} turns patches by row and column, which is left to it. {UNTOUCHED}")
+            raise RopeConfigError(f"{place.path} rotates patches by row and column, which is left to it. {UNTOUCHED}")
         place.form, place.why = find_form(place.module, _angles_of(rope), place.path, verify=options.verify)
     except RopeConfigError as error:
         if is_text:

@@ -65,7 +65,7 @@ def read_geometry(section: Section, block: Block, family: Family, type_name: str
     if width is None:
         return None
     if width % 2 and width < head_dim and family.rounds_up:
-        section.findings.note(f"the rotated width {width} is odd; {width + 1} channels turn, as transformers rounds up")
+        section.findings.note(f"the rotated width {width} is odd; as in transformers, {width + 1} channels rotate")
         return Geometry(head_dim, width + 1, family.side, layout, width)
     return Geometry(head_dim, width, family.side, layout)
 

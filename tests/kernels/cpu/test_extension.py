@@ -36,7 +36,7 @@ def calls_that_cannot_be():
     yield (*how, (x,), (x,), [1.0], part), AttributeError, "__dlpack_c_exchange_api__"
     yield (*how, (x,), (x.half(),), part, part), ValueError, "one shape and one dtype"
     yield (*how, (x,), (x[..., :6],), part, part), ValueError, "one shape and one dtype"
-    yield (*how, (x.double(),), (x.double(),), part, part), ValueError, "that the kernel turns"
+    yield (*how, (x.double(),), (x.double(),), part, part), ValueError, "that the kernel rotates"
     yield (*how, (x[..., :6],), (x[..., :6],), part, part), ValueError, "do not fit"
     yield (*how, (x,), (), part, part), ValueError, "tuples of one or two tensors"
     yield (*how, (x, x, x), (x, x, x), part, part), ValueError, "tuples of one or two tensors"

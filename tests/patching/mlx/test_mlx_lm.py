@@ -221,5 +221,5 @@ def test_the_pairs_of_a_rope_are_found_by_turning_unit_vectors(rope, expected):
 
 
 def test_something_that_does_not_turn_is_no_rope():
-    with pytest.raises(tightrope.RopeConfigError, match="does not turn pairs of channels"):
+    with pytest.raises(tightrope.RopeConfigError, match="does not rotate pairs of channels"):
         pairing(lambda x, offset: x, 16)
