@@ -17,13 +17,13 @@ ROPE = tightrope.RopeConfig(head_dim=32, rotary_dim=24, base=1e4, layout="half",
 def launches(native, monkeypatch):
     """Count the direct calls and the operators' calls of the kernel."""
     seen = []
-    turn = native.CpuKernel.turn
+    rotate_parts = native.CpuKernel.rotate_parts
 
     def counted(self, *arguments, **how):
         seen.append(how)
-        return turn(self, *arguments, **how)
+        return rotate_parts(self, *arguments, **how)
 
-    monkeypatch.setattr(native.CpuKernel, "turn", counted)
+    monkeypatch.setattr(native.CpuKernel, "rotate_parts", counted)
     return seen
 
 
@@ -48,7 +48,7 @@ def wanted(x, transpose=False):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_one_launch_turns_q_and_k_by_their_phases(rotary, launches, dtype):
+def test_one_launch_rotates_q_and_k_by_their_phases(rotary, launches, dtype):
     q, k = q_and_k(dtype)
     results = rotary(q, k, offset=0)
     assert all(torch.equal(result, wanted(x)) for result, x in zip(results, (q, k), strict=True))
@@ -144,7 +144,7 @@ def test_operators_keep_what_they_promise(native):
 
 
 @pytest.mark.parametrize("transpose", [False, True])
-def test_the_operators_gradient_turns_the_other_way(native, transpose):
+def test_the_operators_gradient_rotates_the_other_way(native, transpose):
     from tightrope.backends.torch import custom_ops as operators
 
     q, given = q_and_k()[0].requires_grad_(), q_and_k()[0].flip(2)
@@ -173,7 +173,7 @@ def where(request, rotary):
     }
 
 
-def test_in_place_turns_what_lies_there(rotary, launches, where):
+def test_in_place_rotates_what_lies_there(rotary, launches, where):
     q, k = q_and_k()
     expected, addresses = (wanted(q), wanted(k)), (q.data_ptr(), k.data_ptr())
     results = rotary.rotate_(q, k, **where)
