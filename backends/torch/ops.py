@@ -11,12 +11,12 @@ from torch._subclasses.fake_tensor import FakeTensor
 from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
-from tightrope.backends.torch import custom_ops as growing
 from tightrope.backends.torch import custom_ops as operators
 from tightrope.backends.torch.constants import place_values
 from tightrope.backends.torch.dispatch import rotate_pair
 from tightrope.backends.torch.distributed.collectives import largest_in_group, sequence_is_sharded
 from tightrope.backends.torch.distributed.dtensor import whole
+from tightrope.backends.torch.graphs import constant_in_graphs
 from tightrope.backends.torch.kernels import cpu as native
 from tightrope.backends.torch.kernels import gpu
 from tightrope.rope.errors import RopeConfigError
@@ -151,7 +151,7 @@ class TorchOps:
     def tables_in_graph(
         self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: torch.Tensor | None
     ) -> Tables:
-        tables: Tables = growing.tables(torch.empty(0, device=_device(like)), name, lengths, pairs, exact)
+        tables: Tables = operators.tables(torch.empty(0, device=_device(like)), name, lengths, pairs, exact)
         return tables
 
     def cos(self, array: torch.Tensor) -> torch.Tensor:
@@ -190,7 +190,7 @@ _CONSTANTS: Final = _Constants()
 _CONSTANT_NAMES: Final[dict[tuple[Values, torch.device], str]] = {}
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
+@constant_in_graphs
 def _constant_name(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch.device) -> str:
     """Return the attribute of `_CONSTANTS` that holds these values on that device; runs while a graph is made."""
     values = Values(raw, dtype, shape)
@@ -202,6 +202,6 @@ def _constant_name(raw: bytes, dtype: str, shape: tuple[int, ...], device: torch
 
 
 # A constant, so that it runs, and raises, while a graph is made.
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch does not type its decorator
+@constant_in_graphs
 def _refuse(reason: str) -> NoReturn:
     raise RopeConfigError(reason)

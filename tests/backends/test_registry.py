@@ -1,25 +1,14 @@
 """The registry: which backends there are, and what a person reads when one cannot be used."""
 
 import importlib.metadata
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 import tightrope
+from harness.processes import in_new_process
 from tightrope import BackendUnavailable, RopeConfigError, backends
 from tightrope.rope.support.extras import needed
-
-
-def in_new_process(code, **environment):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**path(), **environment})
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def path():
-    return {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "/usr/bin:/bin"}
 
 
 def test_every_backend_fits_the_protocol(backend):

@@ -1,4 +1,4 @@
-"""Several processes of one test: each runs a function of a module in tests/distributed, none waits for ever."""
+"""Processes of a test: one that runs code, and several that run a module of tests/distributed, none for ever."""
 
 import json
 import os
@@ -13,6 +13,14 @@ from paths import ROOT
 
 LIMIT = 150
 GRACE = 5  # seconds that the others have once one of them has failed
+
+
+def in_new_process(code, **environment):
+    """Return what code prints in a process of its own."""
+    path = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**path, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def free_ports(count):
