@@ -32,9 +32,9 @@ def shards(
             out in turn, shard r has every count-th from the r-th on.
         block: Tokens of a block of scheme "striped".
         cu_seqlens: (documents + 1,): where each packed document starts, and the length. Each is cut by itself.
-        major: With cu_seqlens. `"rank"`: a shard has its part of every document (TransformerEngine, Megatron).
-            `"document"`: the parts of the first document come first, then those of the next; shard r has the r-th part
-            of that order (torch's per-document load balancer).
+        major: With cu_seqlens. `"rank"`: a shard has its part of every document (TransformerEngine, Megatron, and the
+            per-document load balancer of PyTorch 2.14). `"document"`: the parts of the first document come first, then
+            those of the next; shard r has the r-th part of that order (that balancer before PyTorch 2.14).
 
     Raises:
         RopeConfigError: The length, or a document, cannot be divided so.

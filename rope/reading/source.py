@@ -141,11 +141,9 @@ def _file(path: Path) -> Path:
     try:
         if path.is_dir():
             path = next((path / name for name in FILE_NAMES if (path / name).is_file()), path / FILE_NAMES[0])
-        if not path.exists():
-            raise RopeConfigError(f"no such file; give the path of {_instead(path)}", source=str(path))
-        size = path.stat().st_size
-    except RopeConfigError:
-        raise
+        size = path.stat().st_size  # from Python 3.14 on, exists() is False also for a path that is too long
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RopeConfigError(f"no such file; give the path of {_instead(path)}", source=str(path)) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise RopeConfigError(f"cannot be opened: {why(error)}", source=str(path)) from error
     if size > MAX_BYTES:
