@@ -11,12 +11,13 @@ from typing import Any
 
 from tightrope.backends.patching.models import patch
 from tightrope.rope.config.model import ModelRope
-from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened, suggestion
+from tightrope.rope.errors import BackendUnavailable, RopeConfigError, shortened
 from tightrope.rope.reading import read
 from tightrope.rope.reading.families import UNKNOWN_FAMILY, find_family
 from tightrope.rope.reading.hub import is_hub_id, not_fetched
 from tightrope.rope.reading.huggingface.model import text_key
 from tightrope.rope.reading.write import rope_keys
+from tightrope.rope.support.called import require_known, told_in_words
 from tightrope.rope.support.extras import install_command
 from tightrope.rope.support.files import why
 
@@ -29,6 +30,7 @@ _OWN = ("precision", "policy", "switch", "tensor_group", "pipeline_group")
 _LONGEST = 400  # mlx-lm names every weight that is missing
 
 
+@told_in_words
 def load_mlx(
     path: str | os.PathLike[str], *, precision: Any = "exact", policy: Any = "row", switch: Any = "auto",
     tensor_group: Any = None, pipeline_group: Any = None, **load: Any,
@@ -75,9 +77,7 @@ def load_mlx(
 def _check_arguments(load: Callable[..., Any], given: Mapping[str, Any]) -> None:
     """Raise where mlx-lm's load has no such argument."""
     known = list(inspect.signature(load).parameters)[1:]
-    for name in given:
-        if name not in known:
-            raise RopeConfigError(f"load_mlx has no argument {name!r}{suggestion(name, (*known, *_OWN))}")
+    require_known("load_mlx", given, (*known, *_OWN))
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

@@ -16,6 +16,7 @@ from tightrope.rope.config.model import ModelRope
 from tightrope.rope.errors import RopeConfigError, shortened
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.schedule import Policy, Switch
+from tightrope.rope.support.called import told_in_words
 
 # From the package that a class comes from to the module that knows its models; the first base class found counts.
 HANDLERS: Final[Mapping[str, str]] = {
@@ -71,6 +72,7 @@ class Handler(Protocol):
         """
 
 
+@told_in_words
 def patch(
     model: Any,
     config: object = None,
@@ -127,7 +129,7 @@ def unpatch(model: Any) -> None:
 @contextmanager
 def patched(model: Any, config: object = None, **options: Any) -> Iterator[PatchReport]:
     """Patch a model for the length of a with-statement; see `patch`."""
-    plan = _plan(model, config, Options(**options))
+    plan = _plan(model, config, told_in_words(Options, "patched")(**options))
     changes = Changes.planned(plan.swaps, plan.report)
     try:
         changes.make()

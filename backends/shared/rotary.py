@@ -31,6 +31,7 @@ from tightrope.rope.errors import RopeConfigError
 from tightrope.rope.frequencies import Precision
 from tightrope.rope.reading import ModelSource, model_from
 from tightrope.rope.schedule import FrequencySchedule, Policy, Switch
+from tightrope.rope.support.called import require_known
 from tightrope.rope.support.validation import whole_number
 
 
@@ -182,9 +183,9 @@ class RotaryBase(KeyCacheMixin):
             found = found.one_per_row() if order == "thd" else found
         return found, lengths
 
-    def angles(
+    def angles(  # noqa: D417  # misnamed are none
         self, positions: Array | None = None, *, offset: int | Array | None = None, length: int | None = None,
-        seq_len: Lengths | None = None, layer_type: str | None = None,
+        seq_len: Lengths | None = None, layer_type: str | None = None, **misnamed: Never,
     ) -> Angles:  # fmt: skip
         """Return cos and sin of one step, for one rope or (layer_type None) for all: computed once, for every layer.
 
@@ -195,6 +196,8 @@ class RotaryBase(KeyCacheMixin):
             seq_len: See the call.
             layer_type: Which rope; None: all.
         """
+        if misnamed:
+            require_known("angles", misnamed, ("positions", "offset", "length", "seq_len", "layer_type"))
         if positions is not None and length is not None:
             raise RopeConfigError("length belongs to offset: give positions, or offset and length")
         length = None if length is None else whole_number("length", length, 0)

@@ -12,6 +12,7 @@ from tightrope.rope.config.query_scale import QueryScale, numbers
 from tightrope.rope.config.rope import RopeConfig
 from tightrope.rope.config.terms import LAYOUTS, Layout
 from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.support.called import fields_in_words
 from tightrope.rope.support.validation import (
     instance,
     is_list,
@@ -25,6 +26,7 @@ from tightrope.rope.support.validation import (
 Spelling = Literal["v4", "v5"]
 
 
+@fields_in_words()
 @dataclass(frozen=True, kw_only=True)
 class ModelRope:
     """The ropes of a model, layer by layer.

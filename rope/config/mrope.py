@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tightrope.rope.errors import shortened
+from tightrope.rope.support.called import fields_in_words
 from tightrope.rope.support.validation import list_of, one_of, require
 
 AxisOrder = Literal["chunked", "interleaved", "spatial_first", "reversed_chunked", "reversed_interleaved"]
@@ -13,6 +14,7 @@ Progression = Literal["shared", "own", "dealt"]
 PROGRESSIONS: tuple[Progression, ...] = ("shared", "own", "dealt")
 
 
+@fields_in_words()
 @dataclass(frozen=True, kw_only=True)
 class MRope:
     """Sections of the pairs, one per position axis (time, height, width, …).

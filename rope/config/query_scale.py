@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tightrope.rope.errors import RopeConfigError, shortened
+from tightrope.rope.support.called import fields_in_words
 from tightrope.rope.support.validation import array, is_whole, number, one_of, positive_integer, require
 
 
+@fields_in_words()
 @dataclass(frozen=True, kw_only=True)
 class QueryScale:
     """A factor on the query at position p, so that attention stays sharp over long contexts.

@@ -1,6 +1,6 @@
 """One rotary position embedding (`RopeConfig`): frozen, hashable, valid."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -10,6 +10,7 @@ from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.scaling import Scaling, find_type, rope_types, scaling_from
 from tightrope.rope.scaling.default import Default
 from tightrope.rope.scaling.parameters import LONGEST
+from tightrope.rope.support.called import fields_in_words
 from tightrope.rope.support.validation import (
     instance,
     is_one_of,
@@ -47,8 +48,23 @@ _OTHER_NAMES = {
     "interleaved": "layout",
     "traditional": "layout",
 }
+_FREQUENCIES = ("freqs", "inv_freq")
 
 
+def _named(name: str, names: Sequence[str]) -> str:
+    """Return, as the end of a message, what a field of another name is called here, or where it belongs."""
+    if name in _OTHER_NAMES:
+        return f"; it is called {_OTHER_NAMES[name]!r} here"
+    if name in _FREQUENCIES:
+        return "; the frequencies follow from base, rotary_dim and scaling"
+    having = [kind for kind in rope_types() if name in (item.name for item in fields(find_type(kind)))]
+    if having:
+        kind = "yarn" if "yarn" in having else having[0]
+        return f"; it belongs to the rope block: replace(scaling={{'rope_type': {kind!r}, {name!r}: …}})"
+    return suggestion(name, names) or f"; the fields are {', '.join(names)}"
+
+
+@fields_in_words(_named)
 @dataclass(frozen=True, kw_only=True)
 class RopeConfig:
     """One rotary position embedding; `RopeConfig(head_dim=128, base=10_000.0)` is a plain one.
@@ -133,17 +149,6 @@ class RopeConfig:
         if isinstance(changes.get("scaling"), Mapping):
             changes["scaling"] = scaling_from(changes["scaling"])
         return replace(self, **changes)
-
-
-def _named(name: str, names: Iterable[str]) -> str:
-    """Return, as the end of a message, what a field of another name is called here, or where it belongs."""
-    if name in _OTHER_NAMES:
-        return f"; it is called {_OTHER_NAMES[name]!r} here"
-    having = [kind for kind in rope_types() if name in (item.name for item in fields(find_type(kind)))]
-    if having:
-        kind = "yarn" if "yarn" in having else having[0]
-        return f"; it belongs to the rope block: scaling={{'rope_type': {kind!r}, {name!r}: …}}"
-    return suggestion(name, names) or f"; the fields are {', '.join(names)}"
 
 
 AXIAL_TYPES = ("default", "linear")

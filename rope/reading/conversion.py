@@ -13,8 +13,10 @@ from tightrope.rope.reading.huggingface.model import TEXT_KEYS, text_key
 from tightrope.rope.reading.reader import read
 from tightrope.rope.reading.source import load
 from tightrope.rope.reading.write import require_spelling, rope_keys
+from tightrope.rope.support.called import told_in_words
 
 
+@told_in_words
 def convert(
     source: object, spelling: Spelling, *, scaling: Mapping[str, Any] | None = None, layer_type: str | None = None
 ) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tightrope.rope.reading.huggingface.towers import Tower, bare_tower, tower_p
 from tightrope.rope.reading.section import Findings, Section
 from tightrope.rope.reading.source import gguf_path, load
 from tightrope.rope.reading.unread import note_unread
+from tightrope.rope.support.called import told_in_words
 from tightrope.rope.support.validation import one_of, require
 
 
@@ -30,6 +31,7 @@ ModelSource: TypeAlias = ModelRope | RopeConfig | Mapping[str, Any] | str | Path
 """What says how a model rotates."""
 
 
+@told_in_words
 def read(source: object, strict: bool = False, *, tower: Tower | None = None) -> ModelRope:
     """Return the ropes of a model, layer by layer.
 

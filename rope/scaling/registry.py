@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from tightrope.rope.errors import RopeConfigError, shortened, suggestion
 from tightrope.rope.scaling.base import Scaling
+from tightrope.rope.support.called import fields_in_words
 from tightrope.rope.support.validation import instance, require
 
 _REGISTRY: dict[str, type[Scaling]] = {}
@@ -27,7 +28,7 @@ def rope_type(name: str) -> Callable[[type[_SomeScaling]], type[_SomeScaling]]:
         if holder is not None and (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
             raise RopeConfigError(f"rope_type {name!r} is taken by {holder.__qualname__}; choose another name")
         cls.rope_type = name
-        _REGISTRY[name] = cls
+        _REGISTRY[name] = fields_in_words()(cls)
         return cls
 
     return register

@@ -32,6 +32,17 @@ def test_a_configuration_that_was_changed_after_the_model_was_built(llama):
 
 
 @pytest.mark.usefixtures("untouched")
+def test_a_misspelt_argument(llama):
+    with pytest.raises(tightrope.RopeConfigError, match=r"patch has no argument 'presicion'; did you mean 'precision'"):
+        tightrope.patch(llama, presicion="exact")
+    with (
+        pytest.raises(tightrope.RopeConfigError, match=r"patched has no argument 'polcy'; did you mean 'policy'"),
+        tightrope.patched(llama, polcy="row"),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("untouched")
 def test_frequencies_that_were_overwritten(llama):
     llama.model.rotary_emb.inv_freq[3] *= 1.001
     with pytest.raises(tightrope.RopeConfigError, match="or inv_freq overwritten, or never initialised"):

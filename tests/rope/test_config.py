@@ -10,6 +10,7 @@ import pytest
 import tightrope
 from tightrope import ModelRope, MRope, RopeConfig, RopeConfigError
 from tightrope.rope.scaling.linear import Linear
+from tightrope.rope.support.called import told_in_words
 
 FIELDS = {"head_dim": 128, "rotary_dim": 64, "base": 10_000.0, "layout": "half"}
 
@@ -169,9 +170,67 @@ def test_replace_names_the_field_that_is_meant(name, field):
 
 @pytest.mark.parametrize("name", ["factor", "attention_factor", "original_max_position_embeddings", "short_factor"])
 def test_replace_says_where_a_parameter_of_the_rope_type_belongs(name):
-    block = re.escape("; it belongs to the rope block: scaling={'rope_type': '") + rf"\w+', '{name}': …}}"
+    block = re.escape("; it belongs to the rope block: replace(scaling={'rope_type': '") + rf"\w+', '{name}': …}}\)"
     with pytest.raises(RopeConfigError, match=block):
         RopeConfig(head_dim=64, base=1e4).replace(**{name: 4.0})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"theta": 1e4}, "RopeConfig has no argument 'theta'; it is called 'base' here"),
+        ({"rope_theta": 1e4}, "RopeConfig has no argument 'rope_theta'; it is called 'base' here"),
+        ({"dim": 64, "base": 1e4}, "RopeConfig has no argument 'dim'; it is called 'rotary_dim' here"),
+        ({"base": 1e4, "freqs": [1.0]}, "no argument 'freqs'; the frequencies follow from base, rotary_dim and scal"),
+        ({"base": 1e4, "rotery_dim": 32}, "RopeConfig has no argument 'rotery_dim'; did you mean 'rotary_dim'?"),
+        (
+            {"base": 1e4, "factor": 4.0},
+            "it belongs to the rope block: replace(scaling={'rope_type': 'yarn', ",
+        ),
+        ({}, "RopeConfig: missing a required argument: 'base'; call RopeConfig(head_dim=…, base=…)"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, dict) else "",
+)
+def test_a_field_that_there_is_not_is_told_in_words(given, message):
+    with pytest.raises(RopeConfigError, match=re.escape(message)):
+        RopeConfig(head_dim=64, **given)
+
+
+def test_fields_by_place_are_told_in_words():
+    with pytest.raises(RopeConfigError, match=re.escape("too many positional arguments; call RopeConfig(head_dim=…, ")):
+        RopeConfig(64, 1e4)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: MRope(section=(16, 16)), "MRope has no argument 'section'; did you mean 'sections'?"),
+        (lambda: Linear(facter=2.0), "Linear has no argument 'facter'; did you mean 'factor'?"),
+        (lambda: ModelRope(rope={}, layers=()), "ModelRope has no argument 'rope'; did you mean 'ropes'?"),
+        (lambda: tightrope.read({}, strick=True), "read has no argument 'strick'; did you mean 'strict'?"),
+        (lambda: tightrope.convert({}, speling="v5"), "convert has no argument 'speling'; did you mean 'spelling'?"),
+        (lambda: tightrope.convert({}), "convert: missing a required argument: 'spelling'; call convert(source, spell"),
+    ],
+    ids=["MRope", "rope type", "ModelRope", "read", "convert", "missing"],
+)
+def test_so_is_a_misspelt_argument_of_what_is_called_once_a_model(made, message):
+    with pytest.raises(RopeConfigError, match=re.escape(message)):
+        made()
+
+
+def test_a_mistake_within_is_not_taken_for_one_of_the_call():
+    class Odd(dict):
+        def __contains__(self, key):
+            raise TypeError("of something within")
+
+    with pytest.raises(TypeError, match="of something within"):
+        told_in_words(lambda source: "x" in source)(Odd())
+
+
+def test_several_fields_that_there_are_not_are_told_at_once():
+    with pytest.raises(RopeConfigError) as caught:
+        RopeConfig(head_dim=64, theta=1e4, traditional=True)
+    assert len(caught.value.problems) == 2
 
 
 def test_replace_names_the_fields_that_there_are():

@@ -37,6 +37,12 @@ def test_the_call_that_is_named_makes_the_rope_that_was_meant(backend, call):
     assert made.model.rope() == meant
 
 
+def test_a_misspelt_argument_of_angles_is_named(backend):
+    rope = backend.RotaryEmbedding(PLAIN)
+    with pytest.raises(RopeConfigError, match=r"angles has no argument 'position_ids'; did you mean 'positions'\?"):
+        rope.angles(position_ids=None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "keywords", "message"),
     [
