@@ -7,7 +7,7 @@ import click
 
 from tightrope.commands.shared.common import Source, examples, name_of, sources_argument
 from tightrope.commands.shared.failures import in_a_line
-from tightrope.commands.shared.output import Output, output_options
+from tightrope.commands.shared.output import Output, file_option, output_options, write
 from tightrope.rope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
         "tightrope audit path/to/model",
         "tightrope audit path/to/configs --against mlx-lm --spelling v5",
         "tightrope audit path/to/configs --matrix",
-        "tightrope audit path/to/configs --matrix --with vllm.json",
+        "tightrope audit path/to/configs --matrix --with vllm.json -o table.md",
     ),
 )
 @sources_argument(required=False, metavar="MODEL_OR_CONFIG...")
@@ -55,11 +55,12 @@ def _peer_names(ctx: click.Context, option: click.Parameter, value: str | None) 
     metavar="FILE",
     help="What --json wrote in another environment, to show beside this.",
 )
-@click.option("--matrix", is_flag=True, help="Print models down and libraries across, as a Markdown table.")
+@click.option("--matrix", is_flag=True, help="Print models down and libraries across, and how many are right.")
+@file_option(help="Also write models down and libraries across to FILE, in Markdown.")
 @output_options
 def audit(
     sources: tuple[Source, ...], against: list[str], spelling: Literal["v4", "v5"] | None, context: int | None,
-    others: tuple[str, ...], matrix: bool, out: Output,
+    others: tuple[str, ...], matrix: bool, path: str | None, out: Output,
 ) -> None:  # fmt: skip
     """Check whether other libraries rotate a model as its configuration says.
 
@@ -82,11 +83,14 @@ def audit(
     audits = [_audited(source, against, spelling, context) for _, source in out.track(found, "auditing")]
     audits = library.joined(audits, elsewhere) if elsewhere else audits
     if matrix:
-        out.console.say_all(*shown.matrix(audits).splitlines())
+        shown.print_matrix(out.console, audits)
     elif len(audits) == 1:
         shown.print_audit(out.console, audits[0])
     else:
         shown.print_list(out.console, audits)
+    if path:
+        write(path, shown.to_markdown(audits).encode())
+        out.written(path)
     out.write_json([one.to_dict() for one in audits])
     wrong, unreadable = [one.name for one in audits if one.wrong], [one.name for one in audits if one.unreadable]
     failures = [f"rotated differently from the configuration: {', '.join(wrong)}"] if wrong else []

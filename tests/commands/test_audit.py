@@ -116,7 +116,23 @@ def test_an_error_in_one_file_of_a_folder_is_its_own(run, config, monkeypatch):
 
 def test_a_matrix_has_models_down_and_peers_across(run, config):
     (config.parent / "jamba.json").write_text(json.dumps({"model_type": "jamba"}))
-    assert run(config.parent, "--matrix").output.splitlines() == [
+    shown = run(config.parent, "--matrix").output
+    assert [line.split() for line in shown.splitlines() if line] == [
+        ["model", "right", "1.0", "wrong", "1.0"],
+        ["jamba", "–", "–"],
+        ["llama", "right", "WRONG"],
+        ["how", "many", "right", "1.0", "wrong", "1.0"],
+        ["right", "1", "0"],
+        ["WRONG", "0", "1"],
+        ["–", "1", "1"],
+        ["jamba:", *["it", "has", "no", "rotary", "position", "embedding"]],
+    ]
+
+
+def test_a_matrix_is_written_as_one_markdown_table(run, config, tmp_path):
+    (config.parent / "jamba.json").write_text(json.dumps({"model_type": "jamba"}))
+    assert f"{tmp_path / 'table.md'}: written" in run(config.parent, "-o", tmp_path / "table.md").output
+    assert (tmp_path / "table.md").read_text().splitlines() == [
         "| model | right 1.0 | wrong 1.0 |",
         "| --- | --- | --- |",
         "| jamba | – | – |",
@@ -136,8 +152,9 @@ def elsewhere(run, config, tmp_path):
 
 def test_findings_of_another_environment_are_shown_beside_these(run, config, elsewhere):
     result = run(config, "--against", "right", "--matrix", "--with", elsewhere)
-    assert "| model | right 1.0 | wrong 1.0 |" in result.output
-    assert "| llama | right | WRONG |" in result.output
+    heading, model = [line.split() for line in result.output.splitlines()][:2]
+    assert heading == ["model", "right", "1.0", "wrong", "1.0"]
+    assert model == ["llama", "right", "WRONG"]
     assert result.exit_code == 1
 
 

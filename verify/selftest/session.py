@@ -64,6 +64,12 @@ class SelftestReport:
         """Something was run, and all of it passed."""
         return bool(self.devices) and not any(device.failed for device in self.devices)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What failed, and what was not run, a line each."""
+        failed = [line for device in self.devices for line in _failures(device)]
+        return (*failed, *(f"Not run: {why}" for why in self.not_run))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report for JSON."""
         return {"passed": self.passed, **asdict(self)}
@@ -73,8 +79,7 @@ class SelftestReport:
         lines = ["# tightrope selftest", "", ", ".join(f"{key} {value}" for key, value in self.machine.items()), ""]
         lines += ["| backend | device | rotates by | checks | same bits | failed |", "|---|---|---|---|---|---|"]
         lines += [_row(device) for device in self.devices]
-        lines += ["", *(f"- {line}" for device in self.devices for line in _failures(device))]
-        lines += [f"- Not run: {why}" for why in self.not_run]
+        lines += ["", *(f"- {line}" for line in self.remarks)]
         return "\n".join(lines).rstrip() + "\n"
 
 

@@ -1,6 +1,6 @@
 """An audit as a person reads it: one model at length, many models a line each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tightrope.verify.audit.report import Audit, PeerAudit, count
@@ -13,6 +13,7 @@ _STYLES = {
     "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
     "unusable": "yellow",
 }  # fmt: skip
+_WORD_STYLES = {WORDS[status]: style for status, style in _STYLES.items()}
 _TOTALS = {
     "right": ("agrees", "rounding"), "WRONG": ("wrong",), "refuses": ("refuses",), "?": ("unjudged",),
     "unusable": ("unusable",),
@@ -71,24 +72,46 @@ def print_list(shown_on: "Screen", audits: Sequence[Audit]) -> None:
     if names:
         print_grid(shown_on, grid(("model", *names), rows, left=1 + len(names)))
         shown_on.say()
-    for audit in audits:
-        if not audit.peers:
-            shown_on.say(f"{audit.name}: {audit.remark}")
+    _say_remarks(shown_on, audits)
     for name, total in count(audits).items():
         statuses = ", ".join(f"{number} {_COUNTED[status]}" for status, number in total["status"].most_common())
         causes = ", ".join(f"{cause} {number}" for cause, number in total["causes"].most_common())
         shown_on.say(f"{name}: {statuses}. Causes: {causes or 'none'}.")
 
 
-def matrix(audits: Sequence[Audit]) -> str:
-    """Return models down and peers across as a Markdown table, the causes left to the list."""
+def print_matrix(shown_on: "Screen", audits: Sequence[Audit]) -> None:
+    """Print models down and peers across, the causes left to the list, and how many models have each result."""
+    from tightrope.viewing.terminal.console import Cell, grid, print_grid
+
     names = peer_names(audits)
-    lines = [["model", *names], ["---"] * (1 + len(names))]
+    rows = [[model, *(Cell(word, _WORD_STYLES[word]) for word in found)] for model, *found in _results(audits, names)]
+    print_grid(shown_on, grid(("model", *names), rows, left=1 + len(names)))
+    shown_on.say()
+    print_grid(shown_on, grid(("how many", *names), _totals(audits, names)))
+    shown_on.say()
+    _say_remarks(shown_on, audits)
+
+
+def _say_remarks(shown_on: "Screen", audits: Sequence[Audit]) -> None:
+    """Print why a model has no verdicts."""
     for audit in audits:
-        by_name = {peer.peer: peer for peer in audit.peers}
-        lines.append([audit.name, *(WORDS[by_name[name].status] if name in by_name else "–" for name in names)])
-    lines += _totals(audits, names)
+        if not audit.peers:
+            shown_on.say(f"{audit.name}: {audit.remark}")
+
+
+def to_markdown(audits: Sequence[Audit]) -> str:
+    """Return what `print_matrix` prints as one Markdown table."""
+    names = peer_names(audits)
+    lines = [["model", *names], ["---"] * (1 + len(names)), *_results(audits, names)]
+    lines += [[f"**{word}**", *numbers] for word, *numbers in _totals(audits, names)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _results(audits: Sequence[Audit], names: Sequence[str]) -> Iterator[list[str]]:
+    """Yield each model with the verdict on each peer."""
+    for audit in audits:
+        by_name = {peer.peer: WORDS[peer.status] for peer in audit.peers}
+        yield [audit.name, *(by_name.get(name, WORDS["absent"]) for name in names)]
 
 
 def _totals(audits: Sequence[Audit], names: Sequence[str]) -> list[list[str]]:
@@ -96,7 +119,7 @@ def _totals(audits: Sequence[Audit], names: Sequence[str]) -> list[list[str]]:
     found = {name: total["status"] for name, total in count(audits).items()}
     lines = {word: [sum(found[name][one] for one in statuses) for name in names] for word, statuses in _TOTALS.items()}
     lines["–"] = [len(audits) - sum(numbers) for numbers in zip(*lines.values(), strict=True)]
-    return [[f"**{word}**", *map(str, numbers)] for word, numbers in lines.items() if any(numbers)]
+    return [[word, *map(str, numbers)] for word, numbers in lines.items() if any(numbers)]
 
 
 def peer_names(audits: Sequence[Audit]) -> list[str]:
