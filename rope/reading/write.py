@@ -14,6 +14,7 @@ from tightrope.rope.reading.families.rules import attention_scale as scales
 from tightrope.rope.reading.families.rules.layer_types import FULL
 from tightrope.rope.reading.families.rules.rewrites import lists_a_layer
 from tightrope.rope.reading.families.unknown import family_like
+from tightrope.rope.reading.huggingface.layer_words import layer_words
 from tightrope.rope.reading.reader import read
 from tightrope.rope.scaling.longrope import LongRope
 from tightrope.rope.scaling.ntk import Ntk
@@ -36,8 +37,11 @@ def to_hf(model: ModelRope, spelling: Spelling = "v5") -> dict[str, object]:
     require(instance("model", model, ModelRope, "a ModelRope, as tightrope.read returns it"))
     family = find_family(model.model_type) or family_like(model)
     require_spelling(model, family, spelling)
-    fragment = {"model_type": model.model_type, **_shape(model, family), **rope_keys(model, family, spelling)}
-    _require_same(model, fragment, spelling)
+    around, ropes = {"model_type": model.model_type, **_shape(model, family)}, rope_keys(model, family, spelling)
+    fragments = [{**around, **words, **ropes} for words in layer_words(model, family)]
+    fragment = next((one for one in fragments if not _problems(model, one, spelling)), None)
+    if fragment is None:
+        raise RopeConfigError(_problems(model, fragments[0], spelling))
     return fragment
 
 
@@ -55,7 +59,10 @@ def rope_keys(model: ModelRope, family: Family, spelling: Spelling) -> dict[str,
     """Return the keys that say how the model rotates."""
     if spelling == "v5":
         blocks = {key: _block_v5(model, key, family) for key in model.ropes}
-        return {"rope_parameters": blocks["default"] if list(blocks) == ["default"] else blocks}
+        if list(blocks) == ["default"]:
+            return {"rope_parameters": blocks["default"]}
+        without = {key: None for key, rope in family.ropes.items() if rope is None}
+        return {"rope_parameters": {**blocks, **without}}
     if list(model.ropes) == ["default"]:
         return _single_v4(model, family)
     return _several_v4(model, family)
@@ -69,11 +76,6 @@ def _shape(model: ModelRope, family: Family) -> dict[str, object]:
             shape["max_position_embeddings"] = rope.max_position_embeddings
     if model.layers:
         shape["num_hidden_layers"] = len(model.layers)
-    if model.layers and model.ropes and (family.layers is not None or list(model.ropes) != ["default"]):
-        # no_rope_layers tells of the layers without position; their type only has to be some string.
-        shape["layer_types"] = [FULL if key in (None, "default") else key for key in model.layers]
-    if model.ropes and (None in model.layers or family.no_position is not None):
-        shape["no_rope_layers"] = [int(key is not None) for key in model.layers]
     if family.query is scales.llama4:
         shape |= _temperature(model)
     return shape
@@ -196,21 +198,18 @@ def _lists_v4(model: ModelRope, family: Family) -> dict[str, object]:
     return {"rope_theta": [rope.base for rope in ropes], "partial_rotary_factors": shares, **scaling}
 
 
-def _require_same(model: ModelRope, fragment: Mapping[str, object], spelling: Spelling) -> None:
-    """Raise unless the fragment reads back as the model: what a spelling cannot say is found out here."""
+def _problems(model: ModelRope, fragment: Mapping[str, object], spelling: Spelling) -> list[str]:
+    """Return how a fragment fails to read back as the model: what a spelling cannot say is found out here."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RopeWarning)
-            again = read(dict(fragment))
+            again = read(dict(fragment), strict=find_family(model.model_type) is not None)
     except RopeConfigError as error:
-        problems = [f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems]
-        raise RopeConfigError(problems) from error
-    problems = [
+        return [f"the {spelling} spelling cannot express this model: {problem}" for problem in error.problems]
+    return [
         f"the {spelling} spelling of {model.model_type!r} cannot express {what}: {ours!r} would read back as {theirs!r}"
         for what, ours, theirs in _differences(model, again)
     ]
-    if problems:
-        raise RopeConfigError(problems)
 
 
 def _differences(model: ModelRope, again: ModelRope) -> list[tuple[str, object, object]]:

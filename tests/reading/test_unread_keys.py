@@ -62,6 +62,15 @@ class TestInAKnownFamily:
         assert any(f"text_config.{key} " in note for note in read(config)[0].notes)
 
 
+@pytest.mark.parametrize("model_type", ["llama", "qwen3", "gemma3_text", "exaone4", "afmoe"])
+def test_layers_that_another_family_would_leave_without_position_keep_theirs(model_type):
+    # Only Llama 4, SmolLM3 and Mistral Large 4 read this list, in transformers as in mlx-lm.
+    config = {**SHAPE, "model_type": model_type, "head_dim": 128, "rope_theta": 1e4}
+    model = tightrope.read({**config, "no_rope_layers": [0, 1] * 4})
+    assert model.layers == tightrope.read(config).layers
+    assert any("no_rope_layers" in note and "is not read" in note for note in model.notes)
+
+
 @pytest.mark.parametrize(
     "key", ["swa_rope_theta", "full_attention_layers", "rope_tetha", "rotary_scale", "roep_scaling", "layer_rope_theta"]
 )

@@ -134,7 +134,7 @@ BAMBA = rule.full_at("attn_layer_indices", LINEAR, missing=LINEAR)
 ALL_LINEAR = rule.full_every(1, full=LINEAR)
 ALL_HYBRID = rule.full_every(1, full="hybrid")
 
-NOPE_4 = nope.every_nth(4, "no_rope_layer_interval")
+NOPE_4 = nope.no_rope_layers(nope.every_nth(4, "no_rope_layer_interval"))
 CROSS_ATTENTION = nope.listed("cross_attention_layers", (3, 8, 13, 18, 23, 28, 33, 38))
 MUSE = nope.zero_bases(nope.last_of_four)
 NO_WINDOW_ALL = nope.sliding_only(without_window=True)

@@ -9,7 +9,7 @@ from tightrope.rope.reading.families.family import Family, LayerRope
 from tightrope.rope.reading.families.learned import learned_family
 from tightrope.rope.reading.families.rules import rewrites
 from tightrope.rope.reading.families.rules.layer_types import FULL, SLIDING
-from tightrope.rope.reading.families.rules.no_position import always_without
+from tightrope.rope.reading.families.rules.no_position import always_without, no_rope_layers
 from tightrope.rope.reading.section import Section, shortened
 from tightrope.rope.reading.statements import (
     BASE_KEYS,
@@ -28,6 +28,7 @@ UNKNOWN_FAMILY = Family(
     partial_keys=SHARE_KEYS,
     rotary_dim_keys=WIDTH_KEYS,
     layout_key="rope_interleave",
+    no_position=no_rope_layers(),
     rewrite=rewrites.type_at_the_top,
 )
 UNKNOWN_MLA = replace(UNKNOWN_FAMILY, layout="interleaved", softmax=True, mla=(0, 0))

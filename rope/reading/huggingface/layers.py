@@ -1,14 +1,15 @@
 """Which layer has which rope."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tightrope.rope.reading.families.family import Family
+from tightrope.rope.reading.families.rules.compared import compare_rule
 from tightrope.rope.reading.families.rules.layer_types import FULL, WITHOUT_ATTENTION
 from tightrope.rope.reading.huggingface.blocks import Block
 from tightrope.rope.reading.huggingface.geometry import LAYERS_KEYS, with_default
-from tightrope.rope.reading.section import MOST_LAYERS, Findings, Section, shortened
+from tightrope.rope.reading.section import MOST_LAYERS, Section, shortened
 from tightrope.rope.reading.statements import KNOWN_KEYS
 
 # Ropes that a message names.
@@ -31,7 +32,7 @@ def layer_types(section: Section, family: Family) -> list[str]:
     if len(stated) < count:
         section.findings.problem(f"{section.where('layer_types')} must have {count} entries, got {len(stated)}")
         return []
-    _compare_rule(section, "layer_types", stated[:count], family.layers and (lambda own: family.layers(own, count)))
+    compare_rule(section, "layer_types", stated[:count], family.layers and (lambda own: family.layers(own, count)))
     return stated[:count]
 
 
@@ -42,20 +43,6 @@ def _bounded(section: Section, types: list[str]) -> list[str]:
         f"{section.where('layer_types')} must have at most {MOST_LAYERS} entries, got {len(types)}"
     )
     return []
-
-
-def _compare_rule(section: Section, key: str, stated: list[Any], rule: Callable[[Section], list[Any]] | None) -> None:
-    """Read the keys of a family's rule beside the list that counts before it, and note where they say otherwise."""
-    if rule is None:
-        return
-    apart = Findings()
-    ruled = rule(replace(section, findings=apart))
-    own = sorted(path for path in apart.consumed if path not in section.findings.consumed)
-    section.findings.consumed |= apart.consumed
-    for problem in apart.problems:
-        section.findings.note(f"{section.where(key)} counts; {problem}")
-    if own and not apart.problems and ruled != stated:
-        section.findings.note(f"{section.where(key)} counts; {', '.join(own)} would give other layers")
 
 
 def _layer_count(section: Section, family: Family) -> int | None:
@@ -81,7 +68,8 @@ def assign(
 ) -> tuple[str | None, ...]:
     """Return for each layer the key of its rope, None where it has no position."""
     layers: list[str | None] = []
-    for layer_type, no_position in zip(types, _without_position(section, family, types), strict=True):
+    without = family.no_position(section, types) if family.no_position else [False] * len(types)
+    for layer_type, no_position in zip(types, without, strict=True):
         key = rope_of(layer_type, family, blocks)
         attends = family.all_layers or layer_type not in WITHOUT_ATTENTION
         if no_position or not attends or (key in blocks and blocks[key] is None):
@@ -95,24 +83,6 @@ def assign(
     if None in layers:
         section.findings.note(f"{layers.count(None)} of {len(layers)} layers have no position")
     return tuple(layers)
-
-
-def _without_position(section: Section, family: Family, types: Sequence[str]) -> list[bool]:
-    """Return which layers have no position: by no_rope_layers where it is stated (1 means that a layer has one)."""
-    stated = section.integers("no_rope_layers")
-    if stated:
-        if len(stated) < len(types):
-            section.findings.problem(
-                f"{section.where('no_rope_layers')} must have {len(types)} entries, got {len(stated)}"
-            )
-            return [False] * len(types)
-        without = [not has for has in stated[: len(types)]]
-        rule = family.no_position
-        _compare_rule(section, "no_rope_layers", without, rule and (lambda own: rule(own, types)))
-        return without
-    if stated is not None and family.no_position is not None:
-        section.findings.note(f"{section.where('no_rope_layers')} is empty: the family's default pattern holds")
-    return family.no_position(section, types) if family.no_position else [False] * len(types)
 
 
 def sheet_of(section: Section, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]) -> Section:

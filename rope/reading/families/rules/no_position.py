@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tightrope.rope.reading.families.family import NoPositionRule, WithoutRule
+from tightrope.rope.reading.families.rules.compared import compare_rule
 from tightrope.rope.reading.families.rules.layer_types import SLIDING
 from tightrope.rope.reading.section import Section, shortened
 
@@ -39,8 +40,33 @@ def cohere2_moe_positions(section: Section, types: Sequence[str]) -> list[bool]:
     ]
 
 
+def no_rope_layers(otherwise: NoPositionRule | None = None) -> NoPositionRule:
+    """By no_rope_layers where it is stated (1 means that a layer has a position); without it another rule holds."""
+
+    def rule(section: Section, types: Sequence[str]) -> list[bool]:
+        stated = section.integers("no_rope_layers")
+        if stated:
+            return _listed(section, types, stated, otherwise)
+        if stated is not None and otherwise is not None:
+            section.findings.note(f"{section.where('no_rope_layers')} is empty: the family's default pattern holds")
+        return otherwise(section, types) if otherwise else [False] * len(types)
+
+    return rule
+
+
+def _listed(
+    section: Section, types: Sequence[str], stated: Sequence[int], otherwise: NoPositionRule | None
+) -> list[bool]:
+    if len(stated) < len(types):
+        section.findings.problem(f"{section.where('no_rope_layers')} must have {len(types)} entries, got {len(stated)}")
+        return [False] * len(types)
+    without = [not has for has in stated[: len(types)]]
+    compare_rule(section, "no_rope_layers", without, otherwise and (lambda own: otherwise(own, types)))
+    return without
+
+
 def every_nth(interval: int, key: str) -> NoPositionRule:
-    """No position in every interval-th layer; `key` may give another interval. no_rope_layers is read before."""
+    """No position in every interval-th layer; `key` may give another interval."""
 
     def rule(section: Section, types: Sequence[str]) -> list[bool]:
         every = section.integer(key) or interval
