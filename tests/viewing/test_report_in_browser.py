@@ -70,6 +70,22 @@ def test_curve_follows_the_slider(page):
     assert page.run("return document.getElementById('length-value').textContent") == f"{length:,} tokens"
 
 
+def test_position_axes_of_each_pair_are_drawn_and_said(window, tmp_path):
+    config = {"model_type": "qwen2_vl", "text_config": {**SHAPE, "rope_scaling": {
+        "type": "mrope", "mrope_section": [2, 3, 3]}}}  # fmt: skip
+    rope = tightrope.read(config).rope()
+    assert rope.mrope is not None
+    assert rope.mrope.sections == (2, 3, 3)
+    window.open(written(tmp_path, config))
+    whole = curve(window, "frequencies-0", "default")
+    drawn = [curve(window, "frequencies-0", f"axis {axis}") for axis in range(3)]
+    for pair, axis in enumerate(rope.mrope.pair_axes(rope.pairs)):
+        assert [row[pair] for row in drawn] == [whole[pair] if one == axis else None for one in range(3)]
+    said = window.run("return document.getElementById('summary-0').textContent")
+    assert said.endswith("Pairs by position axis: 2 on axis 0, 3 on axis 1, 3 on axis 2.")
+    assert window.console() == []
+
+
 def test_slider_says_tokens(page):
     move_slider(page, 4096)
     assert page.run("return document.getElementById('length').getAttribute('aria-valuetext')") == "4,096 tokens"

@@ -6,7 +6,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => location.reload());
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const INK = colour("ink"), PAPER = colour("paper"), LINE = colour("line"), QUIET = colour("unscaled"), MARK = colour("mark"), ZONE = colour("zone");
+const INK = colour("ink"), PAPER = colour("paper"), LINE = colour("line"), QUIET = colour("unscaled"), MARK = colour("mark"), SPATIAL = colour("spatial"), ZONE = colour("zone");
 // Heat maps go from paper over grey, what rounding allows, to orange.
 const [RIGHT, ROUNDING, DOUBT, WRONG] = dark.matches ? ["#16181b", "#4a4f55", "#8a5a2b", "#a8541f"] : ["#ffffff", "#bdbdbd", "#f7c99b", "#f5a35c"];
 const FONT = { family: "system-ui, sans-serif", size: 13, color: INK };
@@ -103,6 +103,19 @@ function lineTrace(name, y, more = {}) {
   return { name, y, type: "scatter", mode: "lines+markers", line: { color: INK, width: 1.5 }, marker: { size: Math.min(5, 320 / y.length) }, ...more };
 }
 
+// The curve of a rope over its pairs; with several position axes (M-RoPE) each pair has the sign of its own.
+const AXES = [["circle", INK], ["square", MARK], ["diamond", SPATIAL], ["cross", QUIET]];
+
+function pairTraces(rope, table, length, value) {
+  const y = table.inv_freq.map(value), more = { text: hoverText(rope, table, length), hoverinfo: "text" };
+  if (!rope.axes) return [lineTrace(rope.rope_type, y, more)];
+  const found = [...new Set(rope.axes)].sort((a, b) => a - b);
+  const marks = found.map((axis) => lineTrace(`axis ${axis}`, y.map((one, pair) => (rope.axes[pair] === axis ? one : null)), {
+    mode: "markers", hoverinfo: "skip", marker: { size: 6, symbol: AXES[axis % AXES.length][0], color: AXES[axis % AXES.length][1] },
+  }));
+  return [lineTrace(rope.rope_type, y, { ...more, mode: "lines" }), ...marks];
+}
+
 function greyTrace(y) {
   return { name: "unscaled", y, type: "scatter", mode: "lines", line: { color: QUIET, width: 4 }, hoverinfo: "skip" };
 }
@@ -114,7 +127,7 @@ function levels(rope, length) {
     shapes: marks.map(([, value, dash, color]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { dash, color, width: 1.2 } })),
     annotations: marks.map(([name, value, , color], index) => ({
       xref: "paper", x: index % 2 ? 0.45 : 0.01, xanchor: "left", y: Math.log10(value), yanchor: "bottom", showarrow: false,
-      text: `${name} ${number.format(value)}`, font: { size: 11, color },
+      text: `${name} ${number.format(value)}`, font: { size: 11, color }, bgcolor: PAPER, borderpad: 0,
     })),
   };
 }
@@ -124,11 +137,11 @@ const PAIR = "rotated pair i";
 // What each chart draws of a rope at a length: traces and layout.
 const CHARTS = {
   frequencies: (rope, table, length) => [
-    [greyTrace(rope.unscaled.map(positive)), lineTrace(rope.rope_type, table.inv_freq.map(positive), { text: hoverText(rope, table, length), hoverinfo: "text" })],
+    [greyTrace(rope.unscaled.map(positive)), ...pairTraces(rope, table, length, positive)],
     layout("Inverse frequencies", axis(PAIR), logAxis("inv_freq [radians per position]", logRange(rope, positive)), { ...blend(rope) }),
   ],
   wavelengths: (rope, table, length) => [
-    [greyTrace(rope.unscaled.map(wavelength)), lineTrace(rope.rope_type, table.inv_freq.map(wavelength), { text: hoverText(rope, table, length), hoverinfo: "text" })],
+    [greyTrace(rope.unscaled.map(wavelength)), ...pairTraces(rope, table, length, wavelength)],
     layout("Wavelengths against context", axis(PAIR), logAxis("positions per turn, 2π / inv_freq", logRange(rope, wavelength, Object.values(rope.contexts))), { ...levels(rope, length) }),
   ],
   divisors: (rope, table, length) => [
@@ -146,7 +159,9 @@ const CHARTS = {
 
 function summary(rope, table, length) {
   const turning = table.inv_freq.filter((frequency) => frequency > 0 && wavelength(frequency) <= length).length;
-  return `At ${number.format(length)} tokens ${turning} of ${table.inv_freq.length} pairs complete a turn; the attention factor is ${short(table.attention_factor)}.`;
+  const axes = rope.axes ? [...new Set(rope.axes)].sort((a, b) => a - b).map((axis) => `${rope.axes.filter((one) => one === axis).length} on axis ${axis}`) : [];
+  const shared = axes.length ? ` Pairs by position axis: ${axes.join(", ")}.` : "";
+  return `At ${number.format(length)} tokens ${turning} of ${table.inv_freq.length} pairs complete a turn; the attention factor is ${short(table.attention_factor)}.${shared}`;
 }
 
 function numbersTable(rope, table) {
