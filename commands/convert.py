@@ -6,8 +6,9 @@ from typing import Any, Literal
 import click
 
 from tightrope.commands.shared.common import Source, examples, read_model, rope_options, source_argument
-from tightrope.commands.shared.output import Output, as_json, file_option, output_options, write
+from tightrope.commands.shared.output import Output, file_option, output_options, write, write_json_file
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.support.printable import printable
 
 
 @click.command(
@@ -54,7 +55,7 @@ def convert(
         raise click.UsageError("--check needs --to gguf-metadata")
     before, _ = load(source)
     after = converting.convert(source, spelling, scaling=block, layer_type=layer_type)
-    write(path, as_json(after))
+    write_json_file(path, after)
     removed, written = converting.changes(before, after)
     if path != "-":
         out.console.say(f"{path}: {', '.join(written) or 'no key'} written; {', '.join(removed) or 'none'} removed")
@@ -76,14 +77,14 @@ def _metadata(
     written = {"general.architecture": wanted.architecture, **keys}
     tensors = {f"{name}.weight": list(values) for name, values in wanted.divisors.items()}
     if checked is None:
-        write(path, as_json({**written, **({"tensors": tensors} if tensors else {})}))
+        write_json_file(path, {**written, **({"tensors": tensors} if tensors else {})})
         out.write_json([{"keys": written, "tensors": tensors}])
         return
     try:
         found = differences(open_file(Path(checked)), wanted)
     except RopeConfigError as error:
         raise RopeConfigError(error.problems, source=checked) from error
-    words = "".join(f"{line}\n" for line in found) or f"{checked}: no key about rotation differs\n"
-    write(path, words.encode("utf-8", "backslashreplace"))
+    words = "".join(f"{printable(line)}\n" for line in found) or f"{checked}: no key about rotation differs\n"
+    write(path, words.encode())
     out.write_json([{"file": checked, "differences": found}])
     out.finish(passed=not found, failure=f"{checked}: {len(found)} keys about rotation differ")

@@ -15,7 +15,7 @@ from tightrope.commands.shared.common import (
     rope_options,
     source_argument,
 )
-from tightrope.commands.shared.failures import in_a_line
+from tightrope.commands.shared.failures import of_file
 from tightrope.commands.shared.output import Output, file_errors, file_option, output_options
 from tightrope.rope.errors import ExtraMissing
 
@@ -113,4 +113,4 @@ def _checked(path: str, subjects: "list[OnDevice]") -> "GoldenReport | str":
     except ExtraMissing:
         raise  # of all files, not of this one
     except Exception as error:  # whatever it is, it has its line, and the exit status says so
-        return f"{'' if path in str(error) else f'{path}: '}{in_a_line(error)}"
+        return of_file(path, error)

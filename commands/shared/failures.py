@@ -3,13 +3,14 @@
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import click
 
-from tightrope.rope.errors import RopeError, shortened
+from tightrope.rope.errors import RopeError, RopeWarning, shortened
 from tightrope.rope.support.files import why
 from tightrope.rope.support.printable import printable
 
@@ -25,7 +26,8 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
     """End the program with the status of what happens within; `traceback` shows where an error is raised."""
     _accept_every_sign()
     try:
-        yield
+        with _warnings_in_a_line():
+            yield
         _flush()
     except BrokenPipeError:
         _discard_output()
@@ -49,10 +51,32 @@ def exit_statuses(ctx: click.Context, *, traceback: bool) -> Iterator[None]:
         raise click.ClickException(_escaped(f"{where}: {why(error)}")) from error
 
 
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print Tightrope's warnings as errors are printed, each once, without the place in its code that warns."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, RopeWarning):
+                click.echo(f"Warning: {_escaped(str(message))}", err=True)
+            else:
+                shown(message, category, *place)
+
+        warnings.showwarning = show
+        warnings.simplefilter("default", RopeWarning)
+        yield
+
+
 def in_a_line(error: Exception) -> str:
     """Return what ended the work on one file of many, for its line among the results: the others go on."""
     words = shortened(" ".join(str(error).split()), 200, plain=True)
     return words if isinstance(error, RopeError) else f"{type(error).__name__}: {words}"
+
+
+def of_file(path: str, error: Exception) -> str:
+    """Return what ended the work on one file of many, with its path."""
+    return f"{'' if path in str(error) else f'{path}: '}{in_a_line(error)}"
 
 
 def _escaped(message: str) -> str:

@@ -1,6 +1,8 @@
 """What every command says: to a person in the console, to a machine with --json, to neither with --quiet."""
 
+import codecs
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +76,7 @@ class Output:
     def write_json(self, results: Sequence[Any]) -> None:
         """Write the findings where --json says, in the form that docs/json.md describes."""
         if self.json_file:
-            write(self.json_file, as_json({"schema": SCHEMA, "command": self.command, "results": list(results)}))
+            write_json_file(self.json_file, {"schema": SCHEMA, "command": self.command, "results": list(results)})
             self.written(self.json_file)
 
     def written(self, path: str, more: str = "") -> None:
@@ -160,8 +162,18 @@ def file_errors(path: str) -> Iterator[None]:
         raise click.FileError(path, why(error)) from error
 
 
-def as_json(value: Any) -> bytes:
-    """Return value as indented JSON, with a line feed at its end; an infinity is null."""
-    text = json.dumps(json_values(value), indent=2, ensure_ascii=False, allow_nan=False)
-    # The name of a file need not be UTF-8: its bytes are surrogates, and these escapes are JSON's, too.
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+def write_json_file(path: str, value: Any) -> None:
+    """Write a value as JSON; where standard output is not in UTF-8, with an escape for every letter beyond ASCII."""
+    in_utf8 = path != "-" or codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    write(path, as_json(value, ascii_only=not in_utf8))
+
+
+def as_json(value: Any, *, ascii_only: bool = False) -> bytes:
+    """Return value as indented JSON, with a line feed at its end; an infinity is null.
+
+    Characters that act on a terminal are escaped, as are halves of surrogate pairs: bytes of a file's name that are no
+    UTF-8. To whoever parses it these are the same strings.
+    """
+    text = json.dumps(json_values(value), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+    acting = [character for character in set(text) if not (character.isprintable() or character == "\n")]
+    return text.translate({ord(character): json.dumps(character)[1:-1] for character in acting}).encode() + b"\n"

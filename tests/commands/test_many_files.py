@@ -105,3 +105,12 @@ def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("tightrope.rope.reading.validate.os.listdir", refuse)
     ran = run("validate", tmp_path)
     assert (ran.exit_code, ran.stderr) == (1, f"Error: {tmp_path}: cannot be read: Permission denied\n")
+
+
+def test_fingerprints_go_on_past_a_file_that_cannot_be_read(folder):
+    good = [folder / "a_good.json", folder / "z_good.json"]
+    ran = run("fingerprint", good[0], *(folder / f"{one}.json" for one in BROKEN), good[1], "--json", folder / "found")
+    assert ran.exit_code == 1
+    results = json.loads((folder / "found").read_text())["results"]
+    assert [one["source"] for one in results if one["fingerprint"]] == list(map(str, good))
+    assert all(name in one["problem"] for name, one in zip(BROKEN, results[1:-1], strict=True))

@@ -1,5 +1,6 @@
 """What is fuzzed: each target hands bytes to one reader and lets nothing pass but a result or a RopeError."""
 
+import functools
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 import tightrope
 from tightrope.cli import main
+from tightrope.commands.shared import own_types
 from tightrope.rope.config.model import ModelRope
 from tightrope.verify.golden import file as golden_file
 
@@ -65,6 +67,10 @@ def read_golden(data: bytes) -> None:
     """A golden file: damaged, edited, or nothing of the kind."""
     path = written("golden.safetensors", data)
     refused(lambda: golden_file.load(path))
+
+
+# A search through all installed packages: four fifths of the time of a command line, with the same result each time.
+own_types.entry_points = functools.cache(own_types.entry_points)
 
 
 def run_command(data: bytes) -> None:

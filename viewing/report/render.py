@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from tightrope.rope.support.extras import import_extra
+from tightrope.rope.support.printable import printable
 
 _HERE: Final = "tightrope.viewing.report"
 _PLACEHOLDER: Final = re.compile("@@([A-Z]+)@@")
@@ -24,7 +25,7 @@ def page(data: dict[str, Any]) -> bytes:
         ExtraMissing: plotly is not installed.
     """
     parts = {
-        "TITLE": html.escape(data["title"]),
+        "TITLE": html.escape(printable(data["title"])),
         "STYLE": _text("report.css"),
         "SCRIPT": _text("report.js"),
         "DATA": _json(data),
@@ -50,5 +51,5 @@ def _text(name: str) -> str:
 
 
 def _json(data: dict[str, Any]) -> str:
-    """Return data as JSON that cannot end the script element it stands in."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    """Return data as JSON in ASCII, which has an escape for half a surrogate pair; it cannot end its script element."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
