@@ -1,7 +1,7 @@
 """An audit as a person reads it: one model at length, many models a line each."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from tightrope.verify.audit.report import Audit, PeerAudit, count
 from tightrope.viewing.verdicts import WORDS, verdict
@@ -9,11 +9,11 @@ from tightrope.viewing.verdicts import WORDS, verdict
 if TYPE_CHECKING:
     from tightrope.viewing.terminal.console import Cell, Grid, Screen
 
-_STYLES = {
+_STYLES: Final[Mapping[str, str]] = {
     "agrees": "green", "rounding": "green", "wrong": "red", "unjudged": "yellow", "refuses": "yellow", "absent": "dim",
     "unusable": "yellow",
 }  # fmt: skip
-_WORD_STYLES = {WORDS[status]: style for status, style in _STYLES.items()}
+_WORD_STYLES: Final[Mapping[str, str]] = {word: _STYLES[status] for status, word in WORDS.items()}
 _TOTALS = {
     "right": ("agrees", "rounding"), "WRONG": ("wrong",), "refuses": ("refuses",), "?": ("unjudged",),
     "unusable": ("unusable",),

@@ -25,18 +25,18 @@ def layer_words(model: ModelRope, family: Family) -> Iterator[dict[str, object]]
     if None not in model.layers and family.no_position is None:
         yield {"layer_types": _types(model, FULL, FULL)} if typed else {}
     if family.no_position is not None or None in model.layers:
-        listed = {"no_rope_layers": [int(key is not None) for key in model.layers]}
+        listed: dict[str, object] = {"no_rope_layers": [int(key is not None) for key in model.layers]}
         yield {"layer_types": _types(model, FULL, FULL), **listed} if typed else listed
     yield {"cross_attention_layers": [index for index, key in enumerate(model.layers) if key is None]}
     yield {"layer_rope_theta": [0 if key is None else model.ropes[key].base for key in model.layers]}
     own = _own_types(family, len(model.layers))
     silent = [kind for kind in own if kind in WITHOUT_ATTENTION or family.no_position or kind in family.ropes]
-    for turning, without in product((*own, FULL, SLIDING), silent):
-        yield {"layer_types": _types(model, turning, without)}
+    for rotating, without in product((*own, FULL, SLIDING), silent):
+        yield {"layer_types": _types(model, rotating, without)}
 
 
-def _types(model: ModelRope, turning: str, without: str) -> list[str]:
-    return [without if key is None else turning if key == "default" else key for key in model.layers]
+def _types(model: ModelRope, rotating: str, without: str) -> list[str]:
+    return [without if key is None else rotating if key == "default" else key for key in model.layers]
 
 
 def _own_types(family: Family, count: int) -> list[str]:
