@@ -143,7 +143,9 @@ def _measure(out: Output, jobs: "Sequence[Job]", rounds: int, rows: "list[Row]")
 
     number, seconds = len(jobs), timing.estimate(jobs, rounds)
     about = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
-    out.console.say(f"{number} measurement{'s' * (number != 1)} of {rounds} rounds, about {about}", "dim")
+    out.console.say(
+        f"{number} measurement{'s' * (number != 1)} of {rounds} round{'s' * (rounds != 1)}, about {about}", "dim"
+    )
     out.console.say(f"processor: {timing.processor()}", "dim")
     with _memory_errors():
         for job in out.track(jobs, "timing"):

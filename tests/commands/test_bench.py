@@ -24,7 +24,7 @@ def test_bench_prints_a_row_for_the_copy_and_for_us():
     ran = run("bench", *SMALL)
     assert ran.exit_code == 0
     above, processor, title, *rows = ran.stdout.splitlines()
-    assert above.startswith("1 measurement of 1 rounds, about ")
+    assert above.startswith("1 measurement of 1 round, about ")
     assert processor == f"processor: {timing.processor()}"
     assert title == "torch cpu, new tensors, float32, 4 tokens, bhsd, half"
     assert any(timing.YARDSTICK in row for row in rows)

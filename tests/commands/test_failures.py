@@ -292,3 +292,12 @@ def test_a_table_of_a_narrow_terminal_has_every_digit_of_a_wide_one(folder):
         return [word for line in lines for word in line.split() if word[:1].isdigit()]
 
     assert set(numbers(200)) <= set(numbers(40))
+
+
+@pytest.mark.backend("torch")
+def test_a_stacked_row_has_its_title_at_the_margin_and_its_figures_further_in(folder):
+    _, lines = in_terminal(["inspect", "wide.json"], 40, cwd=folder)
+    start = lines.index("wavelengths in tokens:")
+    title, *figures = lines[start + 1 : start + 4]
+    assert title.startswith("up to ")
+    assert all(line.startswith("  ") for line in figures)

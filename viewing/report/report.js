@@ -15,6 +15,7 @@ const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetS
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS };
 // No corner of a panel is free of curves at every length: legends stand above.
 const ABOVE = { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom" };
+const narrow = matchMedia("(max-width: 40em)");
 const number = new Intl.NumberFormat("en-US");
 
 function element(tag, text, attributes = {}) {
@@ -196,6 +197,10 @@ function drawRope(rope, index, length) {
   return Object.entries(CHARTS).map(([name, chart]) => {
     const [traces, around] = chart(rope, table, length);
     around.uirevision = "kept"; // a zoom survives the slider
+    if (rope.axes && narrow.matches) { // a legend of several lines stands between title and chart
+      around.margin.t = 110;
+      Object.assign(around.title, { y: 1, yref: "container", yanchor: "top", pad: { t: 10 } });
+    }
     return Plotly.react(`${name}-${index}`, traces, around, CONFIG);
   });
 }

@@ -131,7 +131,7 @@ def _print_stacked(screen: Screen, shown: Grid) -> None:
     if headings[0]:
         screen.say(f"{headings[0]}:")
     for row in shown.rows:
-        screen.say(row[0].text, "bold")
+        screen.say(row[0].text.strip(), "bold")
         for heading, cell in zip(headings[1:], row[1:], strict=False):
             if cell.text:
                 space = _GAP if widest else ""
