@@ -18,6 +18,7 @@ from tightrope.commands.shared.common import (
 from tightrope.commands.shared.failures import of_file
 from tightrope.commands.shared.output import Output, file_errors, file_option, output_options
 from tightrope.rope.errors import ExtraMissing
+from tightrope.rope.support.extras import import_extra
 
 if TYPE_CHECKING:
     from tightrope.verify.golden import GoldenReport
@@ -56,6 +57,7 @@ def write_file(
         raise click.UsageError("-o must name a file: the recording is binary")
     if len(wanted) > 1:
         raise click.UsageError("a file holds one backend: name one with --backends")
+    import_extra("safetensors", purpose="golden files")  # backends take a while
     model = read_model(source, block, layer_type)
     subject = choose(out, wanted)[0][0]
     with out.busy("recording"), file_errors(path):

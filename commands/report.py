@@ -14,6 +14,7 @@ from tightrope.commands.shared.common import (
     source_argument,
 )
 from tightrope.commands.shared.output import Output, file_option, output_options, write
+from tightrope.rope.support.extras import import_extra
 
 
 @click.command(
@@ -40,6 +41,7 @@ def report(
     from tightrope.rope.reading.conversion import config_of
     from tightrope.viewing import report as library
 
+    import_extra("plotly", purpose="reports")  # comparing takes a while
     model = read_model(source, block, layer_type)
     config = source if block is None else config_of(source, block, layer_type)
     steps = list(library.findings(config, wanted).items()) if model.ropes else []

@@ -14,6 +14,7 @@ import click
 
 from tightrope.commands.shared.files import check_outputs
 from tightrope.rope.errors import RopeConfigError
+from tightrope.rope.support.extras import import_extra
 from tightrope.rope.support.files import why, write_atomically
 from tightrope.rope.support.json_values import json_values
 
@@ -55,7 +56,10 @@ class Output:
 
     def track(self, items: Sequence[_Item], doing: str) -> Iterator[_Item]:
         """Yield the items, and show a person how far we are."""
-        with self._progress() as progress:
+        progress = self._progress()
+        # What the caller's loop raises leaves this generator open, and the bar would wipe the message away.
+        click.get_current_context().call_on_close(progress.stop)
+        with progress:
             yield from progress.track(items, description=doing)
 
     @contextmanager
@@ -112,7 +116,7 @@ def plot_option(words: str) -> Callable[..., Any]:
 
 
 def _picture(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Refuse a name that no picture can have at once: what is drawn may take minutes to measure."""
+    """Refuse a name that no picture can have, or miss matplotlib, at once: measuring may take minutes."""
     from tightrope import viewing
 
     if value is not None:
@@ -120,6 +124,7 @@ def _picture(ctx: click.Context, option: click.Parameter, value: str | None) -> 
             viewing.format_of(value)
         except RopeConfigError as error:
             raise click.BadParameter(str(error)) from error
+        import_extra("matplotlib", purpose="pictures")
     return value
 
 

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from harness.terminal import each_in_terminal, in_terminal
+from harness.terminal import each_in_terminal, in_terminal, read_all, screen, start
 from paths import ROOT
 from samples.cli_files import LLAMA, write
 from tightrope.cli import main
@@ -47,6 +47,35 @@ def test_a_reader_that_goes_away_exits_141(config):
     ran = subprocess.run([*PROGRAM, "inspect", str(config)], stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_an_error_within_a_loop_stands_on_a_line_of_its_own(config):
+    """The bar is gone before the message is printed: it would wipe away the line that it stands on."""
+    missing = "import sys; sys.argv = ['tightrope', 'audit', 'config.json']; from tightrope.verify import audit\n"
+    missing += "from tightrope.rope.errors import BackendUnavailable\nfrom tightrope.cli import main\n"
+    missing += "def fail(*_, **__): raise BackendUnavailable('there is no library')\naudit.audit = fail\nmain()"
+    process, end = start([sys.executable, "-c", missing], 80, cwd=config.parent)
+    shown = read_all(end)
+    assert process.wait() == 1
+    assert screen(shown)[0] == "Error: there is no library"
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [("report config.json -o r.html", "plotly"), ("precision config.json --plot p.png", "matplotlib"),
+     ("golden write config.json -o g.safetensors", "safetensors")],
+)  # fmt: skip
+def test_a_missing_package_is_told_before_any_work(config, monkeypatch, words, package):
+    def working(*given, **more):
+        raise AssertionError("worked before the package was looked for")
+
+    monkeypatch.chdir(config.parent)
+    monkeypatch.setitem(sys.modules, package, None)
+    for command in ("report", "precision", "golden"):
+        monkeypatch.setattr(f"tightrope.commands.{command}.read_model", working)
+    ran = run(*words.split())
+    assert ran.exit_code == 1
+    assert f"need {package}; python -m pip install" in ran.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
