@@ -144,7 +144,7 @@ def rotate_given(
     check_table(ops, cos, sin, pairs)
     for name, x in (("q", q), ("k", k)):
         if x is not None or name == "q":
-            check_rotatable(ops, name, x, cos.shape[-1], order)
+            check_rotatable(ops, name, x, cos.shape[-1], order, tables=True)
     return rotate_by(ops, q, k, Table(cos=cos, sin=sin), layout, side, order, transpose=transpose)
 
 

@@ -61,8 +61,17 @@ def kind_of(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> None:
-    """Raise where x cannot be the q or k of a rotation of that many pairs."""
+def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order, *, tables: bool = False) -> None:
+    """Raise where x cannot be the q or k of a rotation of that many pairs.
+
+    Args:
+        ops: The framework.
+        name: What the caller calls x.
+        x: What is to be rotated.
+        pairs: How many pairs.
+        order: Its axes.
+        tables: The caller gives cos and sin, and they say how many.
+    """
     if not ops.is_array(x):
         raise RopeConfigError(
             f"{name} must be a float {ops.framework} array, got {kind_of(x)}{conversion(ops, name, x)}"
@@ -76,7 +85,7 @@ def check_rotatable(ops: Ops, name: str, x: Array, pairs: int, order: Order) -> 
             f"{name} must have {len(order)} axes for order {order!r}, got shape {shortened(tuple(shape))}{hint}"
         )
     if shape[-1] < 2 * pairs:
-        hint = f"; {REPEATED}" if pairs % 2 == 0 and shape[-1] >= pairs else ""
+        hint = f"; {REPEATED}" if tables and pairs % 2 == 0 and shape[-1] >= pairs else ""
         raise RopeConfigError(f"{name} must have at least rotary_dim ({2 * pairs}) channels, got {shape[-1]}{hint}")
 
 

@@ -143,6 +143,11 @@ class TestTablesThatHoldEachAngleTwice:
         with pytest.raises(RopeConfigError, match=f"got every one of 4 twice; {self.HINT}"):
             backend.rotate(self.x(backend, width), **doubled, layout="half")
 
+    def test_a_module_whose_q_is_too_narrow_speaks_of_no_tables(self, backend):
+        rope = backend.RotaryEmbedding(tightrope.RopeConfig(head_dim=16, base=1e4))
+        with pytest.raises(RopeConfigError, match=r"q must have at least rotary_dim \(16\) channels, got 8$"):
+            rope(self.x(backend, 8))
+
     def test_they_are_refused_for_one_token(self, backend):
         with pytest.raises(RopeConfigError, match=f"got every one of 4 twice; {self.HINT}"):
             backend.rotate(self.x(backend, 16, 1), **self.tables(backend, np.tile(self.ANGLES[:1], 2)), layout="half")
