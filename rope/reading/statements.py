@@ -15,7 +15,8 @@ from tightrope.rope.support.validation import is_number, is_one_of
 _SOUNDS = re.compile(
     r"rope|rotary|rotat|neox|rotor|fourier|fope|xpos|alibi|theta|mscale|(^|_)(swa|yarn|ntk|nope|freq|freqs)(_|$)|inv_freq"
     r"|wavelength|sinusoid|sin_?cos|(^|_)rot(_|$)|frequency_base"
-    r"|position|pos_emb|pos_enc|posemb|(^|_)pe_type|orig(inal)?_max|attn_factor|attention_factor"
+    r"|position|pos_emb|pos_enc|posemb|(^|_)pe_type|orig(inal)?_(max|context|seq)|attn_factor|attention_factor"
+    r"|logn|temperature_tuning|llama_4_scaling|(^|_)(long|short)_factor|base_freq"
     r"|^(full|sliding|local|global|linear)_att(ention|n)_(layers|interval|pattern|every\w*|idxs|idx)$"
 )
 # How many positions a table of learned positions has, how attention shares its heads: no part of a rotation.
@@ -23,6 +24,9 @@ _ELSEWHERE = re.compile(
     r"^(max|num)_\w*positions?(_embeddings?)?$|^position_\w*size$|^n_positions$|position_(bias|ids?|buckets)\w*$"
     r"|_validation$|heads?$|v_head_dim$|dropout|_bias$|_eps$|_size$|^relative_|^num_\w*_buckets$|^pos_att_type$"
 )
+# Words that count whatever follows them, but for these.
+_NAMED = re.compile(r"rope|rotary|(^|_)swa_")
+_NO_STATEMENT = re.compile(r"_validation$")
 
 _POSITIONS = r"(positional|position|pos)_?(embeddings?|encodings?|emb|enc)"
 _SWITCH = re.compile(
@@ -36,7 +40,7 @@ _LAYOUT = re.compile(
 )
 _NEOX = re.compile(r"(rope_|rotary_|use_|is_)*neox(_style|_rope|_rotary)*")
 _VARIANT = re.compile(
-    r"alibi|mrope|m_rope|xdrope|2d_rope|dynamic_ntk|logn|xpos|flash_rotary|rope_scal|swa|sliding|yarn|ntk|longrope"
+    r"alibi|mrope|m_rope|xdrope|2d_rope|dynamic_ntk|logn|xpos|flash_rotary|rope_scal|swa|sliding|yarn|ntk|longrope|temperature"
 )
 # Null is how files leave these out.
 _OPTIONAL = re.compile(r"(dim|scaling|section|parameters|layers|layer_types|interval|pattern|factors?)$")
@@ -86,6 +90,9 @@ KNOWN_KEYS = frozenset(
     }
 )
 
+# Keys of code that no table has, whose misspelt forms no word gives away.
+_ALSO_MISSPELT = ("positional_embedding_type", "use_positional_embeddings", "full_attention_layers")
+
 
 def sounds_like_position(key: str) -> bool:
     """Tell whether a key, by its name, says something about positions; a misspelt one counts."""
@@ -93,7 +100,7 @@ def sounds_like_position(key: str) -> bool:
     if name in KNOWN_KEYS:
         return name not in _LENGTHS
     if _SOUNDS.search(name):
-        return not _ELSEWHERE.search(name)
+        return not (_NO_STATEMENT if _NAMED.search(name) else _ELSEWHERE).search(name)
     # A slip of one letter leaves the first or the last three as they were: few names need the whole comparison.
     ends = name[:_END] in _starts() or name[-_END:] in _endings()
     return ends and not _near(name).isdisjoint(_nearest())
@@ -114,7 +121,7 @@ def _endings() -> frozenset[str]:
 
 @cache
 def _nearest() -> frozenset[str]:
-    return frozenset().union(*map(_near, KNOWN_KEYS))
+    return frozenset().union(*map(_near, (*KNOWN_KEYS, *_ALSO_MISSPELT)))
 
 
 def _near(name: str) -> set[str]:

@@ -263,3 +263,36 @@ def test_a_switch_of_null_is_noted():
         "rope_interleave is null: read as if it were missing"
         in read(model_type="deepseek_v3", rope_theta=1e4, rope_interleave=None).notes
     )
+
+
+GEMMA4 = {"model_type": "gemma4_text", "head_dim": 64}
+
+
+# What transformers 5.24 makes of these: global_head_dim counts where per_layer_config is not there.
+@pytest.mark.parametrize(
+    ("keys", "width"),
+    [
+        ({}, 512),
+        ({"global_head_dim": 128}, 128),
+        ({"per_layer_config": {}}, 64),
+        ({"per_layer_config": {}, "global_head_dim": 128}, 64),
+        ({"per_layer_config": {"5": {"head_dim": 96}, "7": {"head_dim": 96}}}, 96),
+    ],
+    ids=str,
+)
+def test_an_empty_per_layer_config_is_a_statement(keys, width):
+    assert read(**GEMMA4, **keys).for_layer(5).head_dim == width
+
+
+@pytest.mark.parametrize("model_type", ["gemma4_text", "gemma4_unified_text", "embedding_gemma2_text"])
+def test_the_last_layer_of_gemma_4_is_full_whatever_is_listed(model_type):
+    # configuration_gemma4.py: "Last layer must use `full_attention` … Forcing last layer"
+    model = read(**{**GEMMA4, "model_type": model_type}, layer_types=["full_attention", "sliding_attention"] * 4)
+    assert model.layers[-2:] == ("full_attention", "full_attention")
+    assert any("the last layer is full_attention" in note for note in model.notes)
+
+
+def test_layers_of_one_rope_that_have_other_widths_are_noted():
+    widths = {str(index): {"qk_rope_head_dim": 64 if index < 4 else 32} for index in range(1, 8)}
+    notes = read(model_type="dots3_note_text", per_layer_config=widths).notes
+    assert any("qk_rope_head_dim (32) is not read" in note for note in notes)

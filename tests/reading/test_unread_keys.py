@@ -34,6 +34,14 @@ UNREAD = {
     "rope_type": "yarn",
     "layer_rope_theta": [1e4] * 8,
     "rope_local_base_freq": None,
+    "rope_heads": 4,
+    "rotary_bias": True,
+    "swa_num_attention_heads": 8,
+    "positonal_embedding_type": "learned",
+    "use_logn_attn": True,
+    "long_factor": [1.0] * 64,
+    "original_context_length": 2048,
+    "llama_4_scaling": {"beta": 0.1},
 }
 
 

@@ -178,6 +178,7 @@ GEMMA4_FAMILY = Family(
     partial=1.0,
     ropes=GEMMA4,
     layers=GEMMA_6_LAST,
+    rewrite=rewrites.last_is_full,
     reads_v4=False,
 )
 ULTRABERT_FAMILY = Family(

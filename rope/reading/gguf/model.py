@@ -103,7 +103,7 @@ def _ropes(
 def _rope(file: GgufFile, row: Architecture, section: Section, sliding: Pattern | None = None) -> RopeConfig | None:
     """Return the rope of the layers that do not slide, or, with the pattern, that of those that do."""
     own = "_swa" if sliding is not None and sliding.own_keys else ""
-    head_dim = _head_dim(section, own)
+    head_dim = _head_dim(row, section, own)
     if row.fixed_base is not None and head_dim is not None:
         return RopeConfig(
             head_dim=head_dim, rotary_dim=head_dim, base=row.fixed_base, layout=row.layout,
@@ -138,8 +138,10 @@ def _base(section: Section, own: str, sliding: Pattern | None) -> float:
     return 10_000.0 if base is None else float(base)
 
 
-def _head_dim(section: Section, own: str) -> int | None:
-    latent = section.integer(f"attention.key_length_mla{own}", "attention.key_length_mla")
+def _head_dim(row: Architecture, section: Section, own: str) -> int | None:
+    latent = None
+    if row.side == "tail":  # elsewhere llama.cpp does not ask for the width of latent attention
+        latent = section.integer(f"attention.key_length_mla{own}", "attention.key_length_mla")
     stated = latent or section.integer(f"attention.key_length{own}", "attention.key_length")
     if stated is not None:
         return stated

@@ -5,6 +5,7 @@ from typing import Final
 
 from tightrope.rope.errors import shortened, suggestion
 from tightrope.rope.reading.section import Section
+from tightrope.rope.reading.statements import sounds_like_position
 
 # What llama.cpp reads in one architecture or another.
 KNOWN_KEYS: Final = frozenset(
@@ -36,7 +37,7 @@ KNOWN_KEYS: Final = frozenset(
 )
 _SOUNDS: Final = re.compile(
     r"^rope[._]|^full_attention_interval$|^attention\.recurrent_layers$"
-    r"|^attention\..*(rope|rotary|temperature|nope|position|freq|scaling_beta|yarn)"
+    r"|^attention\..*(rope|rotary|temperature|nope|position|freq|scaling_beta|yarn|mscale)"
 )
 # What says "nothing" in these keys.
 _NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
@@ -65,11 +66,16 @@ _MOST_LISTED: Final = 20
 
 def unread_keys(section: Section) -> list[str]:
     """Return a sentence for each key that sounds like position and that no reader took a value from."""
-    keys = [key for key in section.values if _SOUNDS.search(key) and not section.is_consumed(key)]
+    keys = [key for key in section.values if _sounds_like_position(key) and not section.is_consumed(key)]
     found = [_said(section, key) for key in keys if not _is_neutral(section, key)]
     if len(found) > _MOST_LISTED:
         found[_MOST_LISTED:] = [f"{len(found) - _MOST_LISTED} more keys that sound like position are not read"]
     return found
+
+
+def _sounds_like_position(key: str) -> bool:
+    named = any(map(sounds_like_position, key.split("."))) and not key.startswith("attention.value_length")
+    return named or _SOUNDS.search(key) is not None
 
 
 def _is_neutral(section: Section, key: str) -> bool:

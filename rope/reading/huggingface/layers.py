@@ -88,10 +88,13 @@ def assign(
 def sheet_of(section: Section, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]) -> Section:
     """Return the configuration as the layers of this rope see it.
 
-    Their own widths come from per_layer_config (transformers 5), or from keys such as global_head_dim.
+    Their own widths come from per_layer_config (transformers 5), or from keys such as global_head_dim: one that is
+    there, be it empty, takes the place of such keys and of their defaults.
     """
     own: dict[str, object] = {}
     for name, (key, default) in block.defaults.widths.items():
+        if default is not None and "per_layer_config" in section.values:
+            continue
         stated = section.get(key)
         if stated is None and default is None:
             continue
@@ -105,13 +108,16 @@ def sheet_of(section: Section, block: Block, family: Family, types: Sequence[str
 def _per_layer(
     section: Section, block: Block, family: Family, types: Sequence[str], keys: Mapping[str, Any]
 ) -> dict[str, object]:
+    """Return the values that the first of the rope's layers has; layers that say otherwise are left unread."""
     overrides = section.inner("per_layer_config")
-    index = next((i for i, layer_type in enumerate(types) if rope_of(layer_type, family, keys) == block.key), None)
-    if overrides is None or index is None:
+    if overrides is None:
         return {}
-    name = next((name for name in overrides.values if name.isdecimal() and name.lstrip("0") == str(index or "")), None)
-    inner = None if name is None else overrides.inner(name)
-    if inner is None:
+    layers = [index for index, layer_type in enumerate(types) if rope_of(layer_type, family, keys) == block.key]
+    names = {name.lstrip("0") or "0": name for name in overrides.values if name.isdecimal()}
+    found = [overrides.inner(names[str(index)]) if str(index) in names else None for index in layers]
+    if not found or found[0] is None:
         return {}
-    inner.consume(*KNOWN_KEYS & inner.values.keys())
-    return dict(inner.values)
+    first = found[0].values
+    for inner in filter(None, found):
+        inner.consume(*(key for key in KNOWN_KEYS & inner.values.keys() if inner.values[key] == first.get(key)))
+    return dict(first)

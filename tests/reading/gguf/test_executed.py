@@ -159,6 +159,7 @@ CASES = {
     "longrope, long": ("phi3", LONGROPE, FACTORS),
     "longrope with a factor": ("phi3", {**LONGROPE, "rope.scaling.factor": 4.0}, FACTORS),
     "granite switched off": ("granite", {"rope.scaling.finetuned": True}, {}),
+    "width of latent attention elsewhere": ("afmoe", {"attention.key_length_mla": 96}, {}),
     "partial": ("stablelm", {"rope.dimension_count": 16}, {}),
 }
 

@@ -65,3 +65,31 @@ def test_many_keys_are_counted_not_listed():
     model = model_of(header("llama", {f"rope.strange_{index}": 2.0 for index in range(1000)}))
     assert any("980 more keys" in note for note in model.notes)
     assert len(model.notes) < 30
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "roep.freq_base",
+        "rotary.freq_base",
+        "swa.rope.freq_base",
+        "rotary_dim",
+        "position_embedding_type",
+        "attention.swa_theta",
+        "attention.mscale",
+        "attention.logn",
+        "attention.full_attention_layers",
+    ],
+)
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "deepseek2"])
+def test_a_key_of_another_place_or_a_misspelt_one_is_noted(architecture, key):
+    before, _ = outcome(architecture, {})
+    after, notes = outcome(architecture, {key: 3.0})
+    assert after == before
+    assert any(f"{architecture}.{key} (3.0) is not read" in note for note in notes)
+
+
+@pytest.mark.parametrize("architecture", ["gemma4", "mimo2", "step35", "dots3note"])
+def test_the_widths_of_values_state_no_rotation(architecture):
+    _, notes = outcome(architecture, {"attention.value_length_swa": 64})
+    assert not any("value_length" in note for note in notes)

@@ -21,6 +21,14 @@ def _is_nested(section: Section) -> bool:
     return any(isinstance(value, dict) for value in _flat_block(section).values())
 
 
+def last_is_full(section: Section, types: list[str]) -> tuple[Section, list[str]]:
+    """Gemma 4: the class gives the last layer full attention, whatever its configuration lists."""
+    if not types or types[-1] == FULL:
+        return section, types
+    section.findings.note(f"the last layer is {FULL}: the family's class changes {shortened(types[-1])}")
+    return section, [*types[:-1], FULL]
+
+
 def base_a_layer(section: Section, types: list[str]) -> tuple[Section, list[str]]:
     """Granite SWA: layer_rope_theta gives each layer its base, 0 for none. Distinct bases become ropes "base_…"."""
     bases = section.list_of((int, float), "numbers", "layer_rope_theta")
