@@ -30,7 +30,7 @@ def import_extra(module: str, *, purpose: str) -> ModuleType:
     """
     try:
         return import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # a broken binary shows as any of these
         package = module.partition(".")[0]
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package:
             raise ExtraMissing(f"{purpose} need {package}; {install_command(package)}") from error

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from statistics import median
 
 import pytest
@@ -83,17 +84,22 @@ def test_a_library_that_is_not_here_is_named(monkeypatch):
 
 
 @pytest.mark.backend("torch")
-def test_a_library_that_does_not_import_is_no_reason_to_stop(monkeypatch):
+@pytest.mark.parametrize("error", [ImportError("No module named 'torchao'"), RuntimeError("no operator nms")], ids=repr)
+@pytest.mark.parametrize(("name", "module"), [("torchtune", "torchtune"), ("transformers", "transformers.models")])
+def test_a_library_that_does_not_import_is_no_reason_to_stop(name, module, error, monkeypatch):
     from tightrope.verify.timing import torch_libraries as libraries
 
-    def broken(module):
-        raise ImportError("No module named 'torchao'")
+    def broken(wanted):
+        if wanted.startswith(module) or wanted.partition(".")[0] not in ("transformers", "torchtune"):
+            raise error
+        return import_module(wanted)
 
     monkeypatch.setattr(libraries, "find_spec", lambda module: object())
     monkeypatch.setattr(libraries, "import_module", broken)
+    monkeypatch.setattr(libraries, "LIBRARIES", [one for one in libraries.LIBRARIES if one.name == name])
+    monkeypatch.setattr("tightrope.verify.timing.on_torch.LIBRARIES", libraries.LIBRARIES)
     (job,) = jobs("torch", tasks=["new tensors"])
-    line = "torch cpu: torchtune is installed and cannot be imported: No module named 'torchao'"
-    assert line in timing.absent([job])
+    assert f"torch cpu: {name} is installed and cannot be imported: {error}" in timing.absent([job])
     assert [row.contender for row in timing.run(job, rounds=1)] == [timing.YARDSTICK, timing.OURS]
 
 

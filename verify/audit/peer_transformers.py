@@ -20,7 +20,7 @@ from tightrope.backends.torch.transformers.network import (
 )
 from tightrope.backends.torch.transformers.rotary import FORMS, Form
 from tightrope.rope.config.model import ModelRope
-from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses
+from tightrope.verify.audit.peers import Built, PeerLacks, PeerRefuses, PeerUnusable
 
 # Whatever the library raises is its refusal: its strict dataclasses have errors of their own kinds.
 _REFUSALS = Exception
@@ -113,7 +113,9 @@ def build(config: dict[str, Any], model: ModelRope, context: int | None = None) 
     except (PeerLacks, PeerRefuses):
         raise
     except ImportError as error:
-        raise PeerLacks(f"it has no code for this type of model ({error})") from error
+        if (error.name or "").startswith("transformers."):
+            raise PeerLacks(f"it has no code for this type of model ({error})") from error
+        raise PeerUnusable(f"it does not import: {error}") from error  # something that it needs is broken
     except _REFUSALS as error:
         raise PeerRefuses(f"{type(error).__name__}: {error}") from error
 

@@ -47,7 +47,7 @@ class Library:
 
     Attributes:
         name: As it is installed.
-        module: What it is imported as.
+        module: What it is imported as: its innermost module that rotates, for some packages import their parts late.
         unfit: Returns why it cannot do some work on a device, `""` where it can.
         given: Makes its rotation by cos and sin that are given, into new tensors.
         by_position: Makes its rotation by positions.
@@ -65,12 +65,14 @@ class Library:
 
     def absent(self, work: Work, rope: RopeConfig, device: str) -> str:
         """Return why it takes no part, `""` where it does."""
-        if find_spec(self.module) is None:
+        if find_spec(self.module.partition(".")[0]) is None:
             return "is not installed"
         try:
             import_module(self.module)
         except Exception as error:  # whatever a package raises while it is imported
-            return f"is installed and cannot be imported: {str(error).splitlines()[0]}"
+            return (
+                f"is installed and cannot be imported: {''.join(str(error).splitlines()[:1]) or type(error).__name__}"
+            )
         if work.task == "by position" and self.by_position is None:
             return "computes no angles on the way"
         return self.unfit(work, rope, device)
@@ -221,8 +223,8 @@ def _fits_torchtune(work: Work, rope: RopeConfig, device: str) -> str:
 
 LIBRARIES: Final = (
     Library(
-        name="transformers", module="transformers", unfit=_fits_any_head, given=_transformers_given,
-        by_position=_transformers_by_position,
+        name="transformers", module="transformers.models.llama.modeling_llama", unfit=_fits_any_head,
+        given=_transformers_given, by_position=_transformers_by_position,
     ),
     Library(name="liger-kernel", module="liger_kernel", unfit=_fits_liger, given=_liger),
     Library(
@@ -238,7 +240,8 @@ LIBRARIES: Final = (
         in_place=_llama_cpp(in_place=True), remark="its own copies of q and k, computes angles too",
     ),
     Library(
-        name="vLLM", module="vllm", unfit=_fits_vllm, in_place=_vllm, remark="its C kernel, a table in the dtype of q",
+        name="vLLM", module="vllm.platforms", unfit=_fits_vllm, in_place=_vllm,
+        remark="its C kernel, a table in the dtype of q",
     ),
     Library(name="torchtune", module="torchtune", unfit=_fits_torchtune, given=_torchtune),
 )  # fmt: skip
