@@ -61,5 +61,5 @@ def load_cpu() -> CpuExtension | None:
 
 
 def is_stale(extension: object) -> bool:
-    """Say whether the extension was built for another interface than this code calls."""
+    """Return whether the extension was built for another interface than this code calls."""
     return getattr(extension, "interface", None) != INTERFACE

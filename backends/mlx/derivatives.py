@@ -1,7 +1,7 @@
 """A rotation, by a kernel or by operations, as a function that MLX can differentiate, batch and compile.
 
 Its gradient is one pass, as it is itself; MLX's own, through slices, would take several. In an export there is only the
-launch: MLX 0.32 cannot write functions with a gradient of their own to files.
+launch: MLX 0.32 cannot write functions with a custom gradient to files.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def rotate(
 ) -> tuple[mx.array, mx.array | None]:  # fmt: skip
     """Return q and k rotated by one launch; see `tightrope.backends.shared.ops.Ops.rotate`."""
     xs = [q] if k is None else [q, k]
-    packed = 0 if angles.batch == 1 else 1  # packed tokens are one row, or each a row of its own
+    packed = 0 if angles.batch == 1 else 1  # packed tokens form one row, or one row each
     if order == "thd":
         xs = [mx.expand_dims(x, packed) for x in xs]
     given = angle_tensors(angles)
@@ -97,7 +97,7 @@ def _angle_function(names: tuple[str, ...]) -> Callable[..., Sequence[mx.array]]
 def _held(arrays: Sequence[mx.array]) -> list[mx.array]:
     """Return the arrays as constants of what is computed from them.
 
-    `mx.jvp` also follows tangents through the operations inside a function with a derivative of its own, and fails at
+    `mx.jvp` also follows tangents through the operations inside a function with a custom derivative, and fails at
     those that have none: views and kernels.
     """
     return [mx.stop_gradient(array) for array in arrays]

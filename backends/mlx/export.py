@@ -1,6 +1,6 @@
 """`exporting`: rotations that MLX can write to a file.
 
-MLX 0.32 writes neither compiled functions nor functions with a derivative of their own. Builds without Metal give a
+MLX 0.32 writes neither compiled functions nor functions with a custom derivative. Builds without Metal give a
 sign that they export; Metal's gives none, so there the caller says so.
 """
 
@@ -37,12 +37,12 @@ def exporting() -> Iterator[None]:
 
 
 def is_exporting() -> bool:
-    """Say whether this code runs within `exporting`."""
+    """Return whether this code runs within `exporting`."""
     return _ACTIVE.get()
 
 
 def shows_export(*arrays: mx.array) -> bool:
-    """Say whether MLX shows that it is writing what is computed from these arrays to a file, or from constants."""
+    """Return whether MLX shows that it is writing what is computed from these arrays to a file, or from constants."""
     sign = _sign()
     return sign is not None and (not arrays or is_traced(*arrays)) and _allowed(sign)
 
@@ -73,7 +73,7 @@ def constant(array: mx.array) -> mx.array:
 
 
 def is_traced(*arrays: mx.array) -> bool:
-    """Say whether a transformation (`mx.compile`, `mx.grad`, `mx.vmap`, an export) follows one of the arrays."""
+    """Return whether a transformation (`mx.compile`, `mx.grad`, `mx.vmap`, an export) follows one of the arrays."""
     # MLX enters a compiled function for arrays that it follows, for others only once a rank and dtype.
     return _enters(arrays) and _enters(arrays)
 

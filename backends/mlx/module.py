@@ -208,7 +208,7 @@ def _rotated_by_given(q: mx.array, k: mx.array | None, cos: mx.array, sin: mx.ar
 
 
 def _replayed(arrays: tuple[Any, ...]) -> bool:
-    """Say whether a call with these arrays, q first, may be replayed: where Python would take a good part of it."""
+    """Return whether a call with these arrays, q first, may be replayed: where Python would take a good part of it."""
     if set(map(type, arrays)) != {mx.array} or is_exporting():
         return False
     return bool(arrays[0].size <= LARGEST or kernel.serves())

@@ -48,15 +48,15 @@ class Swap:
             setattr(self.owner, self.name, self.old)
 
     def in_force(self) -> bool:
-        """Say whether the new value is there."""
+        """Return whether the new value is there."""
         return self._value() is self.new
 
     def replaced_again(self) -> bool:
-        """Say whether there is a value that is neither the new one nor the old one, or one that hides it."""
+        """Return whether there is a value that is neither the new one nor the old one, or one that hides it."""
         return self._hidden() if self.in_force() else self.changed()
 
     def changed(self) -> bool:
-        """Say whether the old value is not there any more."""
+        """Return whether the old value is not there any more."""
         return self._value() is not self.old
 
     def _value(self) -> Any:
@@ -77,11 +77,11 @@ class Record:
     swaps: tuple[Swap, ...]
 
     def in_force(self) -> bool:
-        """Say whether any of it is in place."""
+        """Return whether any of it is in place."""
         return any(swap.in_force() for swap in self.swaps)
 
     def is_of(self, part: Any) -> bool:
-        """Say whether this part is the one recorded: a shallow copy has all attributes of the original."""
+        """Return whether this part is the one recorded: a shallow copy has all attributes of the original."""
         return self.swaps[0].owner is part
 
 

@@ -112,7 +112,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
 
 
 def _is_gguf(path: Path) -> bool:
-    """Say whether a GGUF file, or a folder of nothing else, stands for a model."""
+    """Return whether a GGUF file, or a folder of nothing else, stands for a model."""
     alone = path.is_dir() and not (path / "config.json").exists() and any(path.glob("*.[gG][gG][uU][fF]"))
     return alone or path.suffix.lower() == ".gguf"
 
@@ -141,7 +141,7 @@ def _load(load: Any, folder: Path, rope: ModelRope, arguments: dict[str, Any]) -
 
 
 def _by_the_model(error: Exception) -> bool:
-    """Say whether the code of a model raised, which another spelling may suit: no tokenizer, weights, or kind of it."""
+    """Return whether the code of a model raised, so that another spelling may help: not for a missing tokenizer."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
     return any(module.startswith("mlx_lm.models.") for module in modules)
 

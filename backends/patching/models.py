@@ -1,4 +1,4 @@
-"""One model, not the process: replace its rotary parts, undo that, and tell what was done.
+"""One model, not the process: replace its rotary parts, undo that, and report what was done.
 
 Everything is planned and verified before the first attribute changes; see `changes`.
 """

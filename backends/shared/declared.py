@@ -65,7 +65,7 @@ def sequence(length: Lengths | None = None, *, group: object | None = None) -> I
 
 
 def length_is_elsewhere(ops: Ops) -> bool:
-    """Say whether positions do not tell the length here: it was declared, or the sequence is sharded."""
+    """Return whether positions do not tell the length here: it was declared, or the sequence is sharded."""
     return _Current.declared is not None or ops.sequence_is_sharded()
 
 

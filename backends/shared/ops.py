@@ -59,22 +59,22 @@ class Ops(Protocol):
         """Whether arrays can be written to: `rotate` then takes `in_place`."""
 
     def is_array(self, value: object) -> bool:
-        """Say whether value is an array of this framework."""
+        """Return whether value is an array of this framework."""
 
     def is_float(self, array: Array) -> bool:
-        """Say whether the dtype is real floating point."""
+        """Return whether the dtype is real floating point."""
 
     def is_integer(self, array: Array) -> bool:
-        """Say whether the dtype is an integer, bool excluded."""
+        """Return whether the dtype is an integer, bool excluded."""
 
     def whole(self, array: Array, *, wait: bool) -> bool | None:
-        """Say whether all floats are integers below 2⁶² in magnitude; None where the host cannot read them.
+        """Return whether all floats are integers below 2⁶² in magnitude; None where the host cannot read them.
 
         Nor does it where it would have to wait for a device, unless it may.
         """
 
     def waits(self, array: Array) -> bool | None:
-        """Say whether the host waits for a device when it reads values; None where it cannot read them."""
+        """Return whether the host waits for a device when it reads values; None where it cannot read them."""
 
     def where(self, condition: Array, a: Array, b: Array) -> Array:
         """Return a where the condition holds, else b; broadcast."""
@@ -126,7 +126,7 @@ class Ops(Protocol):
         """
 
     def sequence_is_sharded(self) -> bool:
-        """Say whether the framework is told that each process holds a part of the sequence."""
+        """Return whether the framework has been set up so that each process has a part of the sequence."""
 
     def numbers(self, array: Array) -> list[int]:
         """Return the integers on the host.
@@ -139,7 +139,7 @@ class Ops(Protocol):
         """Raise RopeConfigError, also where a graph is being made."""
 
     def restarts(self, positions: Array) -> bool | None:
-        """Say whether a row of (batch, seq) holds a position that is not larger than the one before it.
+        """Return whether a row of (batch, seq) holds a position that is not larger than the one before it.
 
         None where the host cannot read them without waiting for a device.
         """
@@ -151,7 +151,7 @@ class Ops(Protocol):
         """Return the largest of (axes, batch, seq) + 1 by row, if the host can read it without waiting for a device."""
 
     def compiling(self) -> bool:
-        """Say whether the call is being traced into a graph, where a Python integer may stand for many values."""
+        """Return whether the call is being traced into a graph, where a Python integer may stand for many values."""
 
     def tables_in_graph(self, name: str, lengths: list[int], pairs: int, *, exact: bool, like: Array | None) -> Tables:
         """Return `turns` and `attention_factors` of `tables.host_tables(name, lengths)`, computed when the graph runs.

@@ -37,7 +37,7 @@ class Positions:
         return self if rows == 1 else replace(self, values=ops.broadcast(self.values, (axes, rows, seq)))
 
     def one_per_row(self) -> "Positions":
-        """Return (axes, 1, tokens) as (axes, tokens, 1): packed tokens, each with a length of its own."""
+        """Return (axes, 1, tokens) as (axes, tokens, 1): packed tokens, each with its own length."""
         return Positions(self.values.reshape(self.values.shape[0], -1, 1))
 
 

@@ -109,7 +109,7 @@ class RopeAngles:
         return boundary, (*both, first), (*both, second)
 
     def _may_be_packed(self, positions: Positions) -> bool:
-        """Say whether a row may hold several documents, each with a length of its own."""
+        """Return whether a row may hold several documents, each with its own length."""
         axes, _, seq = positions.values.shape
         if self.schedule.policy != "row" or axes > 1 or seq < 2 or positions.restarts is False:
             return False
@@ -258,7 +258,7 @@ class RopeAngles:
 
 
 def _known(schedule: FrequencySchedule) -> list[TableLengths]:
-    """Return the tables that can be told before any call."""
+    """Return the tables that are known before any call."""
     if schedule.fixed:
         return [schedule.fixed.lengths]
     return [] if schedule.boundary is None else [(schedule.boundary, schedule.boundary + 1)]

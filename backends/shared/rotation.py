@@ -70,7 +70,7 @@ def given_table(ops: Ops, angles: Any, key: str, pairs: int) -> Table:
     table = angles[key]
     if table.pairs != pairs:
         raise RopeConfigError(
-            f"angles hold {table.pairs} pairs, this rope rotates {pairs}: take those of its own angles()"
+            f"angles hold {table.pairs} pairs, this rope rotates {pairs}: use those that this rope's angles() returns"
         )
     return table
 

@@ -20,7 +20,7 @@ from tightrope.rope.errors import BackendUnavailable, RopeConfigError
 
 
 def serve(*tensors: torch.Tensor) -> bool:
-    """Say whether a graph of these tensors should hold the operators; fake tensors of a device need no device then."""
+    """Return whether a graph of these tensors should hold the operators; fake tensors then need no device."""
     if torch.compiler.is_compiling():
         return native.kernel is not None and all(x.device.type == "cpu" for x in tensors)
     return any(isinstance(x, FakeTensor) for x in tensors)

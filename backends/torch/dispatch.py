@@ -18,7 +18,7 @@ from tightrope.rope.errors import RopeConfigError
 
 
 class How(NamedTuple):
-    """What a rotation is told besides its tensors."""
+    """The arguments of a rotation other than tensors."""
 
     layout: Layout
     side: Side
@@ -103,7 +103,7 @@ def _check_apart(q: torch.Tensor, k: torch.Tensor | None) -> None:
 
 
 def _in_memory(*xs: torch.Tensor) -> bool:
-    """Say whether tensors have memory to look at: those of a graph in the making have none yet."""
+    """Return whether tensors have memory to look at: those of a graph in the making have none yet."""
     if torch.compiler.is_compiling() or native.watched():
         return False
     return all(type(x) in native.PLAIN and x.layout is torch.strided for x in xs)
@@ -184,7 +184,7 @@ def _computed(
 
 
 def _watched() -> bool:
-    """Say whether a compiler, a function transform or forward differentiation follows every operation."""
+    """Return whether a compiler, a function transform or forward differentiation follows every operation."""
     return torch.compiler.is_compiling() or native.transformed()
 
 

@@ -12,11 +12,10 @@ from tightrope.backends.shared import trig
 from tightrope.backends.shared.angles import Phase, Table
 from tightrope.backends.shared.ops import UNREADABLE, Tables, Values
 from tightrope.backends.torch import custom_ops as operators
-from tightrope.backends.torch.constants import place_values
+from tightrope.backends.torch.constants import constant_in_graphs, place_values
 from tightrope.backends.torch.dispatch import rotate_pair
 from tightrope.backends.torch.distributed.collectives import largest_in_group, sequence_is_sharded
 from tightrope.backends.torch.distributed.dtensor import whole
-from tightrope.backends.torch.graphs import constant_in_graphs
 from tightrope.backends.torch.kernels import cpu as native
 from tightrope.backends.torch.kernels import gpu
 from tightrope.rope.errors import RopeConfigError

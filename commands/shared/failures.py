@@ -103,7 +103,7 @@ def _accept_every_sign() -> None:
 
 
 def _flush() -> None:
-    """Write what is buffered now, while a failure can still be told; at exit Python would print a traceback."""
+    """Write what is buffered now, while a failure can still be reported; at exit Python would print a traceback."""
     if sys.stdout is not None:
         sys.stdout.flush()
 

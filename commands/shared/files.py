@@ -1,4 +1,4 @@
-"""The files that a command is told to write: no input among them, none twice, all writable, before it works."""
+"""Checks of the output files before the work: none is an input, none is named twice, all can be written."""
 
 import errno
 import os

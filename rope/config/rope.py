@@ -118,7 +118,7 @@ class RopeConfig:
 
     @property
     def is_axial(self) -> bool:
-        """Each axis has frequencies of its own: positions are of patches, not of text."""
+        """Each axis has its own frequencies: positions are of patches, not of text."""
         return self.mrope is not None and self.mrope.progression != "shared"
 
     @property

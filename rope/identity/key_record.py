@@ -78,7 +78,7 @@ class KeyRecord:
         return self.kind if isinstance(self.kind, tuple) else (self.kind,) * len(self.layers)
 
     def holds(self, layer: int, tokens: int) -> bool:
-        """Say whether an array of a layer may have so many tokens."""
+        """Return whether an array of a layer may have so many tokens."""
         return tokens == self.count or (self.kinds[layer] == "window" and 0 <= tokens < self.count)
 
     def frequencies(self, layer: int) -> Frequencies | None:

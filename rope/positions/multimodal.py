@@ -22,7 +22,7 @@ class VideoRule:
     """How a convention counts the frames of a video.
 
     Attributes:
-        split: Each frame is a run of tokens of its own, between texts that say when it was.
+        split: Each frame is a separate run of tokens, between texts that say when it was.
         seconds: Times are ⌊frame · tokens_per_second · seconds per frame⌋, not frame numbers.
         temporal_merge: Frames that become one in the language model, where the caller does not say.
     """

@@ -1,7 +1,7 @@
 """Positions as numpy int64, for `positions=` of either backend.
 
 Padded and packed batches, chunked prefill, rolling caches, and the shards of a sequence that several devices share;
-for pictures, in modules of their own, `multimodal_positions` (M-RoPE), `grid_positions` and, float32,
+for images, in separate modules, `multimodal_positions` (M-RoPE), `grid_positions` and, float32,
 `centre_positions` (towers).
 """
 

@@ -14,7 +14,7 @@ _FILE_NAME = "config.json"
 
 
 def is_hub_id(source: str) -> bool:
-    """Tell whether a string that is no path of this machine can be a model of the hub."""
+    """Return whether a string that is not a local path can name a model on the hub."""
     return _ID.fullmatch(source) is not None and not source.endswith(_FILE_ENDINGS)
 
 

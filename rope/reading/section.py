@@ -56,7 +56,7 @@ class Findings:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is worth a warning of its own, beyond a note."""
+        """What deserves a warning, not only a note."""
         guesses = () if self.own else self.guesses
         return (*guesses, *self.unknown, *(self.unread if self.guessed else ()))
 
@@ -112,7 +112,7 @@ class Section:
         return None if found is None else found[1]
 
     def is_null(self, key: str) -> bool:
-        """Tell whether the key is there and null, for readers to which that says something."""
+        """Return whether the key is present and null, for readers to which null is a statement."""
         return key in self.values and self.get(key) is None
 
     def consume(self, *keys: str) -> None:
@@ -120,7 +120,7 @@ class Section:
         self.findings.consumed.update(map(self.where, keys))
 
     def is_consumed(self, key: str) -> bool:
-        """Tell whether a reader took this key's value."""
+        """Return whether a reader took this key's value."""
         return self.where(key) in self.findings.consumed
 
     def number(self, *keys: str, above: float = -math.inf, at_most: float = LARGEST) -> float | int | None:

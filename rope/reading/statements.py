@@ -95,7 +95,7 @@ _ALSO_MISSPELT = ("positional_embedding_type", "use_positional_embeddings", "ful
 
 
 def sounds_like_position(key: str) -> bool:
-    """Tell whether a key, by its name, says something about positions; a misspelt one counts."""
+    """Return whether the name of a key suggests that it is about positions; misspelt names count."""
     name = key.lower()
     if name in KNOWN_KEYS:
         return name not in _LENGTHS
@@ -140,7 +140,7 @@ def learned(keys: Iterable[str], values: Mapping[str, Any]) -> str | None:
 
 
 def learned_in_block(key: str) -> bool:
-    """Tell whether a key of a rope block says that its numbers are learned."""
+    """Return whether a key of a rope block declares learned coefficients."""
     return re.search(r"fourier|fope|learn|trainable", key.lower()) is not None
 
 
@@ -173,12 +173,12 @@ class Statement(NamedTuple):
 
 
 def is_optional(key: str) -> bool:
-    """Tell whether null is how files leave out a key of this name."""
+    """Return whether files write null for this key where it has no value."""
     return _OPTIONAL.search(key.lower()) is not None
 
 
 def agrees(statement: Statement, model: ModelRope) -> bool:
-    """Tell whether a model was read as this key says, although no reader asked for the key."""
+    """Return whether the model agrees with this key although no reader used it."""
     key, value = statement
     if isinstance(value, list | tuple | Mapping) and not value:
         return True  # empty: it says nothing

@@ -32,8 +32,8 @@ def note_unread(parts: Sequence[Section], model: ModelRope | None, findings: Fin
 
     Args:
         parts: The configurations that lead to the one that was read, which is the last.
-        model: What was read; keys that agree with it need no word. None where reading failed: then a key is told only
-            where it may be misspelt.
+        model: What was read; keys that agree with it are not reported. None where reading failed: then a key is
+            reported only where it may be misspelt.
         findings: Where to record them.
     """
     unread = [*_beside(parts), *_within(parts[-1], model)]

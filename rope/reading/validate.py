@@ -59,7 +59,7 @@ def _exists(file: Path) -> bool:
 
 
 def _is_folder(source: str) -> bool:
-    """Return whether a path is a folder without a configuration of its own."""
+    """Return whether a path is a folder that has no configuration itself."""
     try:
         path = Path(source)
         return path.is_dir() and not any((path / name).is_file() for name in FILE_NAMES)

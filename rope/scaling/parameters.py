@@ -83,7 +83,7 @@ def rule_of(item: Field[Any]) -> Rule:
 
 
 def is_given(item: Field[Any], block: Mapping[str, object]) -> bool:
-    """Say whether a block states a parameter; null means "absent" in every published file."""
+    """Return whether a block states a parameter; null means "absent" in every published file."""
     return block.get(item.name) is not None
 
 

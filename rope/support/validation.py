@@ -20,24 +20,24 @@ def require(problems: Iterable[str]) -> None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Tell whether a value is a finite number, not a bool, nor an integer that no float can hold."""
+    """Return whether a value is a finite number: no bool, and no integer beyond the range of floats."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= sys.float_info.max  # false for nan
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Tell whether a value is an integer of Python or numpy, not a bool."""
+    """Return whether a value is a Python or numpy integer; bools are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_one_of(value: object, allowed: Iterable[object]) -> bool:
-    """Tell whether a value is allowed; an array, which compares to an array, is not."""
+    """Return whether a value is among those allowed; arrays, whose comparison is an array, never are."""
     return any(isinstance(value, type(one)) and value == one for one in allowed)
 
 
 def is_list(value: object) -> TypeGuard[Iterable[object]]:
-    """Tell whether a value can be a list: an iterable of any kind but text and mappings, which list their letters."""
+    """Return whether a value can be a list: any iterable except text and mappings."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return False
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)

@@ -66,10 +66,10 @@ NOT_BY_TOKEN = {
     ),
     "roformer": (
         {**tiny_models.SIZES, "head_dim": None},
-        "has no rotary module to replace: RoFormerSelfAttention rotates by a function of its own. Nothing",
+        "has no rotary module to replace: RoFormerSelfAttention applies its own rotation function. Nothing",
     ),
-    "gptj": (GPT, "has no rotary module to replace: GPTJAttention rotates by a function of its own. Nothing"),
-    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention rotates by a function of its own. Nothing"),
+    "gptj": (GPT, "has no rotary module to replace: GPTJAttention applies its own rotation function. Nothing"),
+    "codegen": (GPT, "has no rotary module to replace: CodeGenAttention applies its own rotation function. Nothing"),
     "falcon": (
         {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 4, "vocab_size": 16, "alibi": True},
         "the configuration of rotary_emb says that nothing is rotated. Nothing",

@@ -61,7 +61,7 @@ class BuiltMlxLm(Built):
             place for place in rope_modules(self.model.layers[layer]) if "ndexer" not in type(place.owner).__name__
         ]
         if not found:
-            raise PeerLacks("it turns in a function of its own")
+            raise PeerLacks("it applies its own rotation function")
         try:
             return np.array(found[0].rope(mx.array(x), offset=offset).astype(mx.float32))
         except REFUSALS as error:

@@ -33,7 +33,7 @@ class BuiltMlxVlm(Built):
         except RopeConfigError as error:
             raise PeerLacks(str(error)) from error
         if not found:
-            raise PeerLacks("it turns in a function of its own")
+            raise PeerLacks("it applies its own rotation function")
         try:
             rotated = _turned(found[0], mx.array(x), offset)
         except REFUSALS as error:

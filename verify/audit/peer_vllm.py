@@ -133,7 +133,7 @@ class Worker:
         """Return what a child found, or in words why there is nothing."""
         if self.problem or self.process.stdin is None:
             return self.problem
-        with contextlib.suppress(OSError):  # a process that ended is told by its answer
+        with contextlib.suppress(OSError):  # the missing answer shows that the process ended
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         answer = self._answer()

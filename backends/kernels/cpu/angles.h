@@ -37,7 +37,7 @@ INLINE uint64_t position_of(const Phase *p, int64_t axis, int64_t batch, int64_t
     return (p->wide ? (uint64_t)(*(const int64_t *)at) : (uint64_t)(int64_t)(*(const int32_t *)at)) + p->step * (uint64_t)s;
 }
 
-/* The position that turns each of the `count` pairs from `start` on. */
+/* The position that rotates each of the `count` pairs from `start` on. */
 INLINE void positions_of(const Phase *p, Tile tile, int64_t s, int64_t start, int64_t count, uint64_t *position) {
     if (p->axes) {
         for (int64_t i = 0; i < count; i++) position[i] = position_of(p, p->axes[start + i], tile.batch, s);

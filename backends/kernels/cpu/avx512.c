@@ -133,7 +133,7 @@ INLINE __m512i packed(Layout layout, LanePair v, bool quick) {
 #define OWN_WORDS
 INLINE LanePair load_words(Layout layout, const char *x) {
     __m512i words = _mm512_loadu_si512(x);
-    __asm__("" : "+v"(words)); /* or each use is compiled to a load of its own */
+    __asm__("" : "+v"(words)); /* or each use compiles to its own load */
     return (LanePair){.first = _mm512_castsi512_ps(words)};
 }
 

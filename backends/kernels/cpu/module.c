@@ -257,7 +257,7 @@ static void find_all(void) {
 }
 
 static int add_constants(PyObject *module) {
-    static pthread_once_t found = PTHREAD_ONCE_INIT; /* every interpreter of the process makes a module of its own */
+    static pthread_once_t found = PTHREAD_ONCE_INIT; /* every interpreter in the process creates its own module */
     pthread_once(&found, find_all);
     PyObject *names = PyTuple_New(variant_count);
     for (int i = 0; names && i < variant_count; i++) {

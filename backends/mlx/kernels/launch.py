@@ -29,7 +29,7 @@ _OUT_STRIDES: Final = """\
 
 
 class Launch(NamedTuple):
-    """What a launch is told besides its arrays: a tuple, since each call looks it up.
+    """The arguments of a launch other than arrays: a tuple, since each call looks it up.
 
     Attributes:
         heads: How many of the arrays are rotated: 1 (q) or 2 (q and k).
@@ -75,7 +75,7 @@ def launch_angles(names: tuple[str, ...], arrays: Sequence[mx.array]) -> list[mx
 
 
 def serves(*xs: mx.array | None) -> bool:
-    """Say whether a kernel may rotate these arrays: here and now on a GPU, and of one dtype that it computes in."""
+    """Return whether a kernel may rotate these arrays: here and now on a GPU, and of one dtype that it computes in."""
     if mx.default_device().type != mx.gpu or os.environ.get(_VARIABLE) == "none" or is_exporting():
         return False
     dtypes = {x.dtype for x in xs if x is not None}

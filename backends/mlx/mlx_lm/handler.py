@@ -57,7 +57,7 @@ def kept_config(arguments: object, title: str) -> ModelRope:
 
 
 def _complete(arguments: Any) -> bool:
-    """Say whether a model's arguments can be trusted to hold the whole rope of its config.json."""
+    """Return whether a model's arguments can be trusted to hold the whole rope of its config.json."""
     known = {item.name: item for item in fields(arguments)}
     if any(isinstance(getattr(arguments, name, None), Mapping) for name in ("rope_parameters", "text_config")):
         return True

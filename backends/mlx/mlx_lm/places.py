@@ -27,7 +27,7 @@ UNTOUCHED: Final = "Nothing was changed"
 _CUT: Final = ". Of a part of a model, say which layers it has: patch(…, layers=range(4, 8))"
 
 _ROPE_NAME: Final = re.compile(r"^(\w+_)?(rope|rotary_emb|rotary_embedding)$")
-# Attention that rotates by a kernel of its own and reads only the base of its rope.
+# Attention that rotates in its own kernel and reads only the base from its rope.
 _OWN_KERNELS: Final = frozenset({"qk_norm_rope"})
 # How far a float32 scale may be from 1 / sqrt(head_dim) · softmax_scale.
 _SCALE_ROUNDING: Final = 4 * 2.0**-24
@@ -128,7 +128,7 @@ def _required(found: Iterator[RopePlace], index: int, rope: ModelRope, layer: nn
     if rope.layers[index] is not None and not places:
         raise RopeConfigError(
             f"layer {index} ({type(layer).__module__}) has no rope module, but its configuration has a rope for it: "
-            f"the family rotates in a function of its own, or its library moved it. {UNTOUCHED}"
+            f"the family applies its own rotation function, or its library moved it. {UNTOUCHED}"
         )
     return places
 
@@ -142,9 +142,7 @@ def serve_rope(
     if config is None:
         return [], replace(part, why="this layer has no position embedding")
     if kernels := _OWN_KERNELS & set(_called(place.owner)):
-        raise RopeConfigError(
-            f"{type(place.owner).__module__} turns by a kernel of its own ({min(kernels)}). {UNTOUCHED}"
-        )
+        raise RopeConfigError(f"{type(place.owner).__module__} rotates in its own kernel ({min(kernels)}). {UNTOUCHED}")
     config, was = _fitted(place, config)
     new = MLXRope(config, step=steps.of(config))
     swaps = [
@@ -168,7 +166,7 @@ def _fitted(place: RopePlace, config: RopeConfig) -> tuple[RopeConfig, str]:
     layout, rotated = pairing(place.rope, max(width, getattr(place.rope, "dims", 0)))
     layout = config.layout if rotated == 2 else layout  # one pair is (0, 1) either way
     if "indexer" in type(place.owner).__name__.lower():
-        # DeepSeek's sparse attention: an indexer rotates by the same angles, in a layout of its own.
+        # DeepSeek's sparse attention: its indexer uses the same angles in another layout.
         return config.replace(layout=layout, side="head"), ""
     if layout != config.layout:
         raise RopeConfigError(

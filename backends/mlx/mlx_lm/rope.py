@@ -51,7 +51,7 @@ class MLXRope(nn.Module):
         self, x: mx.array, offset: int | mx.array = 0, scale: float = 1.0, inverse: bool = False,
         *, positions: mx.array | None = None,
     ) -> mx.array:  # fmt: skip
-        """Return x rotated, of its own dtype.
+        """Return x rotated, in its own dtype.
 
         Args:
             x: (batch, heads, seq, width) or (batch, seq, width).

@@ -25,7 +25,7 @@ class StepAngles:
 
     It remembers the last step by its first position, its number of tokens, the thread and the device: so it serves no
     other model, thread or device, and a step that goes back is another step. An offset that is an array is no step that
-    could be told apart: its values may be unknown yet, and may change in place. It is rotated by anew.
+    could be told apart: its values may be unknown yet, and may change in place. Its angles are computed each time.
 
     Args:
         rope: With one rope, or of a layer.

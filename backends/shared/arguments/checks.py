@@ -131,7 +131,7 @@ def check_alike(q: Array, k: Array, order: Order) -> None:
         hint = _hint(order, lambda other: batch_and_seq(q, other) == batch_and_seq(k, other))
         raise RopeConfigError(
             f"q and k must have one {what}, got {wanted[index]} and {given[index]} in order {order!r}"
-            f"{hint or '; rotate each in a call of its own'}"
+            f"{hint or '; rotate each in a separate call'}"
         )
 
 
@@ -213,7 +213,7 @@ def check_lengths(lengths: RowLengths, rows: int, ends: list[int] | None) -> Non
 
 
 def several(lengths: RowLengths | None) -> bool:
-    """Say whether there is a length for each row, not one for all."""
+    """Return whether there is a length for each row, not one for all."""
     return lengths is not None and count(lengths) > 1
 
 

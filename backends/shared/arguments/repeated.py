@@ -67,7 +67,7 @@ class RepeatedAngles:
 
 
 def _even(ops: Ops, cos: Array, sin: Array) -> bool:
-    """Say whether these are tables of an even width; what else is wrong with them is said elsewhere."""
+    """Return whether these are tables of an even width; what else is wrong with them is said elsewhere."""
     if not (ops.is_array(cos) and ops.is_array(sin)):
         return False
     return len(cos.shape) >= 2 and cos.shape == sin.shape and cos.shape[-1] > 0 and cos.shape[-1] % 2 == 0

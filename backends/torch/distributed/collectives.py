@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import torch
 
-from tightrope.backends.torch.graphs import constant_in_graphs
+from tightrope.backends.torch.constants import constant_in_graphs
 from tightrope.rope.errors import RopeConfigError, shortened
 
 # Where torch keeps the state of context_parallel(): 2.10 and later, and before.
@@ -31,7 +31,7 @@ def largest_in_group(numbers: torch.Tensor, group: Any) -> torch.Tensor:
 
 @constant_in_graphs
 def sequence_is_sharded() -> bool:
-    """Say whether this runs within torch's context_parallel(), which then has its own attention in torch's place."""
+    """Return whether this runs within torch's context_parallel(), which then has its own attention in torch's place."""
     attention = torch.nn.functional.scaled_dot_product_attention
     modules = (sys.modules.get(name) for name in _CONTEXT_PARALLEL)
     return any(attention in getattr(module, "_replaced_functions", ()) for module in modules if module is not None)

@@ -25,7 +25,7 @@ Rotate = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
 
 
 def is_dtensor(*values: object) -> bool:
-    """Say whether one of these is a DTensor; where nobody imported them, none is."""
+    """Return whether one of these is a DTensor; where nobody imported them, none is."""
     module = sys.modules.get(_MODULE)
     return module is not None and any(isinstance(value, module.DTensor) for value in values)
 
@@ -43,7 +43,7 @@ def rotate_shards(
     Args:
         rotate: Rotates plain tensors; see `dispatch.rotate_pair`.
         q: A DTensor with any placements.
-        k: As q, with placements of its own.
+        k: As q; its placements may differ.
         angles: Of all tokens.
         order: What the axes of q and k are.
         in_place: Into q and k themselves.

@@ -29,7 +29,7 @@ DTYPES: Final = frozenset({_FLOAT32, torch.bfloat16, torch.float16})
 _NUMBERS: Final = {_FLOAT32: 0, torch.bfloat16: 1, torch.float16: 2, torch.int32: 3, torch.int64: 4}
 _OTHER: Final = 5
 _DESCRIBED: Final = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
-"""Whether tensors describe themselves to C; before PyTorch 2.10 it is told: a token takes 7 µs in place of 4."""
+"""Whether tensors describe themselves to C. Before PyTorch 2.10 Python passes addresses and strides, at 3 µs a call."""
 
 _VARIABLE: Final = "TIGHTROPE_CPU_KERNEL"
 _LAYOUTS: Final[dict[Layout, int]] = {"half": 0, "interleaved": 1}
@@ -148,17 +148,17 @@ def serving_tensors(xs: tuple[Any, ...], sources: tuple[Any, ...]) -> CpuKernel 
 
 
 def watched() -> bool:
-    """Say whether a tracer, a function transform, a dispatch mode or forward differentiation follows every call."""
+    """Return whether a tracer, a function transform, a dispatch mode or forward differentiation follows every call."""
     return bool(transformed() or _dispatch_modes() or _tracing())
 
 
 def transformed() -> bool:
-    """Say whether a function transform or forward differentiation follows every operation."""
+    """Return whether a function transform or forward differentiation follows every operation."""
     return _transforming() or forward_ad._current_level >= 0
 
 
 def overlaps(x: torch.Tensor) -> bool:
-    """Say whether two elements of x may share memory: a step in one axis falls within the reach of shorter ones."""
+    """Return whether two elements of x may share memory: a step in one axis falls within the reach of shorter ones."""
     if x.is_contiguous():
         return False
     reach = 0
@@ -177,7 +177,7 @@ def _rows(part: torch.Tensor) -> torch.Tensor:
 
 
 def share(xs: tuple[torch.Tensor, ...]) -> bool:
-    """Say whether two elements of the one or two tensors may share memory; they must have some, and not be traced."""
+    """Return whether two elements of the one or two tensors may share memory; not for empty or traced tensors."""
     first, last = xs[0], xs[-1]
     if first.is_contiguous() and last.is_contiguous() and (len(xs) == 1 or not _meet(first, last)):
         return False
@@ -193,7 +193,7 @@ def share(xs: tuple[torch.Tensor, ...]) -> bool:
 
 
 def _meet(x: torch.Tensor, y: torch.Tensor) -> bool:
-    """Say whether each begins before the other ends."""
+    """Return whether each begins before the other ends."""
     x_start, y_start = x.data_ptr(), y.data_ptr()
     return x_start < y_start + _reach(y) and y_start < x_start + _reach(x)
 

@@ -37,7 +37,7 @@ class GpuKernel:
         *, layout: Layout, side: Side, order: Order, transpose: bool,
     ) -> None:  # fmt: skip
         """Write xs, rotated, into outs, which may be xs themselves: in one launch where dtypes and rows agree."""
-        row_axis = 0 if angles.batch == 1 else 1  # packed tokens are one row, or each a row of its own
+        row_axis = 0 if angles.batch == 1 else 1  # packed tokens form one row, or one row each
         views = tuple(_view(x, order, row_axis) for x in xs)
         targets = tuple(v if o is x else _view(o, order, row_axis) for v, x, o in zip(views, xs, outs, strict=True))
         # One grid counts the rows of all that it rotates: of a longer k it would leave some unwritten.

@@ -90,7 +90,7 @@ def arguments_of(apply: Callable[..., Any], form: Form) -> tuple[str, ...]:
 
 
 def _agrees(apply: Callable[..., Any], form: Form, meaning: Meaning, extra: int) -> bool | None:
-    """Say whether apply rotates so; None where it does not take q of these shapes."""
+    """Return whether apply rotates so; None where it does not take q of these shapes."""
     batch, heads, seq, pairs = 2, 3, 5, 4
     random = np.random.default_rng(0)
     angles = random.uniform(-3, 3, (batch, seq, pairs))

@@ -25,7 +25,7 @@ def apply_functions(forward: Any) -> dict[str, Callable[..., Any]]:
 def rebound(function: Any, replacements: dict[str, Callable[..., Any]]) -> types.FunctionType | None:
     """Return a copy of a function that finds the replacements under their names; None where it cannot be copied.
 
-    The copy has a scope of its own, so other users of the original see nothing. Decorators such as `torch.no_grad()`
+    The copy has its own scope, so other users of the original see nothing. Decorators such as `torch.no_grad()`
     are copied around it.
     """
     if not isinstance(function, types.FunctionType):

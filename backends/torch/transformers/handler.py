@@ -64,7 +64,7 @@ def _own_rotation(model: Any) -> str:
     for module in model.modules():
         names = {name for cls in type(module).__mro__ for name in vars(cls) if APPLY_NAME.match(name)}
         if names or apply_functions(type(module).forward):
-            return f": {type(module).__name__} rotates by a function of its own"
+            return f": {type(module).__name__} applies its own rotation function"
     try:
         rope = read(text_config(model))
     except RopeError:

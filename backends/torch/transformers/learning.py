@@ -161,7 +161,7 @@ def _softmax(text: Any, attention: Any) -> _Columns:
 
 
 def _heeds_share(text: Any, pairs: int) -> bool:
-    """Tell whether the rotary module of this family rotates less where the configuration says so."""
+    """Return whether the rotary module of this family rotates less where the configuration says so."""
     network = build_network(type(text)(partial_rotary_factor=0.5))
     if network is None:
         return False

@@ -91,7 +91,7 @@ def _anew(module: torch.nn.Module, path: str) -> torch.nn.Module:
 
 
 def _asks(module: torch.nn.Module) -> bool:
-    """Tell whether a rotary module is told the layer type for which it is called."""
+    """Return whether a rotary module is called with the layer type."""
     return "layer_type" in inspect.signature(type(module).forward).parameters
 
 

@@ -86,7 +86,7 @@ class UncastAngles(Sequence[torch.Tensor]):
 
 
 def _may_be_sharded() -> bool:
-    """Say whether something like FSDP2 may be at work: it needs a process group."""
+    """Return whether something like FSDP2 may be at work: it needs a process group."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 

@@ -34,7 +34,7 @@ def family_name(model_type: str) -> str:
 
 
 def is_elsewhere(model_type: str) -> bool:
-    """Tell whether the family of a model_type is described by code that transformers does not have."""
+    """Return whether the family of a model_type is described by code that transformers does not have."""
     return family_name(model_type) in ELSEWHERE
 
 

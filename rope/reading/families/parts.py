@@ -15,7 +15,7 @@ MlaChoice = partial(Mla, layout_key="rope_interleave")
 RotaryDim = partial(Family, partial=1.0, rotary_dim_keys=("rotary_dim",))
 WithTemperature = partial(Family, block_keys=("llama_4_scaling_beta",), query=scales.ministral)
 
-# Sliding layers keep a base of their own, without scaling; the rest is spelled rope_theta and rope_scaling.
+# Sliding layers keep their own base, without scaling; the rest is spelled rope_theta and rope_scaling.
 GLOBAL_LOCAL = {
     SLIDING: LayerRope(base_keys=("rope_local_base_freq",), scaled=False),
     FULL: LayerRope(base=1e6),

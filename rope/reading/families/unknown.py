@@ -54,7 +54,7 @@ def family_like(model: ModelRope) -> Family:
 
 
 def says_something(section: Section) -> bool:
-    """Tell whether a configuration of an unknown family says anything of rotary positions."""
+    """Return whether a configuration of an unknown family mentions rotary positions."""
     return any(
         value is not None and (key in _ROPE_KEYS or rotates(key, value) is not None)
         for key, value in section.values.items()

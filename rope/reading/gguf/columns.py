@@ -95,7 +95,7 @@ class Architecture:
             "longrope", or always.
         switched: rope.scaling.finetuned false switches the rotation off.
         rotary_layers: Only models of this number of layers rotate; others have ALiBi.
-        fixed_base: The code has a base of its own, no width but the head's and no scaling.
+        fixed_base: The code has a fixed base, no width but the head's and no scaling.
         full_fraction: The part of rope.dimension_count that layers rotate which do not slide.
         note: What a person should know of every file.
         yarn_note: What a person should know where the file has YaRN.

@@ -110,7 +110,7 @@ def _nested_blocks(raw: Section, nested: Iterable[str], family: Family) -> dict[
 
 
 def _covered(defaults: LayerRope, blocks: Mapping[str, Block | None]) -> bool:
-    """Tell whether the configuration names the rope by the types of its layers instead."""
+    """Return whether the configuration names the rope by the types of its layers instead."""
     return any(name in blocks for name in defaults.layer_types)
 
 

@@ -63,7 +63,7 @@ def _is_of_other_positions(family: Family | None) -> bool:
 
 
 def _rotation(family: Family) -> Family:
-    """Return a family without the columns that do not tell how it rotates."""
+    """Return a family without the columns that have no bearing on its rotation."""
     return replace(family, shape=Family().shape, wrappers=(), note=None, decoys=())
 
 

@@ -29,7 +29,7 @@ _YARN_KEYS = {
 
 
 def is_native(config: Mapping[str, Any]) -> bool:
-    """Tell whether a file is a params.json: it counts layers and heads in Meta's words and names no family."""
+    """Return whether a file is a params.json: it counts layers and heads in Meta's words and names no family."""
     return config.get("model_type") in (None, "transformer") and {"dim", "n_layers", "n_heads"} <= config.keys()
 
 

@@ -82,7 +82,7 @@ def _is_tower(name: object) -> bool:
 
 
 def _is_known(part: Section, whole: Section) -> bool:
-    """Tell whether the part has a family of its own: then it is one without rotary positions."""
+    """Return whether the part has its own family entry: then it has no rotary positions."""
     own = part.get("model_type")
     return isinstance(own, str) and own != whole.get("model_type") and find_family(own) is not None
 

@@ -14,7 +14,7 @@ def test_the_compiler_and_its_packages_are_left_to_who_compiles(name):
 
 
 def test_a_constant_in_graphs_is_marked_as_torch_marks_it():
-    from tightrope.backends.torch.graphs import constant_in_graphs
+    from tightrope.backends.torch.constants import constant_in_graphs
 
     ours, theirs = constant_in_graphs(lambda: None), torch.compiler.assume_constant_result(lambda: None)
     assert vars(ours) == vars(theirs)

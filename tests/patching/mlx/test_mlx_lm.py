@@ -196,7 +196,7 @@ def test_attention_with_a_kernel_of_its_own_is_refused(llama, monkeypatch):
         return qk_norm_rope(x)  # noqa: F821  # never called
 
     monkeypatch.setattr(type(llama.layers[0].self_attn), "__call__", call)
-    with pytest.raises(tightrope.RopeConfigError, match=r"turns by a kernel of its own \(qk_norm_rope\)"):
+    with pytest.raises(tightrope.RopeConfigError, match=r"rotates in its own kernel \(qk_norm_rope\)"):
         tightrope.patch(llama)
 
 

@@ -1,4 +1,4 @@
-"""Families with words of their own for per-layer ropes, put into the usual ones: nested rope_parameters."""
+"""Families that name per-layer ropes by their own keys, rewritten to the usual ones: nested rope_parameters."""
 
 from dataclasses import replace
 from typing import Any
