@@ -70,7 +70,7 @@ def test_a_library_takes_part_where_it_can_and_its_absence_is_said(side):
     pytest.importorskip("transformers")
     (job,) = jobs("torch", tasks=["new tensors"], model=model(side=side, rotary_dim=32))
     taking_part = [row.contender for row in timing.run(job, rounds=1)]
-    left_out = "torch cpu: transformers turns the first channels only"
+    left_out = "torch cpu: transformers rotates the first channels only"
     assert ("transformers" in taking_part, left_out in timing.absent([job])) == (side == "head", side == "tail")
 
 

@@ -38,7 +38,7 @@ def absent(work: Work, rope: RopeConfig, device: str) -> dict[str, str]:
     """Return the libraries that do not take part, with the reason."""
     if work.task in ("in place", "angles") or (rope.side == "head" and work.order == "bhsd"):
         return {}
-    return {_FAST: "turns the first channels in order bhsd only"}
+    return {_FAST: "rotates the first channels in order bhsd only"}
 
 
 def _positions(work: Work) -> mx.array:

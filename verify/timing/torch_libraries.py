@@ -196,29 +196,29 @@ def _fits_vllm(work: Work, rope: RopeConfig, device: str) -> str:
 
 
 def _fits_any_head(work: Work, rope: RopeConfig, device: str) -> str:
-    return "" if rope.side == "head" else "turns the first channels only"
+    return "" if rope.side == "head" else "rotates the first channels only"
 
 
 def _fits_liger(work: Work, rope: RopeConfig, device: str) -> str:
     if not device.startswith("cuda"):
         return "runs on CUDA only"
     whole = rope.layout == "half" and rope.rotary_dim == rope.head_dim
-    return "" if whole and work.order == "bhsd" else "turns whole heads in layout half and order bhsd only"
+    return "" if whole and work.order == "bhsd" else "rotates whole heads in layout half and order bhsd only"
 
 
 def _fits_flash_attn(work: Work, rope: RopeConfig, device: str) -> str:
     if not device.startswith("cuda"):
         return "runs on CUDA only"
-    return "" if rope.side == "head" and work.order == "bshd" else "turns the first channels in order bshd only"
+    return "" if rope.side == "head" and work.order == "bshd" else "rotates the first channels in order bshd only"
 
 
 def _fits_rotary_embedding_torch(work: Work, rope: RopeConfig, device: str) -> str:
-    return "" if rope.layout == "interleaved" and rope.side == "head" else "turns the first channels interleaved only"
+    return "" if rope.layout == "interleaved" and rope.side == "head" else "rotates the first channels interleaved only"
 
 
 def _fits_torchtune(work: Work, rope: RopeConfig, device: str) -> str:
     whole = rope.layout == "interleaved" and rope.rotary_dim == rope.head_dim
-    return "" if whole and work.order == "bshd" else "turns whole heads in layout interleaved and order bshd only"
+    return "" if whole and work.order == "bshd" else "rotates whole heads in layout interleaved and order bshd only"
 
 
 LIBRARIES: Final = (
