@@ -68,6 +68,14 @@ NOT_BY_TOKEN = {
         {**tiny_models.SIZES, "head_dim": None},
         "has no rotary module to replace: RoFormerSelfAttention applies its own rotation function. Nothing",
     ),
+    "xlstm": (
+        {"hidden_size": 64, "num_blocks": 1, "num_heads": 2, "vocab_size": 16},
+        "has no rotary module to replace: nothing in its code rotates queries and keys. Nothing",
+    ),
+    "recurrent_gemma": (
+        {**tiny_models.SIZES, "block_types": ["recurrent"], "lru_width": 64, "head_dim": 16},
+        "has no rotary module to replace: nothing in its code rotates queries and keys. Nothing",
+    ),
     "gptj": (GPT, "has no rotary module to replace: GPTJAttention applies its own rotation function. Nothing"),
     "codegen": (GPT, "has no rotary module to replace: CodeGenAttention applies its own rotation function. Nothing"),
     "falcon": (

@@ -67,9 +67,10 @@ def _own_rotation(model: Any) -> str:
             return f": {type(module).__name__} applies its own rotation function"
     try:
         rope = read(text_config(model))
+        why = "" if rope.ropes else "; ".join(rope.notes)
     except RopeError:
-        return ""
-    return "" if rope.ropes else f": {'; '.join(rope.notes)}"
+        why = ""
+    return f": {why or 'nothing in its code rotates queries and keys'}"
 
 
 def _follows_length(rope: ModelRope, options: Options) -> bool:
