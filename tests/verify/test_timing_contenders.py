@@ -57,6 +57,24 @@ def test_everybody_computes_the_same(place, task, layout, rotary_dim, order):
             assert abs(a - b).max() < 4 * (4 * 2.0**-24) * 6, name
 
 
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("layout", ["half", "interleaved"])
+@pytest.mark.parametrize("rotary_dim", [64, 32])
+def test_vllms_kernel_rotates_in_place_as_we_do(layout, rotary_dim):
+    from tightrope.backends.torch import RotaryEmbedding
+
+    form = {"orders": ["bshd"], "layouts": [layout], "rotary_dims": [rotary_dim]}
+    (job,) = jobs("torch", tasks=["in place"], dtypes=["float32"], model=model(base=1e4), **form)
+    found = find_contenders("torch").contenders(job.work, job.rope, job.device)
+    theirs = next((contender for name, contender in found.items() if name.startswith("vLLM")), None)
+    if theirs is None:
+        pytest.skip("; ".join(line for line in timing.absent([job]) if "vLLM" in line))
+    before = [x.clone() for x in found[timing.OURS].call()]  # what every contender finds in the memory
+    expected = RotaryEmbedding(job.rope)(*before, order="bshd")
+    for ours, rotated in zip(expected, theirs.call(), strict=True):
+        assert (ours - rotated).abs().max() < 4 * (4 * 2.0**-24) * 6
+
+
 @pytest.mark.parametrize(("task", "times"), [("new tensors", 1), ("by position", 1), ("with gradient", 2)])
 def test_the_yardstick_writes_as_many_bytes_as_the_task_must(place, task, times):
     (job,) = jobs(place, tasks=[task])
