@@ -47,7 +47,10 @@ REFUSED = {
     "ropes": ({**LLAMA, "rope_parameters": {name: {"rope_theta": 1e4} for name in types(101)}}, "at most 100 ropes"),
     "layers": ({**LLAMA, "num_hidden_layers": MOST_LAYERS + 1}, f"num_hidden_layers must be <= {MOST_LAYERS}"),
     "types without a number of layers": (without_count(layer_types=types(MOST_LAYERS + 1)), "at most 10000 entries"),
-    "entries": ({**LLAMA, "no_rope_layers": [1] * (MOST_ENTRIES + 1)}, "a list of at most 100000 whole numbers"),
+    "entries": (
+        {**LLAMA, "model_type": "smollm3", "no_rope_layers": [1] * (MOST_ENTRIES + 1)},
+        "a list of at most 100000 whole numbers",
+    ),
     "digits of a base": ({**LLAMA, "rope_theta": 10**5000}, "rope_theta must be <= "),
     "digits of a factor": ({**LLAMA, "rope_scaling": {"rope_type": "linear", "factor": 10**5000}}, "factor must be a"),
     "digits in a list": (
